@@ -1,0 +1,49 @@
+# The commands of this project; `make` alone lists them.
+PYTHON  ?= python3
+PROFILE ?= standard
+PORT    ?= 8000
+
+VENV := .venv
+BIN  := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help env test lint format book serve clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY) ## create .venv with the locked packages (PYTHON=python3.12 chooses another Python, 3.11 or later)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: PYTHON = $(PYTHON) is missing or older than 3.11: give another, as in make env PYTHON=python3.12" >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV): minutes at first, and it resumes where it was interrupted" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: lint ## check the code (lint), then run every test, docstring example and notebook
+	$(BIN)/python -m pytest
+
+lint: env ## ruff (rules and format) and mypy, changing nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: env ## format the code and apply ruff's safe fixes
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+book: env ## run the experiments and build the book (PROFILE=quick, standard or full)
+	$(BIN)/python book/build.py --profile $(PROFILE)
+	@echo "The book: book/_build/html/index.html"
+
+serve: ## serve the built book on this machine (PORT=8000)
+	@test -d book/_build/html || { echo "error: no book yet: make book" >&2; exit 1; }
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
+
+clean: ## remove what make book and the tests left; keep the environment
+	rm -rf book/_build book/experiments .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,106 @@
+"""Build the book: run the experiments, build the pages, check what came out. ``make book`` calls this.
+
+Nothing stale is shown: an experiment runs again when its notebook, the profile, the package, the data or the lock file
+changed, and so does every other notebook of the book. What did not change is not run twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from check_html import problems
+
+from hybrid_rs.experiments import PROFILES, ExperimentFailed, run_experiment
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = ROOT / "notebooks" / "experiments"
+EXECUTED = ROOT / "book" / "experiments"
+BUILT = ROOT / "book" / "_build"
+
+
+def digest(files: Iterable[Path], root: Path = ROOT) -> str:
+    """A hash of the names and contents of these files."""
+    total = sha256()
+    for file in sorted(files):
+        total.update(str(file.relative_to(root)).encode() + b"\0" + sha256(file.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def inputs(root: Path = ROOT) -> list[Path]:
+    """What a notebook's outputs depend on, besides the notebook itself: the package, the data and the lock file."""
+    data = (path for path in (root / "data").rglob("*") if path.is_file())
+    return [*(root / "hybrid_rs").rglob("*.py"), *data, root / "requirements.lock"]
+
+
+def run_experiments(profile: str) -> None:
+    """Execute the experiment notebooks into ``book/experiments``, leaving alone those that are up to date."""
+    stamps = EXECUTED / "stamps.json"
+    known = json.loads(stamps.read_text()) if stamps.is_file() else {}
+    sources = sorted(EXPERIMENTS.glob("*.ipynb"))
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    for orphan in {path.name for path in EXECUTED.glob("*.ipynb")} - {source.name for source in sources}:
+        (EXECUTED / orphan).unlink()
+
+    def stamp(source: Path) -> str:
+        return f"{profile} {digest([source, *inputs()])}"
+
+    done = []
+    try:
+        for source in sources:
+            output = EXECUTED / source.name
+            if output.is_file() and known.get(source.name) == stamp(source):
+                print(f"{source.stem}: up to date", file=sys.stderr)
+            else:
+                print(f"{source.stem}: running with profile {profile}", file=sys.stderr)
+                run_experiment(source.stem, profile=profile, output=output)
+            done.append(source)
+    finally:  # taken at the end, since the counts that an experiment drew are from now on among its inputs
+        stamps.write_text(json.dumps({source.name: stamp(source) for source in done}, indent=1))
+
+
+def drop_stale() -> None:
+    """Remove old pages; and the outputs cached for other notebooks if they were computed with another package."""
+    shutil.rmtree(BUILT / "html", ignore_errors=True)
+    stamp, now = BUILT / "inputs.sha256", digest(inputs())
+    if not stamp.is_file() or stamp.read_text() != now:
+        shutil.rmtree(BUILT / ".jupyter_cache", ignore_errors=True)
+        BUILT.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(now)
+
+
+def build_pages() -> int:
+    """Run Jupyter Book, every warning an error; its exit status."""
+    strict = ["-W", "-n", "--keep-going", "--all"]  # --all: a page that is not read again does not repeat its warnings
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command: list[str | Path] = [jupyter_book, "build", ROOT, "--path-output", ROOT / "book", *strict]
+    return subprocess.run(command, check=False).returncode
+
+
+def main() -> int:
+    """Build the whole book; 0 if nothing is wrong with it."""
+    parser = argparse.ArgumentParser(description="Build the book.")
+    parser.add_argument("--profile", choices=PROFILES, default="standard", help="the size of the experiments")
+    profile = parser.parse_args().profile
+    try:
+        run_experiments(profile)
+    except (ValueError, ExperimentFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    drop_stale()
+    if status := build_pages():
+        print("error: Jupyter Book failed, or warned: see above", file=sys.stderr)
+        return status
+    found = problems(BUILT / "html")
+    print("\n".join(f"error: {problem}" for problem in found), file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

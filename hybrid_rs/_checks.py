@@ -1,0 +1,58 @@
+"""Every complaint about an argument in one form: its name, its value, the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def require(condition: bool, name: str, value: Any, remedy: str) -> None:
+    """Raise ``ValueError`` naming the parameter, its value and the remedy unless the condition holds.
+
+    Example:
+        >>> require(2 > 1, "sigma", 2.0, "give a positive number")
+        >>> require(False, "sigma", -2.0, "give a positive number")
+        Traceback (most recent call last):
+        ValueError: sigma = -2.0: give a positive number
+    """
+    if not condition:
+        raise ValueError(f"{name} = {value}: {remedy}")
+
+
+def probability(name: str, value: Any) -> np.ndarray:
+    """The value as a float64 array whose entries all lie in [0, 1]."""
+    return _in_range(name, value, lambda a: (a >= 0) & (a <= 1), "give probabilities in [0, 1]")
+
+
+def nonnegative(name: str, value: Any) -> np.ndarray:
+    """The value as a float64 array of finite entries, none negative."""
+    return _in_range(name, value, lambda a: (a >= 0) & (a < np.inf), "give finite numbers that are not negative")
+
+
+def positive(name: str, value: Any) -> np.ndarray:
+    """The value as a float64 array of positive entries; infinity is allowed."""
+    return _in_range(name, value, lambda a: a > 0, "give positive numbers")
+
+
+def _in_range(name: str, value: Any, inside: Any, remedy: str) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {value!r}: {remedy}") from None
+    good = inside(array)  # nan compares false, so it is never inside
+    if not np.all(good):
+        raise ValueError(f"{name} = {array[~good].flat[0]}: {remedy}")
+    return array
+
+
+def integer(name: str, value: Any, at_least: int) -> int:
+    """The value as an int no smaller than ``at_least``; a float with a fraction, or a bool, is refused."""
+    remedy = f"give a whole number of at least {at_least}"
+    require(not isinstance(value, bool | np.bool_), name, value, remedy)
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} = {value!r}: {remedy}") from None
+    require(number == value and number >= at_least, name, value, remedy)
+    return number

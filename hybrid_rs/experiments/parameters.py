@@ -1,0 +1,110 @@
+"""The parameters that a notebook declares, and the check that given ones fit them.
+
+Papermill only warns of a parameter that the notebook does not have, and the run goes on with the default: a mistyped
+``sigma`` would certify the wrong kernel. Its own parser overlooks hints such as ``str | None``, hence the one here.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid_rs._checks import require
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One assignment of a notebook's parameters cell: its name, the types it takes, and its default."""
+
+    name: str
+    types: tuple[type, ...]
+    default: Any
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value has a type of this parameter; an int may stand for a float, a bool for nothing else."""
+        if isinstance(value, bool):
+            return bool in self.types
+        return isinstance(value, self.types) or (isinstance(value, int) and float in self.types)
+
+
+def declared(source: str) -> dict[str, Parameter]:
+    r"""The parameters in the source of a parameters cell: its plain assignments of literals.
+
+    The types are those of the hint, else that of the default.
+
+    Raises:
+        ValueError: if the cell holds anything but assignments of literals to names.
+
+    Example:
+        >>> sorted(declared("sigma = 0.5  # pixel units\nguard: str | None = None"))
+        ['guard', 'sigma']
+        >>> declared("sigma = 0.5")["sigma"].accepts("0.5")
+        False
+    """
+    found = {}
+    for node in ast.parse(source).body:
+        hint: ast.expr | None = None
+        try:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    default = ast.literal_eval(value)
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=hint, value=ast.expr() as value):
+                    default = ast.literal_eval(value)
+                case _:
+                    raise ValueError
+        except ValueError:
+            remedy = "keep only assignments of literals in the parameters cell"
+            raise ValueError(f"parameters cell, {ast.unparse(node)!r}: {remedy}") from None
+        found[name] = Parameter(name, _types(hint) or (type(default),), default)
+    return found
+
+
+def _types(hint: ast.expr | None) -> tuple[type, ...]:
+    """The builtin types that a hint names: ``str | None`` gives str and NoneType, ``list[float]`` gives list."""
+    if hint is None:
+        return ()
+    if isinstance(hint, ast.BinOp):
+        return _types(hint.left) + _types(hint.right)
+    if isinstance(hint, ast.Constant) and hint.value is None:
+        return (type(None),)
+    name = ast.unparse(hint.value if isinstance(hint, ast.Subscript) else hint)
+    found = getattr(builtins, name, None)
+    if not isinstance(found, type):
+        raise ValueError(f"type hint = {name}: use builtin types in the parameters cell")
+    return (found,)
+
+
+def declared_in(notebook: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook: those of its cell tagged ``parameters``; none if it has no such cell."""
+    import nbformat
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    require(len(tagged) <= 1, "parameters cells", len(tagged), f"tag one cell of {notebook.name} only")
+    return declared(tagged[0]) if tagged else {}
+
+
+def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:
+    """Refuse given parameters that are not known or not of the right type.
+
+    Raises:
+        ValueError: naming the parameter, its value and what would be accepted.
+
+    Example:
+        >>> check({"sigmaa": 0.5}, declared("sigma = 0.5"))
+        Traceback (most recent call last):
+        ValueError: sigmaa = 0.5: no such parameter; known are sigma (float)
+    """
+    listed = ", ".join(f"{p.name} ({_spell(p.types)})" for p in known.values()) or "none"
+    for name, value in given.items():
+        require(name in known, name, repr(value), f"no such parameter; known are {listed}")
+        kind = f"this is {_spell((type(value),))}; give {_spell(known[name].types)}"
+        require(known[name].accepts(value), name, repr(value), kind)
+
+
+def _spell(types: tuple[type, ...]) -> str:
+    return " or ".join("None" if t is type(None) else t.__name__ for t in types)

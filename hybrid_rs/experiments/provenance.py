@@ -1,0 +1,101 @@
+"""The closing line of a notebook: what was run, on what, and how long it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result comes from; shown as one paragraph of Markdown in a notebook.
+
+    Args:
+        commit: short hash of the package's git commit, with ``, modified`` if the tree differs from it; or ``unknown``.
+        parameters: the notebook's parameters.
+        versions: package name to installed version; packages that are not installed are left out.
+        device: what the numbers were computed on.
+        seconds: wall time since the process (the notebook's kernel) started.
+        counts: the files of counts that were used.
+    """
+
+    commit: str
+    parameters: Mapping[str, Any]
+    versions: Mapping[str, str]
+    device: str
+    seconds: float
+    counts: tuple[str, ...] = ()
+
+    def _repr_markdown_(self) -> str:
+        """The paragraph that Jupyter shows."""
+        facts = [f"commit {self.commit}"]
+        facts += [", ".join(f"{name} = {value!r}" for name, value in self.parameters.items())]
+        facts += [", ".join(f"{name} {number}" for name, number in self.versions.items())]
+        facts += [self.device, f"{self.seconds:.0f} s"]
+        facts += [f"counts: {', '.join(f'`{name}`' for name in self.counts)}"] if self.counts else []
+        return f"*Provenance.* {' · '.join(fact for fact in facts if fact)}"
+
+
+def provenance(parameters: Mapping[str, Any] | None = None, *, counts: Iterable[str | Path] = ()) -> Provenance:
+    """The provenance of what this process has computed so far; call it in the last cell of a notebook.
+
+    Args:
+        parameters: the notebook's parameters, by name.
+        counts: the files of counts that were used.
+
+    Example:
+        >>> provenance({"sigma": 0.5}).parameters
+        {'sigma': 0.5}
+    """
+    return Provenance(
+        _commit(), dict(parameters or {}), _versions(), _device(), _seconds(), tuple(str(path) for path in counts)
+    )
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", here.parent, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # a repository around an installed copy says nothing about it
+        return git("rev-parse", "--short", "HEAD") + (", modified" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")  # what has not been imported has not computed anything
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def _seconds() -> float:
+    try:
+        import psutil  # every notebook kernel has it
+    except ImportError:
+        return time.process_time()
+    return time.time() - float(psutil.Process().create_time())

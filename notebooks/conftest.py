@@ -1,0 +1,66 @@
+"""Tests of the notebooks: each cell runs and must print what is stored, numbers up to a tolerance.
+
+Built on nbval, whose own comparison is exact. Not compared: stderr (progress), figures and their reprs. A cell whose
+output depends on the machine (timings, provenance) carries the tag ``nbval-ignore-output``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from nbval.plugin import IPyNbCell, IPyNbFile
+
+RELATIVE = 1e-6
+ABSOLUTE = 1e-12  # below it is rounding error, which differs between machines
+NUMBER = re.compile(r"((?<![\w.)])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
+FIGURES = {"image/png", "image/jpeg", "image/svg+xml", "application/pdf"}
+
+
+class Text(str):
+    """An output that equals another when the words agree and the numbers are close; whole numbers must be equal."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        mine, others = (NUMBER.split(" ".join(str(text).split())) for text in (self, other))
+        return len(mine) == len(others) and all(map(_agree, mine, others))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+def _agree(a: str, b: str) -> bool:
+    if not (NUMBER.fullmatch(a) and NUMBER.fullmatch(b)):
+        return a == b
+    if a.lstrip("+-").isdigit() and b.lstrip("+-").isdigit():
+        return int(a) == int(b)
+    return math.isclose(float(a), float(b), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+class Cell(IPyNbCell):
+    """A code cell, compared by ``Text``."""
+
+    def sanitize(self, s):
+        return Text(s) if isinstance(s, str) else s
+
+    def compare_outputs(self, test, ref, skip_compare=None):
+        return super().compare_outputs(_comparable(test), _comparable(ref), skip_compare)
+
+
+def _comparable(outputs):
+    """The outputs that mean something: no progress bars, and of a figure nothing."""
+    return [o for o in outputs if o.get("name") != "stderr" and not FIGURES & set(o.get("data", ()))]
+
+
+class Notebook(IPyNbFile):
+    """A notebook, one test per code cell."""
+
+    def collect(self):
+        for cell in super().collect():
+            yield Cell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
+
+
+def pytest_collect_file(file_path, parent):
+    """Collect notebooks without nbval's own option, which would collect them a second time."""
+    return Notebook.from_parent(parent, path=file_path) if file_path.suffix == ".ipynb" else None

@@ -1,0 +1,49 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybrid_rs.experiments import provenance
+from hybrid_rs.experiments import provenance as public
+
+MODULE = Path(sys.modules[public.__module__].__file__)
+
+
+def test_it_says_everything_a_reader_needs_to_repeat_the_run():
+    text = provenance({"sigma": 0.5, "d": 2}, counts=["data/counts/T1.csv"])._repr_markdown_()
+    for fact in ("commit ", "sigma = 0.5, d = 2", "numpy ", " cores", " s", "`data/counts/T1.csv`"):
+        assert fact in text
+
+
+@pytest.fixture
+def commit_of(tmp_path):
+    """What a copy of the package in a folder of its own says of its commit."""
+    package = tmp_path / "hybrid_rs" / "experiments"
+    package.mkdir(parents=True)
+    shutil.copy(MODULE, package / "provenance.py")
+
+    def ask():
+        code = "from provenance import provenance; print(provenance().commit)"
+        return subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, text=True).stdout.strip()
+
+    return ask
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+def test_the_commit_is_unknown_outside_git_and_marked_when_modified(tmp_path, commit_of):
+    assert commit_of() == "unknown"
+    git(tmp_path, "init")
+    assert commit_of() == "unknown"  # a repository that does not track the package
+    (tmp_path / ".gitignore").write_text("__pycache__/\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "all")
+    clean = commit_of()
+    assert clean.isalnum()
+    (tmp_path / "new").write_text("")
+    assert commit_of() == f"{clean}, modified"

@@ -1,0 +1,68 @@
+"""One kernel start each: the tests that execute a notebook are few."""
+
+import nbformat
+import pytest
+
+from hybrid_rs.experiments import ExperimentFailed, run_experiment
+from hybrid_rs.experiments.__main__ import main
+from hybrid_rs.experiments.parameters import declared_in
+from hybrid_rs.experiments.runner import NOTEBOOKS
+
+PARAMETERS = 'profile = "quick"\nsigma: float | None = 0.5'
+
+
+def outputs(path):
+    return [output.get("text") for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
+
+
+def test_profile_and_parameters_reach_the_notebook(tmp_path, write_notebook):
+    write_notebook(tmp_path / "T.ipynb", PARAMETERS, "print(profile, sigma)")
+    output = tmp_path / "deep" / "T.ipynb"
+    run_experiment("T", profile="standard", parameters={"sigma": 1.5}, output=output, notebooks=tmp_path)
+    assert outputs(output) == ["standard 1.5\n"]
+    assert [path.name for path in output.parent.iterdir()] == ["T.ipynb"]
+
+
+def test_a_failure_names_cell_and_cause_keeps_what_ran_and_spares_the_old_output(tmp_path, write_notebook):
+    write_notebook(tmp_path / "T.ipynb", PARAMETERS, "print('before')", "# here\n1 / 0", "print('after')")
+    output = tmp_path / "out.ipynb"
+    output.write_text("an earlier result")
+    with pytest.raises(
+        ExperimentFailed, match=r"T, cell \[\d\] \(# here\): ZeroDivisionError: division by zero"
+    ) as info:
+        run_experiment("T", output=output, notebooks=tmp_path)
+    partial = tmp_path / "out.partial.ipynb"
+    assert str(partial) in str(info.value)
+    assert outputs(partial)[0] == "before\n"
+    assert output.read_text() == "an earlier result"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"parameters": {"sgima": 1.0}}, "sgima = 1.0: no such parameter"),
+        ({"parameters": {"sigma": "1"}}, "sigma = '1': this is str"),
+        ({"profile": "quik"}, "profile = 'quik': give one of quick, standard, full"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path, write_notebook, call, message):
+    write_notebook(tmp_path / "T.ipynb", PARAMETERS)
+    with pytest.raises(ValueError, match=message):
+        run_experiment("T", output=tmp_path / "out.ipynb", notebooks=tmp_path, **call)
+    assert [path.name for path in tmp_path.iterdir()] == ["T.ipynb"]
+
+
+def test_a_notebook_must_declare_its_profile(tmp_path, write_notebook):
+    write_notebook(tmp_path / "T.ipynb", "sigma = 0.5")
+    with pytest.raises(ValueError, match="profile = 'quick': no such parameter"):
+        run_experiment("T", output=tmp_path / "out.ipynb", notebooks=tmp_path)
+
+
+def test_the_command_line_gives_one_message_and_a_status(capsys):
+    assert main(["run", "no-such-experiment"]) == 1
+    assert capsys.readouterr().err.startswith("error: name = 'no-such-experiment': no notebook ")
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_experiment_declares_its_profile_and_is_quick_by_default(path):
+    assert declared_in(path)["profile"].default == "quick"
