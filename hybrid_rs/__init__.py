@@ -1,16 +1,43 @@
 """Hybrid randomized smoothing: certificates for text edits and image perturbations at the same time."""
 
-from hybrid_rs.certificate import certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
+from hybrid_rs.certificate import (
+    Certificate,
+    certified_edits,
+    certified_radius,
+    certify,
+    floored,
+    log_p_adv,
+    p_adv,
+    required_p_a,
+)
+from hybrid_rs.estimation import Counts, clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.example import Example
+from hybrid_rs.frontier import Frontier, frontier
+from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.threats import L0Threat, SuffixThreat
 
 __all__ = [
     "AbsorbingKernel",
+    "Certificate",
+    "Counts",
+    "Example",
+    "Frontier",
+    "Guard",
+    "L0Threat",
     "LikelihoodRatio",
+    "SmoothedGuard",
+    "SuffixThreat",
     "UniformKernel",
     "certified_edits",
     "certified_radius",
+    "certify",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
     "floored",
+    "frontier",
     "log_p_adv",
     "p_adv",
     "required_p_a",

@@ -6,6 +6,8 @@ reported as certified is certified, in spite of rounding. The guarantee is about
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, ndtri_exp
@@ -13,6 +15,7 @@ from scipy.special import ndtri, ndtri_exp
 from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs._roots import bracketed_root
+from hybrid_rs.estimation import Counts
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
@@ -202,3 +205,89 @@ def floored(values: ArrayLike, digits: int) -> FloatArray:
     with np.errstate(invalid="ignore"):
         result = np.floor(array * scale) / scale
         return np.where(result > array, np.floor(array * scale - 1) / scale, result)[()]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One statement about one smoothed classifier, with the witness that lets anyone check it.
+
+    Args:
+        p_a: clean smoothed probability, or its lower confidence bound.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        log_t: the witness: by weak duality any number here gives a valid bound, and this one the best.
+        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        alpha: risk that ``p_a`` is wrong; None if it was given as a known probability.
+        n: draws behind ``p_a``; None likewise.
+    """
+
+    p_a: float
+    kernel: Kernel
+    d: int
+    epsilon: float
+    sigma: float
+    tau: float
+    log_t: float
+    p_adv: float
+    alpha: float | None = None
+    n: int | None = None
+
+    @property
+    def certified(self) -> bool:
+        """Whether the worst case stays at or above the threshold."""
+        return self.p_adv >= self.tau
+
+    def __str__(self) -> str:
+        verdict = "certified" if self.certified else "not certified"
+        known = "p_A as given" if self.alpha is None else f"confidence {1 - self.alpha:g}, {self.n} draws"
+        return (
+            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
+            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {known})"
+        )
+
+
+def certify(
+    counts_or_p_a: Counts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float,
+    alpha: float = 0.01,
+) -> Certificate:
+    """Return the statement for one pair of budgets, certified or not, with its witness.
+
+    Args:
+        counts_or_p_a: draws (then ``alpha`` is the risk of their Clopper-Pearson bound), or a known probability.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1].
+        alpha: risk, in (0, 1); not used with a known probability.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> counts = hrs.Counts((9_998,), n=10_000)
+        >>> hrs.certify(counts, kernel, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5).certified
+        True
+    """
+    counts = counts_or_p_a if isinstance(counts_or_p_a, Counts) else None
+    p = probability("p_a", counts.of_budget(d).p_a(alpha)[0] if counts else counts_or_p_a)
+    for name, number in (("p_a", p), ("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", tau))):
+        require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
+    ratio, shift = kernel.likelihood_ratio(d), _shift(epsilon, sigma)
+    log_t = neyman_pearson.log_threshold(p, ratio, shift)
+    value = neyman_pearson.lower_bound(p, log_t, ratio, shift)
+    risk, draws = (alpha, counts.n) if counts else (None, None)
+    return Certificate(
+        float(p), kernel, int(d), float(epsilon), float(sigma), float(tau), float(log_t), float(value), risk, draws
+    )

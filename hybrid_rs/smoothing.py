@@ -1,0 +1,194 @@
+"""The smoothed guard: noise, draws, counts, and the certificate they support."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs.estimation import Counts
+from hybrid_rs.example import Example
+from hybrid_rs.frontier import Frontier, frontier
+from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.threats import Threat
+
+BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
+IMAGE, TEXT = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothedGuard:
+    """A guard, the noise that smooths it, and the threat it is certified against.
+
+    Gaussian noise of standard deviation ``sigma`` is added to the image in pixel units [0, 1], at the guard's own
+    resolution, before normalisation and without clipping. Tokens are noised by ``kernel``; a token to be noised
+    that is not in the guard's alphabet is first replaced by the guard's pad, so that the kernel's law holds for it.
+
+    Args:
+        guard: the base classifier.
+        kernel: the token kernel; a uniform kernel must have the size of the guard's alphabet.
+        sigma: standard deviation of the image noise in pixel units; 0 leaves images alone.
+        threat: what is noised, and what the adversary may touch.
+
+    Raises:
+        ValueError: if the kernel does not fit the guard's alphabet, or sigma is negative or not a number.
+
+    References:
+        Delattre et al. (2026); the suffix and l0 threats follow Chen et al. (2025).
+    """
+
+    guard: Guard
+    kernel: UniformKernel | AbsorbingKernel
+    sigma: float
+    threat: Threat
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", float(nonnegative("sigma", self.sigma)))
+        alphabet = np.asarray(self.guard.alphabet)
+        require(bool(np.all(np.diff(alphabet) > 0)), "guard.alphabet", alphabet, "give sorted ids, each once")
+        require(
+            bool(np.isin(self.guard.pad_id, alphabet)), "guard.pad_id", self.guard.pad_id, "choose it from alphabet"
+        )
+        if isinstance(self.kernel, UniformKernel):
+            require(
+                self.kernel.vocab_size == alphabet.size,
+                "kernel.vocab_size",
+                self.kernel.vocab_size,
+                f"give the size of the guard's alphabet, vocab_size={alphabet.size}",
+            )
+        elif isinstance(self.kernel, AbsorbingKernel):
+            mask = self.guard.mask_id
+            fits = mask is not None and not np.isin(mask, alphabet)
+            require(fits, "guard.mask_id", mask, "the absorbing kernel needs a mask token outside the alphabet")
+
+    def sample(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256, progress: bool = False
+    ) -> Counts:
+        """Draw noise ``n`` times and count the guard's unsafe verdicts, for every smoothed classifier of the threat.
+
+        A draw is a function of (seed, example.id, its number): the batch size changes nothing, and draws 0..n-1 are
+        the first n of any longer run. One draw serves all nested classifiers, and a text that their noise left as
+        it was is not evaluated again.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: a non-negative whole number.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; bounds memory alone.
+            progress: show a bar on stderr.
+
+        Returns:
+            the counts, one per smoothed classifier.
+
+        Raises:
+            ValueError: if n, seed or batch_draws is out of range.
+        """
+        n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
+        blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
+        noised = self.threat.noised(example.token_ids.size)
+        total = np.zeros(len(noised), dtype=np.int64)
+        clean = np.append(example.token_ids, np.full(self.threat.slot, self.guard.pad_id))
+        stream = _Stream(seed, example.id)
+        with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
+            for start in range(0, n, blocks_at_once * BLOCK):
+                stop = min(n, start + blocks_at_once * BLOCK)
+                texts = self._texts(clean, noised, stream, start, stop)
+                images = self._images(example.image, stream, start, stop)
+                total += self._verdicts(texts, images).sum(axis=0)
+                bar.update(stop - start)
+        return Counts(tuple(total.tolist()), n, example.id, seed)
+
+    def certify(
+        self, example: Example, n: int, *, alpha: float = 0.01, tau: float, seed: int = 0, progress: bool = False
+    ) -> Frontier:
+        """Sample, bound the smoothed probability by Clopper-Pearson, and return the certified frontier.
+
+        Args:
+            example: the input.
+            n: number of draws.
+            alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
+            tau: decision threshold, in [0, 1].
+            seed: seed of the draws.
+            progress: show a bar on stderr.
+        """
+        return self.frontier(self.sample(example, n, seed=seed, progress=progress), alpha=alpha, tau=tau)
+
+    def frontier(self, counts: Counts, *, alpha: float = 0.01, tau: float) -> Frontier:
+        """Return the certified frontier of counts drawn earlier with this smoothed guard."""
+        p_a = counts.p_a(alpha)
+        one = counts.one_classifier
+        front = frontier(p_a[0] if one else p_a, self.kernel, sigma=self.sigma, tau=tau, d_max=self.threat.max_edits)
+        return replace(front, alpha=alpha, n=counts.n)
+
+    def _images(self, image: NDArray[np.float32], stream: _Stream, start: int, stop: int) -> NDArray[np.float32]:
+        """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
+        if self.sigma == 0:
+            return image[None]
+        noise = np.concatenate(
+            [rng.standard_normal((BLOCK, *image.shape), dtype=np.float32) for rng in stream.blocks(IMAGE, start, stop)]
+        )
+        noise = noise[: stop - start]
+        noise *= np.float32(self.sigma)
+        noise += image
+        return noise
+
+    def _texts(
+        self, clean: NDArray[np.int64], noised: NDArray[np.bool_], stream: _Stream, start: int, stop: int
+    ) -> NDArray[np.int64]:
+        """Noisy texts, shape ``(draws, classifiers, length)``: one draw of noise, shown to each classifier in part."""
+        where = noised.any(axis=0)
+        if not where.any():
+            return np.broadcast_to(clean, (stop - start, len(noised), clean.size))
+        alphabet = self.guard.alphabet
+        known = np.isin(clean, alphabet)
+        canonical = np.where(where & ~known, self.guard.pad_id, clean)
+        positions = np.searchsorted(alphabet, canonical[where])
+        drawn = np.concatenate([self.kernel.sample(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)])[
+            : stop - start
+        ]
+        noisy = np.broadcast_to(canonical, (len(drawn), clean.size)).copy()
+        masked = drawn == AbsorbingKernel.MASK
+        noisy[:, where] = np.where(masked, self.guard.mask_id or 0, alphabet[np.where(masked, 0, drawn)])
+        return np.where(noised, noisy[:, None], canonical)
+
+    def _verdicts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Verdicts, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
+        draws, classifiers, length = texts.shape
+        if len(images) == 1:
+            rows, place = np.unique(texts.reshape(-1, length), axis=0, return_inverse=True)
+            image_of = np.zeros(len(rows), dtype=np.int64)
+        else:
+            new = np.ones((draws, classifiers), dtype=bool)
+            new[:, 1:] = (texts[:, 1:] != texts[:, :-1]).any(axis=2)
+            rows, place = texts[new], np.cumsum(new) - 1
+            image_of = np.nonzero(new)[0]
+        if "image_index" in inspect.signature(self.guard.unsafe).parameters:
+            verdicts = self.guard.unsafe(rows, images, image_index=image_of)  # type: ignore[call-arg]
+        else:
+            verdicts = self.guard.unsafe(rows, images[image_of])
+        verdicts = np.asarray(verdicts)
+        require(
+            verdicts.shape == (len(rows),), "guard.unsafe(...).shape", verdicts.shape, f"return shape ({len(rows)},)"
+        )
+        return verdicts.astype(bool)[place.reshape(draws, classifiers)]
+
+
+class _Stream:
+    """Independent random streams by (seed, example, kind of noise, block of 64 draws)."""
+
+    def __init__(self, seed: int, example: str) -> None:
+        digest = hashlib.sha256(example.encode()).digest()
+        self._entropy = [seed, *np.frombuffer(digest, dtype=np.uint32).tolist()]
+
+    def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
+        """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""
+        return [
+            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(kind, block))))
+            for block in range(start // BLOCK, -(-stop // BLOCK))
+        ]

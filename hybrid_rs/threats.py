@@ -1,0 +1,93 @@
+"""Threat models: what is noised, and what the adversary may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, require
+
+
+class Threat(Protocol):
+    """What smoothing needs to know of a threat."""
+
+    @property
+    def max_edits(self) -> int:
+        """The largest text budget of interest."""
+        ...
+
+    @property
+    def slot(self) -> int:
+        """Number of pad tokens that follow the text."""
+        ...
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``.
+
+        A later row noises whatever an earlier one does, so that one draw of noise serves all rows.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SuffixThreat:
+    """Append-only: the text is followed by a slot of pads, and the adversary may change d of them.
+
+    The classifier knows where the slot begins; the text before it is trusted and not noised.
+
+    Args:
+        max_edits: m, the number of pads in the slot, at least 1.
+        one_shot: noise the whole slot (the default): one smoothed classifier, whose certificate speaks of every
+            d <= m at once. If False, the paper's default: for each d only the first d pads are noised, and may be
+            changed, so that each d has a smoothed classifier of its own.
+
+    Example:
+        >>> SuffixThreat(max_edits=2, one_shot=False).noised(length=1).astype(int)
+        array([[0, 0, 0],
+               [0, 1, 0],
+               [0, 1, 1]])
+    """
+
+    max_edits: int = 8
+    one_shot: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1))
+
+    @property
+    def slot(self) -> int:
+        """Number of pad tokens that follow the text."""
+        return self.max_edits
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``."""
+        first = np.array([self.max_edits]) if self.one_shot else np.arange(self.max_edits + 1)
+        position = np.arange(length + self.max_edits)
+        return (position >= length) & (position < length + first[:, None])
+
+
+@dataclass(frozen=True)
+class L0Threat:
+    """Substitution anywhere: every text token is noised, and the adversary may change any d of them.
+
+    Args:
+        max_edits: the largest number of edits of interest, at least 1.
+    """
+
+    max_edits: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1))
+
+    @property
+    def slot(self) -> int:
+        """No pads follow the text."""
+        return 0
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """All positions, shape ``(1, length)``."""
+        require(length > 0, "length", length, "give a text: with no token there is nothing to substitute")
+        return np.ones((1, length), dtype=bool)
