@@ -158,11 +158,12 @@ def required_p_a(epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     # 1 - tau is rounded down, that is, to a threshold no lower than tau
     complement = np.where(threshold > 0, np.nextafter(1 - threshold, 0.0), 1.0)
     needed = np.where(threshold > 0, 1 - _value(complement, ratio.reversed(), shift), 0.0)
+    feasible = _value(np.ones_like(needed), ratio, shift) >= threshold
     step = 2.0**-53
-    while np.any(short := (_value(needed, ratio, shift) < threshold) & (needed < 1)):
+    while np.any(short := feasible & (_value(needed, ratio, shift) < threshold)):
         needed = np.where(short, np.minimum(1.0, needed + step), needed)
         step *= 2
-    return np.where(_value(needed, ratio, shift) >= threshold, needed, np.nan)[()]
+    return np.where(feasible, needed, np.nan)[()]
 
 
 def _value(p: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:

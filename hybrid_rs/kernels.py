@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from functools import cache
+from itertools import accumulate
+from operator import mul
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
 
 from hybrid_rs._checks import integer, probability, require
 from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
 
-MAX_EDITS = 4096
+MAX_EDITS = 512
+DIGITS = 40  # of the arithmetic in which masses are computed, before each is rounded once
 
 
 class Kernel(Protocol):
@@ -64,10 +67,10 @@ class UniformKernel:
         :math:`\gamma = ((1-\beta)(V-1)/\beta)^{j-i}`: at most 2d + 1 values.
 
         Args:
-            d: number of edited positions, 0 to 4096.
+            d: number of edited positions, 0 to 512.
 
         Raises:
-            ValueError: if d is negative, not whole, or above 4096.
+            ValueError: if d is negative, not whole, or above 512.
         """
         return _uniform_ratio(self.beta, self.vocab_size, _edits(d))
 
@@ -135,55 +138,53 @@ def _edits(d: int) -> int:
 
 @cache
 def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
-    others = vocab_size - 1
     if d == 0:
         return LikelihoodRatio.identity()
-    if beta == 0:  # no noise: one edit tells the laws apart for certain
-        return _disjoint_but_for(-math.inf)
-    if beta == 1:  # the clean token cannot show (ratio infinite there), nor the adversary's under attack (ratio 0)
-        return _disjoint_but_for(d * math.log1p(-1 / others) if vocab_size > 2 else -math.inf)
-    log_keep, log_hit = math.log1p(-beta), math.log(beta) - math.log(others)
-    step = log_keep - log_hit
-    j_minus_i = np.arange(-d, d + 1)
-    if vocab_size == 2:
-        j_minus_i = j_minus_i[::2]  # two symbols: every edited position shows the clean one or the adversary's
-        log_other = 0.0
-    else:
-        log_other = math.log(beta) + math.log1p(-1 / others)
-    log_p = np.array([_log_mass(d, int(m), log_keep, log_hit, log_other, vocab_size) for m in j_minus_i])
-    if step == 0:  # beta = 1 - 1/V: the noised token is uniform, edits leave no trace
-        return LikelihoodRatio.identity()
-    log_q = log_p[::-1]  # exchanging the clean token and the adversary's exchanges i and j
-    pieces = d * (abs(log_keep) + abs(log_hit) + abs(log_other)) + 2 * float(gammaln(d + 1))
-    order = slice(None) if step > 0 else slice(None, None, -1)
-    log_gamma = np.asarray(j_minus_i * step, dtype=np.float64)
-    return LikelihoodRatio(log_gamma[order], log_p[order], log_q[order], rounding=2 * EPS * (pieces + 4))
+    with localcontext(prec=DIGITS):
+        keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
+        if keep == hit:  # beta = 1 - 1/V: the noised token is uniform, edits leave no trace
+            return LikelihoodRatio.identity()
+        other = hit * (vocab_size - 2)
+        keeps, hits, others = (_powers(base, d) for base in (keep, hit, other))
+        clean = []
+        for surplus in range(-d, d + 1):  # j - i
+            ways = [(i, i + surplus, d - 2 * i - surplus) for i in range(max(0, -surplus), (d - surplus) // 2 + 1)]
+            terms = [_multinomial(d, i, j) * keeps[i] * hits[j] * others[rest] for i, j, rest in ways]
+            clean.append(sum(terms, Decimal(0)))
+        adversarial = clean[::-1]  # exchanging the clean token and the adversary's exchanges i and j
+        step = (keep / hit).ln() if keep and hit else Decimal(0)
+        return _from_decimals([step * surplus for surplus in range(-d, d + 1)], clean, adversarial)
 
 
-def _log_mass(d: int, m: int, log_keep: float, log_hit: float, log_other: float, vocab_size: int) -> float:
-    """Log-probability under the clean law that, of d edited positions, j - i = m."""
-    both = d - abs(m)  # positions left once the surplus is placed: pairs (one i, one j), and others
-    pairs = np.arange(both // 2, both // 2 + 1) if vocab_size == 2 else np.arange(both // 2 + 1)
-    i, j = pairs + max(-m, 0), pairs + max(m, 0)
-    rest = d - i - j
-    ways = gammaln(d + 1) - gammaln(i + 1) - gammaln(j + 1) - gammaln(rest + 1)
-    return float(logsumexp(ways + i * log_keep + j * log_hit + rest * log_other))
+def _powers(base: Decimal, d: int) -> list[Decimal]:
+    return list(accumulate([base] * d, mul, initial=Decimal(1)))
+
+
+def _multinomial(d: int, i: int, j: int) -> int:
+    return math.comb(d, i) * math.comb(d - i, j)
 
 
 @cache
 def _absorbing_ratio(beta: float, d: int) -> LikelihoodRatio:
     if d == 0:
         return LikelihoodRatio.identity()
-    return _disjoint_but_for(d * math.log(beta) if beta > 0 else -math.inf)
+    with localcontext(prec=DIGITS):
+        masked = _powers(Decimal(beta), d)[d]
+        return _from_decimals([Decimal(0)] * 3, [masked, 1 - masked, Decimal(0)], [masked, Decimal(0), 1 - masked])
 
 
-def _disjoint_but_for(log_overlap: float) -> LikelihoodRatio:
-    """Two laws that agree on an event of the given log-mass and exclude each other outside it."""
-    if log_overlap == -math.inf:
-        nothing = np.empty(0)
-        return LikelihoodRatio(nothing, nothing, nothing, p_at_zero=1.0, q_at_infinity=1.0)
-    if log_overlap == 0:
-        return LikelihoodRatio.identity()
-    outside = -math.expm1(log_overlap)
-    mass = np.array([log_overlap])
-    return LikelihoodRatio(np.zeros(1), mass, mass, outside, outside, rounding=2 * EPS * (abs(log_overlap) + 2))
+def _from_decimals(log_gamma: list[Decimal], p: list[Decimal], q: list[Decimal]) -> LikelihoodRatio:
+    """Round masses of many digits to a ratio, each number once; atoms may come in either order."""
+    finite = sorted((g, a, b) for g, a, b in zip(log_gamma, p, q, strict=True) if a and b)
+    log_p, log_q = (np.array([float(atom[side].ln()) for atom in finite]) for side in (1, 2))
+    return LikelihoodRatio(
+        np.array([float(g) for g, _, _ in finite]),
+        log_p,
+        log_q,
+        np.array([float(a) for _, a, _ in finite]),
+        np.array([float(b) for _, _, b in finite]),
+        p_at_zero=float(sum((a for a, b in zip(p, q, strict=True) if not b), Decimal(0))),
+        q_at_infinity=float(sum((b for a, b in zip(p, q, strict=True) if not a), Decimal(0))),
+        rounding=EPS * float(np.abs([log_p, log_q]).max(initial=0.0)),
+        mass_rounding=0.0 if np.all(log_p == 0) else EPS,
+    )

@@ -10,11 +10,9 @@ uses it can stay on the safe side.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 from hybrid_rs._checks import integer, require
 
@@ -33,9 +31,12 @@ class LikelihoodRatio:
         log_gamma: shape ``(K,)``, strictly increasing, finite.
         log_p: shape ``(K,)``, log P-mass of each atom; finite.
         log_q: shape ``(K,)``, log Q-mass of each atom; equals ``log_p + log_gamma``.
+        p: shape ``(K,)``, the P-masses themselves; those below 1e-308 show as 0.
+        q: shape ``(K,)``, the Q-masses likewise.
         p_at_zero: P-mass in [0, 1] of the outcomes that Q excludes (ratio 0).
         q_at_infinity: Q-mass in [0, 1] of the outcomes that P excludes (ratio infinite).
-        rounding: bound on the absolute error of every stored logarithm, and the relative one of the two masses.
+        rounding: bound on the absolute error of every stored logarithm.
+        mass_rounding: bound on the relative error of every stored mass.
 
     Example:
         >>> ratio = LikelihoodRatio.from_masses(p=[0.75, 0.25, 0.0], q=[0.25, 0.5, 0.25])
@@ -46,21 +47,24 @@ class LikelihoodRatio:
     log_gamma: FloatArray
     log_p: FloatArray
     log_q: FloatArray
+    p: FloatArray = field(repr=False)
+    q: FloatArray = field(repr=False)
     p_at_zero: float = 0.0
     q_at_infinity: float = 0.0
     rounding: float = field(default=0.0, repr=False)
+    mass_rounding: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("log_gamma", "log_p", "log_q"):
+        for name in ("log_gamma", "log_p", "log_q", "p", "q"):
             array = np.array(getattr(self, name), dtype=np.float64)
             require(array.ndim == 1 and bool(np.all(np.isfinite(array))), name, array, "give finite values, shape (K,)")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         require(
-            self.log_gamma.shape == self.log_p.shape == self.log_q.shape,
-            "log_gamma, log_p, log_q",
-            [self.log_gamma.shape, self.log_p.shape, self.log_q.shape],
-            "give three arrays of one length",
+            self.log_gamma.shape == self.log_p.shape == self.log_q.shape == self.p.shape == self.q.shape,
+            "log_gamma, log_p, log_q, p, q",
+            [self.log_gamma.shape, self.log_p.shape, self.log_q.shape, self.p.shape, self.q.shape],
+            "give arrays of one length",
         )
         require(bool(np.all(np.diff(self.log_gamma) > 0)), "log_gamma", self.log_gamma, "sort it, and merge ties")
         for name in ("p_at_zero", "q_at_infinity"):
@@ -74,7 +78,7 @@ class LikelihoodRatio:
     def identity(cls) -> LikelihoodRatio:
         """Return the ratio of a law to itself, for d = 0: one atom, no evidence."""
         zero = np.zeros(1)
-        return cls(zero, zero, zero)
+        return cls(zero, zero, zero, p=np.ones(1), q=np.ones(1))
 
     @classmethod
     def from_masses(cls, p: ArrayLike, q: ArrayLike) -> LikelihoodRatio:
@@ -97,22 +101,12 @@ class LikelihoodRatio:
         largest = float(np.abs([log_p, log_q]).max(initial=0.0))
         return _merged(
             log_q - log_p,
-            log_p,
-            log_q,
+            (log_p, log_q, clean[both], adversarial[both]),
             p_at_zero=min(1.0, float(clean[adversarial == 0].sum())),
             q_at_infinity=min(1.0, float(adversarial[clean == 0].sum())),
-            rounding=0.0 if largest == 0 else EPS * (largest + clean.size + 4),
+            rounding=0.0 if largest == 0 else EPS * (largest + 4),
+            mass_rounding=0.0 if largest == 0 else EPS * clean.size,
         )
-
-    @cached_property
-    def p(self) -> FloatArray:
-        """P-masses of the atoms, shape ``(K,)``; masses below 1e-308 show as 0."""
-        return np.exp(self.log_p)
-
-    @cached_property
-    def q(self) -> FloatArray:
-        """Q-masses of the atoms, shape ``(K,)``; masses below 1e-308 show as 0."""
-        return np.exp(self.log_q)
 
     @property
     def p_finite(self) -> float:
@@ -127,7 +121,15 @@ class LikelihoodRatio:
     def reversed(self) -> LikelihoodRatio:
         """Return the ratio with the roles of P and Q exchanged."""
         return LikelihoodRatio(
-            -self.log_gamma[::-1], self.log_q[::-1], self.log_p[::-1], self.q_at_infinity, self.p_at_zero, self.rounding
+            -self.log_gamma[::-1],
+            self.log_q[::-1],
+            self.log_p[::-1],
+            self.q[::-1],
+            self.p[::-1],
+            self.q_at_infinity,
+            self.p_at_zero,
+            self.rounding,
+            self.mass_rounding,
         )
 
     def compose(self, other: LikelihoodRatio) -> LikelihoodRatio:
@@ -145,19 +147,19 @@ class LikelihoodRatio:
         """
         atoms = self.log_p.size * other.log_p.size
         require(atoms <= MAX_ATOMS, "atoms of the product", atoms, f"compose channels of at most {MAX_ATOMS} pairs")
-        rounding = self.rounding + other.rounding
         log_gamma, log_p, log_q = (
             np.add.outer(getattr(self, name), getattr(other, name)).ravel() for name in ("log_gamma", "log_p", "log_q")
         )
-        if rounding > 0:
-            rounding += EPS * (float(np.abs([log_p, log_q]).max(initial=0.0)) + 4)
+        p, q = (np.multiply.outer(getattr(self, name), getattr(other, name)).ravel() for name in ("p", "q"))
+        exact = self.rounding == 0 or other.rounding == 0  # one factor is the identity
+        largest = float(np.abs([log_p, log_q]).max(initial=0.0))
         return _merged(
             log_gamma,
-            log_p,
-            log_q,
+            (log_p, log_q, p, q),
             p_at_zero=_either(self.p_at_zero, other.p_at_zero),
             q_at_infinity=_either(self.q_at_infinity, other.q_at_infinity),
-            rounding=rounding,
+            rounding=self.rounding + other.rounding + (0.0 if exact else EPS * (largest + 4)),
+            mass_rounding=self.mass_rounding + other.mass_rounding + (0.0 if exact else 4 * EPS),
         )
 
     def power(self, d: int) -> LikelihoodRatio:
@@ -176,18 +178,24 @@ def _either(a: float, b: float) -> float:
 
 
 def _merged(
-    log_gamma: FloatArray, log_p: FloatArray, log_q: FloatArray, *, p_at_zero: float, q_at_infinity: float,
+    log_gamma: FloatArray,
+    columns: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    *,
+    p_at_zero: float,
+    q_at_infinity: float,
     rounding: float,
-) -> LikelihoodRatio:  # fmt: skip
-    """Sort atoms by ratio and merge those whose ratios differ by rounding alone."""
+    mass_rounding: float,
+) -> LikelihoodRatio:
+    """Sort atoms by ratio and merge those whose ratios differ by rounding alone; columns: log p, log q, p, q."""
     order = np.argsort(log_gamma, kind="stable")
-    log_gamma, log_p, log_q = log_gamma[order], log_p[order], log_q[order]
+    log_gamma = log_gamma[order]
+    log_p, log_q, p, q = (column[order] for column in columns)
     gap = np.diff(log_gamma, prepend=-np.inf)
     starts = np.flatnonzero(gap > np.maximum(4 * EPS * np.abs(log_gamma), 2 * rounding))
     if starts.size < log_gamma.size:
-        groups = np.split(np.arange(log_gamma.size), starts[1:])
-        log_p = np.array([logsumexp(log_p[group]) for group in groups])
-        log_q = np.array([logsumexp(log_q[group]) for group in groups])
+        log_p, log_q = (np.logaddexp.reduceat(column, starts) for column in (log_p, log_q))
+        p, q = np.add.reduceat(p, starts), np.add.reduceat(q, starts)
+        merged = int(np.diff(starts, append=log_gamma.size).max())
         log_gamma = log_gamma[starts]
-        rounding += 2 * EPS * max((len(group) for group in groups), default=0)
-    return LikelihoodRatio(log_gamma, log_p, log_q, p_at_zero, q_at_infinity, rounding)
+        rounding, mass_rounding = rounding + 4 * EPS * merged, mass_rounding + EPS * merged
+    return LikelihoodRatio(log_gamma, log_p, log_q, p, q, p_at_zero, q_at_infinity, rounding, mass_rounding)

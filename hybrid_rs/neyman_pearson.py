@@ -29,6 +29,7 @@ from hybrid_rs._roots import bracketed_root
 from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
+TINY = 1e-11  # below this shift a threshold in float64 no longer resolves the Gaussian beside an atom
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
@@ -40,7 +41,7 @@ def clean_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> F
         ratio: law of the discrete ratio.
         shift: epsilon / sigma, non-negative.
     """
-    return _blockwise(lambda u, s: _clean_tails(u, ratio, s)[0], ratio, log_t, shift)
+    return _blockwise(lambda u, s: np.minimum(_clean_tails(u, ratio, s)[0], 1.0), ratio, log_t, shift)
 
 
 def adversarial_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
@@ -108,8 +109,8 @@ def _z(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
 
 def _clean_tails(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """F and 1 - F, each summed from its own side."""
-    z = _z(u, ratio, s)
-    return ratio.p_at_zero + ndtr(z) @ ratio.p, ndtr(-z) @ ratio.p
+    z = _z(u, ratio, s)  # pairwise sums: their rounding error grows with the logarithm of K alone
+    return ratio.p_at_zero + (ndtr(z) * ratio.p).sum(axis=1), (ndtr(-z) * ratio.p).sum(axis=1)
 
 
 def _log_adversarial(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
@@ -124,7 +125,7 @@ def _log_adversarial(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> Fl
 def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     u = np.full(p.shape, -np.inf)
     u[p == 1] = np.inf
-    inside = (p > ratio.p_at_zero) & (p < 1) & (ratio.log_p.size > 0)
+    inside = (p > ratio.p_at_zero) & (p < 1) & (ratio.log_p.size > 0) & (s < np.inf)
     p, s = p[inside], s[inside]
     # the knapsack's atom: the first whose cumulative clean mass reaches p, counted from the smaller tail
     below = ratio.p_at_zero + np.cumsum(ratio.p)
@@ -134,7 +135,7 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
     atom = np.clip(np.where(p < 0.5, from_below, from_above), 0, last)
     answer = ratio.log_gamma[atom].copy()
-    shifted = s > 0
+    shifted = s >= TINY
     if shifted.any():
         answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
     u[inside] = answer
@@ -162,7 +163,7 @@ def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray
         z += s[:, None] / 2
         sign = np.where(upper, -1.0, 1.0)
         z *= sign[:, None]
-        found = ndtri(np.maximum(ndtr(z) @ ratio.p + np.where(upper, 0.0, ratio.p_at_zero), 1e-320))
+        found = ndtri(np.minimum(ndtr(z) @ ratio.p + np.where(upper, 0.0, ratio.p_at_zero), 1.0))
         return sign * (np.clip(found, -40.0, 40.0) - target)
 
     w = bracketed_root(excess, start, stop, (tail, target, upper, s, near), xatol=1e-9, xrtol=1e-14)
@@ -179,20 +180,28 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
     if not use.any():
         return scale, value
     p, u, s = p[use], u[use], s[use]
+    tiny = np.where(s < TINY, s, 0.0)
+    s = np.where(s < TINY, 0.0, s)
     log_v = _log_adversarial(u, ratio, s)
     lower, upper = _clean_tails(u, ratio, s)
     tail = np.where(p < 0.5, lower, upper)
     residual = np.where(p < 0.5, p - lower, upper - (1 - p))  # p_A - F: 1 - p is exact here, and so is p
-    # relative error of a sum of positive terms: stored logarithms, then one rounding per term and unit of exponent
-    smooth = np.where(s > 0, 8 * EPS, 0.0)
+    # relative error of a sum of positive terms: of what is stored, of the sum, and per unit of exponent
+    smooth = np.where(s > 0, 8 * EPS, 0.0) + (24 * EPS if ratio.p.size > 1 else 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         error_v = ratio.rounding + smooth + 8 * EPS * np.where(log_v > -np.inf, np.abs(log_v), 0.0)
-        error_f = ratio.rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
-        # a region cut at a ratio that is off by a factor of exp(slip) is worse than optimal to second order only
+        error_f = ratio.mass_rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
+        # a region cut at ratios that are off by a factor of exp(slip) loses what lies between: slip times its mass,
+        # and that mass is at most the density, 41 times the smaller tail out to 40 sigma, times the way slip / s
         slip = ratio.rounding + 8 * EPS * (np.abs(u) + 40 * s)
-        crooked = np.where(s > 0, np.minimum(slip, slip * slip / s), 0.0)
+        way = np.where(s > 0, slip / s, 0.0)
+        mass = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))
+        crooked = slip * mass
     top = np.maximum(log_v, u)
-    margin = np.abs(residual) * (4 * EPS * np.abs(u) + ratio.rounding) + tail * error_f + crooked
-    total = np.exp(log_v - top) * (1 - error_v) + np.exp(u - top) * (residual - margin)
-    scale[use], value[use] = top, np.maximum(total, 0.0)
+    margin = np.abs(residual) * 4 * EPS * np.abs(u) + tail * error_f + crooked
+    total = np.maximum(np.exp(log_v - top) * (1 - error_v) + np.exp(u - top) * (residual - margin), 0.0)
+    # a tiny shift s, taken as a second step after the discrete one, costs at most Phi^-1(value) -> Phi^-1(value) - s
+    with np.errstate(divide="ignore"):
+        hazard = 2 + np.sqrt(2 * np.abs(np.where(total > 0, top + np.log(total), 0.0)))
+    scale[use], value[use] = top, total * (1 - tiny * hazard)
     return scale, value

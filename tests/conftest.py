@@ -5,9 +5,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import settings
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytest_plugins = ["pytester"]
+
+settings.register_profile("project", deadline=None, derandomize=True)  # timings vary, verdicts must not
+settings.load_profile("project")
 
 
 @pytest.fixture

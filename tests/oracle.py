@@ -44,11 +44,13 @@ def atoms(positions):
     return {ratio if ratio is INFINITY else _mp(ratio): (_mp(p), _mp(q)) for ratio, (p, q) in law.items()}
 
 
+@mp.workdps(DIGITS)
 def _mp(fraction):
     fraction = Fraction(fraction)
     return mpf(fraction.numerator) / fraction.denominator
 
 
+@mp.workdps(DIGITS)
 def value(p_a, shift, law):
     """V(p_A) at epsilon / sigma = shift: fill the rejection region in the order of the joint ratio."""
     p_a, shift = mpf(p_a), mpf(shift)

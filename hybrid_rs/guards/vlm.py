@@ -1,0 +1,217 @@
+"""A guard made of a vision-language model: one forward pass, read at the first answer position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, require
+
+try:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+except ImportError as error:
+    raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
+
+SENTINEL = "untrusted-text-goes-here"
+SAFE_WORDS = ("safe", "Safe", "SAFE", " safe", " Safe")
+UNSAFE_WORDS = ("unsafe", "Unsafe", "UNSAFE", " unsafe", " Unsafe")
+
+
+@dataclass(frozen=True, eq=False)
+class VisionLanguageGuard:
+    """A LLaVA model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
+
+    The prompt is the checkpoint's own chat template around the untrusted text. The verdict compares, at the first
+    answer position, the log-sum-exp over the single-token spellings of "unsafe" with that of "safe".
+
+    Build one with :meth:`from_pretrained`.
+
+    Args:
+        model: the network, in evaluation mode.
+        alphabet: shape ``(V,)``, the ids that are neither special nor added tokens nor the image placeholder.
+        pad_id: the id of an ordinary comma.
+        mask_id: the tokenizer's mask token, or None.
+        before: prompt ids before the untrusted text, image placeholders already repeated.
+        after: prompt ids after it.
+        safe_ids: ids of the spellings of safe.
+        unsafe_ids: ids of the spellings of unsafe.
+        mean: per channel, subtracted from pixels in [0, 1].
+        std: per channel, what pixels are then divided by.
+        image_size: (height, width) that the model takes.
+        margin: how far the gap must exceed zero for a verdict of unsafe.
+        batch_size: texts in one forward pass.
+    """
+
+    model: Any
+    alphabet: NDArray[np.int64]
+    pad_id: int
+    mask_id: int | None
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    safe_ids: tuple[int, ...]
+    unsafe_ids: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: tuple[int, int]
+    margin: float = 0.0
+    batch_size: int = 256
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        margin: float = 0.0,
+        batch_size: int = 256,
+        download: bool = False,
+    ) -> VisionLanguageGuard:
+        """Load a checkpoint in the Hugging Face layout.
+
+        Args:
+            path: a folder, or a name on the hub.
+            device: "cpu", "cuda", "cuda:1", ...
+            dtype: "float32" or "bfloat16".
+            margin: logits by which unsafe must win; raise it for fewer false alarms.
+            batch_size: texts in one forward pass.
+            download: whether files may be fetched from the hub; by default only what is on disk is used.
+
+        Raises:
+            ValueError: if the checkpoint cannot be loaded, is of another architecture, or an argument is out of range.
+        """
+        require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
+        require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
+        try:
+            model = AutoModelForImageTextToText.from_pretrained(
+                path, dtype=getattr(torch, dtype), local_files_only=not download, attn_implementation="sdpa"
+            )
+            processor = AutoProcessor.from_pretrained(path, local_files_only=not download)
+        except (OSError, KeyError, RuntimeError, TypeError) as error:
+            remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
+            raise ValueError(f"path = {path}: {remedy} ({error})") from error
+        kind = model.config.model_type
+        require(kind == "llava", "model_type", kind, "give a LLaVA checkpoint (model_type llava)")
+        tokenizer, images = processor.tokenizer, processor.image_processor
+        size = int(model.config.vision_config.image_size)
+        before, after = _prompt(processor, size)
+        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), model.config.image_token_id}
+        return cls(
+            model=model.to(device).eval(),
+            alphabet=np.array(sorted(set(tokenizer.get_vocab().values()) - special), dtype=np.int64),
+            pad_id=_single_ids(tokenizer, (",",))[0],
+            mask_id=tokenizer.mask_token_id,
+            before=before,
+            after=after,
+            safe_ids=_single_ids(tokenizer, SAFE_WORDS),
+            unsafe_ids=_single_ids(tokenizer, UNSAFE_WORDS),
+            mean=tuple(images.image_mean) if images.do_normalize else (0.0, 0.0, 0.0),
+            std=tuple(images.image_std) if images.do_normalize else (1.0, 1.0, 1.0),
+            image_size=(size, size),
+            margin=float(margin),
+            batch_size=integer("batch_size", batch_size, at_least=1),
+        )
+
+    def unsafe(
+        self,
+        token_ids: NDArray[np.int64],
+        images: NDArray[np.float32],
+        image_index: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.bool_]:
+        """Return the verdicts, True where the model calls the pair unsafe; arguments as in :meth:`scores`."""
+        return self.scores(token_ids, images, image_index) > self.margin
+
+    def scores(
+        self,
+        token_ids: NDArray[np.int64],
+        images: NDArray[np.float32],
+        image_index: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return by how many logits unsafe beats safe.
+
+        Args:
+            token_ids: shape ``(batch, length)``, int64, the untrusted text.
+            images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noise may leave them.
+            image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i.
+                An image that serves several texts is encoded once.
+
+        Returns:
+            shape ``(batch,)``, float32.
+
+        Raises:
+            ValueError: if a shape does not fit, or an id is special or unknown to the model.
+        """
+        texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
+        index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
+        self._check(texts, pixels, index)
+        gaps = [np.empty(0, dtype=np.float32)]
+        with torch.inference_mode():
+            features = self._features(pixels)
+            for start in range(0, len(texts), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                gaps.append(self._gaps(texts[rows], features[torch.from_numpy(index[rows])]))
+        return np.concatenate(gaps)
+
+    def _features(self, images: NDArray[np.float32]) -> Any:
+        """Encode images, shape ``(images, image tokens, width)``."""
+        parameter = next(self.model.parameters())
+        mean, std = (np.asarray(c, dtype=np.float32)[:, None, None] for c in (self.mean, self.std))
+        parts = []
+        for start in range(0, len(images), self.batch_size):
+            pixels = torch.from_numpy((images[start : start + self.batch_size] - mean) / std)
+            found = self.model.get_image_features(pixel_values=pixels.to(parameter.device, parameter.dtype))
+            parts.append(torch.stack(tuple(found.pooler_output)))
+        return torch.cat(parts)
+
+    def _gaps(self, texts: NDArray[np.int64], features: Any) -> NDArray[np.float32]:
+        """Run the language model on prompts of one length; no padding, so no attention mask."""
+        ends = [np.broadcast_to(end, (len(texts), len(end))) for end in (self.before, self.after)]
+        ids = torch.from_numpy(np.concatenate([ends[0], texts, ends[1]], axis=1)).to(features.device)
+        embedded = self.model.get_input_embeddings()(ids)
+        places = np.flatnonzero(self.before == self.model.config.image_token_id)
+        embedded[:, places] = features.to(embedded.dtype)
+        hidden = self.model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, -1]
+        logits = self.model.lm_head(hidden).float()
+        unsafe = torch.logsumexp(logits[:, list(self.unsafe_ids)], dim=1)
+        return np.asarray((unsafe - torch.logsumexp(logits[:, list(self.safe_ids)], dim=1)).cpu().numpy())
+
+    def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
+        require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
+        require(index.shape == (len(texts),), "image_index", index.shape, f"give one image per text, ({len(texts)},)")
+        fits = images.ndim == 4 and images.shape[1:] == (len(self.mean), *self.image_size)
+        remedy = f"give shape (images, {len(self.mean)}, {self.image_size[0]}, {self.image_size[1]})"
+        require(fits, "images", images.shape, remedy)
+        inside = index.size == 0 or (index.min() >= 0 and index.max() < len(images))
+        require(bool(inside), "image_index", index, f"give places from 0 to {len(images) - 1}")
+        known = (texts >= 0) & (texts < self.model.get_input_embeddings().num_embeddings)
+        known &= texts != self.model.config.image_token_id
+        if not known.all():
+            bad = int(texts[~known][0])
+            require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
+
+
+def _prompt(processor: Any, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids before and after the untrusted text, by the checkpoint's own chat template."""
+    content = [{"type": "image"}, {"type": "text", "text": SENTINEL}]
+    rendered = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    pieces = rendered.split(SENTINEL)
+    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text once")
+    blank = np.zeros((size, size, 3), dtype=np.uint8)
+    before = processor(text=pieces[0], images=blank, add_special_tokens=False, return_tensors="np")["input_ids"][0]
+    after = processor.tokenizer(pieces[1], add_special_tokens=False, return_tensors="np")["input_ids"][0]
+    return before.astype(np.int64), after.astype(np.int64)
+
+
+def _single_ids(tokenizer: Any, words: Sequence[str]) -> tuple[int, ...]:
+    """Ids of those spellings that are one ordinary token."""
+    found = [tokenizer.encode(word, add_special_tokens=False) for word in words]
+    unknown = tokenizer.unk_token_id
+    ids = tuple(sorted({ids[0] for ids in found if len(ids) == 1 and ids[0] != unknown}))
+    require(len(ids) > 0, "tokenizer", list(words), "use a tokenizer that has one of these as a single token")
+    return ids
