@@ -92,8 +92,10 @@ class Frontier:
         return plot_frontier(self, ax)
 
     def __str__(self) -> str:
-        cells = ["   -  " if np.isnan(radius) else f"{floored(radius, 3):6.3f}" for radius in self.radii]
-        rows = [f"d = {d}: epsilon <= {cell}" for d, cell in enumerate(cells)]
+        rows = [
+            f"  d = {d}: " + ("not certified" if np.isnan(radius) else f"epsilon <= {floored(radius, 3):.3f}")
+            for d, radius in enumerate(self.radii)
+        ]
         return "\n".join([f"Certified at tau = {self.tau:g}, sigma = {self.sigma:g}:", *rows, self.claim])
 
 

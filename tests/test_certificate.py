@@ -1,6 +1,7 @@
 """The certificate as properties: safe, tight, monotone, with the known special cases."""
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,6 @@ from mpmath import mp, mpf
 from scipy.special import ndtr, ndtri
 
 import hybrid_rs as hrs
-import oracle
 from hybrid_rs import neyman_pearson
 
 probabilities = st.floats(1e-6, 1 - 1e-9) | st.floats(1e-9, 1e-2).map(lambda x: 1 - x)

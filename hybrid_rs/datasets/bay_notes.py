@@ -27,8 +27,8 @@ _SCAN_SEED = 20_240  # the one shuffle that splits the scans
 def forbidden(bay: int, family: int) -> bool:
     """Whether a bay must not hold a family: the relation that makes a note unsafe.
 
-    Bays 0 to 4 are rows of a Hadamard matrix of order 8 and bays 5 to 9 their complements. So each bay forbids 4 of the 8
-    families, each family is forbidden in 5 of the 10 bays, and two bays differ in at least 4 families.
+    Bays 0 to 4 are rows of a Hadamard matrix of order 8 and bays 5 to 9 their complements. So each bay forbids 4 of
+    the 8 families, each family is forbidden in 5 of the 10 bays, and two bays differ in at least 4 families.
 
     Args:
         bay: 0 to 9.
@@ -124,7 +124,7 @@ def examples(
 
     Example:
         >>> [example.id for example in examples("test", 3, unsafe=True)]
-        ['bay_notes/test/seen/0/0', 'bay_notes/test/seen/0/1', 'bay_notes/test/seen/0/3']
+        ['bay_notes/test/seen/0/0', 'bay_notes/test/seen/0/1', 'bay_notes/test/seen/0/2']
     """
     _check_split(split)
     require(language in get_args(Language), "language", repr(language), f"give one of {get_args(Language)}")

@@ -10,18 +10,25 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Guard(Protocol):
-    """A base classifier of (text, image) pairs; whatever has these members is a guard.
+    """A base classifier of (text, image) pairs; whatever has these members is a guard."""
 
-    Attributes:
-        alphabet: shape ``(V,)``, int64, sorted and unique: the token ids that noise may put in place of another.
-            No special token, image placeholder or padding belongs in it.
-        pad_id: the ordinary token, a member of the alphabet, that fills the slot of the suffix threat.
-        mask_id: the token that the absorbing kernel writes, outside the alphabet; None if the guard has none.
-    """
+    @property
+    def alphabet(self) -> NDArray[np.int64]:
+        """The token ids that noise may put in place of another, shape ``(V,)``, int64, ascending, each once.
 
-    alphabet: NDArray[np.int64]
-    pad_id: int
-    mask_id: int | None
+        No special token, image placeholder or padding belongs in it.
+        """
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """The ordinary token, a member of the alphabet, that fills the slot of the suffix threat."""
+        ...
+
+    @property
+    def mask_id(self) -> int | None:
+        """The token that the absorbing kernel writes, outside the alphabet; None if the guard has none."""
+        ...
 
     def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
         """The guard's verdicts: True where it calls the pair unsafe.

@@ -150,12 +150,13 @@ class VisionLanguageGuard:
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         self._check(texts, pixels, index)
+        shared = int(np.argmin(np.append((texts == texts[:1]).all(axis=0), False)))  # leading words that all texts share
         gaps = [np.empty(0, dtype=np.float32)]
         with torch.inference_mode():
             features = self._features(pixels)
             for start in range(0, len(texts), self.batch_size):
                 rows = slice(start, start + self.batch_size)
-                gaps.append(self._gaps(texts[rows], features[torch.from_numpy(index[rows])]))
+                gaps.append(self._gaps(texts[rows], features, index[rows], shared))
         return np.concatenate(gaps)
 
     def _features(self, images: NDArray[np.float32]) -> Any:
@@ -169,17 +170,30 @@ class VisionLanguageGuard:
             parts.append(torch.stack(tuple(found.pooler_output)))
         return torch.cat(parts)
 
-    def _gaps(self, texts: NDArray[np.int64], features: Any) -> NDArray[np.float32]:
-        """Run the language model on prompts of one length; no padding, so no attention mask."""
-        ends = [np.broadcast_to(end, (len(texts), len(end))) for end in (self.before, self.after)]
-        ids = torch.from_numpy(np.concatenate([ends[0], texts, ends[1]], axis=1)).to(features.device)
-        embedded = self.model.get_input_embeddings()(ids)
-        places = np.flatnonzero(self.before == self.model.config.image_token_id)
-        embedded[:, places] = features.to(embedded.dtype)
-        hidden = self.model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, -1]
+    def _gaps(
+        self, texts: NDArray[np.int64], features: Any, index: NDArray[np.int64], shared: int
+    ) -> NDArray[np.float32]:
+        """Run the language model: what texts share is read once per image, the rest on its keys and values.
+
+        All prompts have one length, so there is no padding.
+        """
+        used, place = np.unique(index, return_inverse=True)
+        first = self._embedded(np.concatenate([self.before, texts[0, :shared]])[None]).repeat(len(used), 1, 1)
+        images = np.flatnonzero(self.before == self.model.config.image_token_id)
+        first[:, images] = features[torch.from_numpy(used)].to(first.dtype)
+        language = self.model.model.language_model
+        cache = language(inputs_embeds=first, use_cache=True).past_key_values
+        cache.batch_select_indices(torch.from_numpy(place).to(first.device))
+        after = np.broadcast_to(self.after, (len(texts), len(self.after)))
+        rest = self._embedded(np.concatenate([texts[:, shared:], after], axis=1))
+        hidden = language(inputs_embeds=rest, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
         logits = self.model.lm_head(hidden).float()
         unsafe = torch.logsumexp(logits[:, list(self.unsafe_ids)], dim=1)
         return np.asarray((unsafe - torch.logsumexp(logits[:, list(self.safe_ids)], dim=1)).cpu().numpy())
+
+    def _embedded(self, ids: NDArray[np.int64]) -> Any:
+        embeddings = self.model.get_input_embeddings()
+        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device))
 
     def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
         require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")

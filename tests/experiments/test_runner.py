@@ -2,9 +2,9 @@
 
 import nbformat
 import pytest
+from hybrid_rs.experiments.__main__ import main
 
 from hybrid_rs.experiments import ExperimentFailed, run_experiment
-from hybrid_rs.experiments.__main__ import main
 from hybrid_rs.experiments.parameters import declared_in
 from hybrid_rs.experiments.runner import NOTEBOOKS
 

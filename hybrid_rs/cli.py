@@ -1,0 +1,93 @@
+"""The command line, ``hybrid-rs``."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Certificates for text edits and image perturbations at the same time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def radius(
+    p_a: Annotated[float, typer.Option("--p-a", help="Clean smoothed probability, or a lower bound of it.")],
+    vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
+    beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
+    tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
+    d_max: Annotated[int, typer.Option(help="Largest text budget.")] = 8,
+) -> None:
+    """Print the certified image radius at every text budget (uniform kernel), rounded down."""
+    import hybrid_rs as hrs
+
+    kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
+    typer.echo(hrs.frontier(p_a, kernel, sigma=sigma, tau=tau, d_max=d_max))
+
+
+@app.command()
+def train(
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/bay_guard.")] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 3000,
+    batch_size: Annotated[int, typer.Option(help="Prompts per step.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Train the small guard from scratch, measure it, and write its checkpoint with its model card."""
+    from hybrid_rs.guards.bay_guard import CHECKPOINT
+    from hybrid_rs.guards.evaluation import evaluate_bay_guard
+    from hybrid_rs.guards.training import train_bay_guard
+
+    folder = train_bay_guard(out or CHECKPOINT, steps=steps, batch_size=batch_size, seed=seed, device=device)
+    evaluate_bay_guard(folder)
+    typer.echo((folder / "README.md").read_text())
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb.")],
+    profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Executed notebook; default: <name>.ipynb here.")] = None,
+) -> None:
+    """Run an experiment notebook with papermill; an unknown parameter is an error."""
+    from hybrid_rs.experiments.runner import run_experiment
+
+    given = dict(_assignment(text) for text in parameter or [])
+    typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Split NAME=VALUE; the value is a Python literal where it is one, else the word itself.
+
+    Example:
+        >>> _assignment("sigma=0.5"), _assignment("kernel=uniform")
+        (('sigma', 0.5), ('kernel', 'uniform'))
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"parameter = {text!r}: write it as NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def main() -> None:
+    """Run the command line; an error is one message on stderr and exit code 1."""
+    try:
+        app()
+    except (ValueError, ImportError, RuntimeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

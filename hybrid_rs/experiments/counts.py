@@ -1,0 +1,105 @@
+"""The counts store: the only expensive data, kept one finished unit a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hybrid_rs.estimation import Counts
+from hybrid_rs.example import Example
+from hybrid_rs.smoothing import SmoothedGuard
+
+SCHEMA = 1
+
+
+class CountsStore:
+    """An append-only file of counts, one JSON object a line, readable with ``pandas.read_json(path, lines=True)``.
+
+    A unit is one example under one smoothing with one seed and number of draws. Units already in the file are not
+    drawn again; an interrupted run resumes where it was; a last line that was cut off loses only that unit.
+
+    Args:
+        path: the file; made when the first unit is finished.
+        classifier: what tells one base classifier from another, such as a hash of its weights.
+
+    Raises:
+        ValueError: if the file was written with another schema, or a line other than the last cannot be read.
+    """
+
+    def __init__(self, path: Path, classifier: str) -> None:
+        self.path, self.classifier = path, classifier
+        self._units: dict[str, Counts] = {}
+        lines = path.read_text().split("\n") if path.exists() else []
+        for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was cut off
+            try:
+                unit = json.loads(line)
+                schema = unit["schema"]
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number} = {line[:60]!r}: remove the line to draw it again") from error
+            if schema != SCHEMA:
+                raise ValueError(f"{path}, line {number}: schema = {schema}: this version reads {SCHEMA}; draw again")
+            self._units[_key(unit)] = Counts(tuple(unit["unsafe"]), unit["n"], unit["example"], unit["seed"])
+        if lines and lines[-1]:
+            path.write_text("\n".join([*lines[:-1], ""]))
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def get(self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0) -> Counts | None:
+        """Return the counts of a unit, or None if it is not in the store."""
+        return self._units.get(_key(self._unit(smoothed, example, n, seed)))
+
+    def sample(
+        self, smoothed: SmoothedGuard, examples: Iterable[Example], *, n: int, seed: int = 0, progress: bool = True
+    ) -> list[Counts]:
+        """Return the counts of every example, drawing and storing those that are missing.
+
+        Args:
+            smoothed: the smoothed guard.
+            examples: the inputs.
+            n: draws per example.
+            seed: seed of the draws.
+            progress: show a bar on stderr while drawing.
+        """
+        examples = list(examples)
+        missing = [example for example in examples if self.get(smoothed, example, n=n, seed=seed) is None]
+        for example in tqdm(missing, unit="example", disable=not progress or not missing):
+            counts = smoothed.sample(example, n, seed=seed)
+            unit = self._unit(smoothed, example, n, seed) | {"unsafe": counts.unsafe}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(json.dumps(unit) + "\n")
+            self._units[_key(unit)] = counts
+        return [self._units[_key(self._unit(smoothed, example, n, seed))] for example in examples]
+
+    def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "classifier": self.classifier,
+            "margin": getattr(smoothed.guard, "margin", 0.0),
+            "example": example.id,
+            "kernel": _named(smoothed.kernel),
+            "sigma": smoothed.sigma,
+            "threat": _named(smoothed.threat),
+            "n": n,
+            "seed": seed,
+        }
+
+
+def fingerprint(checkpoint: Path) -> str:
+    """Return the SHA-256 of a checkpoint's weights, the name of a classifier in the store."""
+    return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _named(value: Any) -> dict[str, Any]:
+    return {"name": type(value).__name__} | dataclasses.asdict(value)
+
+
+def _key(unit: dict[str, Any]) -> str:
+    return json.dumps({name: value for name, value in unit.items() if name != "unsafe"}, sort_keys=True)

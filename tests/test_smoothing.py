@@ -1,0 +1,183 @@
+"""Sampling: exact marginal laws, draws that depend on nothing but their number, nested classifiers."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+from scipy.stats import binomtest, chi2
+
+import hybrid_rs as hrs
+
+
+@dataclass
+class ToyGuard:
+    """Unsafe where the mean pixel exceeds a threshold or too few pads are left; keeps what it was shown."""
+
+    alphabet: np.ndarray = field(default_factory=lambda: np.arange(10, 30))
+    pad_id: int = 12
+    mask_id: int | None = 5
+    seen: list = field(default_factory=list)
+
+    def unsafe(self, token_ids, images):
+        self.seen.append((token_ids.copy(), images.copy()))
+        return (images.mean(axis=(1, 2, 3)) > 0.5) | ((token_ids == self.pad_id).sum(axis=1) < 2)
+
+    def shown(self):
+        texts, images = zip(*self.seen, strict=True)
+        return np.concatenate(texts), np.concatenate(images)
+
+
+EXAMPLE = hrs.Example("toy/0", np.array([11, 13, 29]), np.full((3, 4, 4), 0.45, np.float32), unsafe=True)
+KERNEL = hrs.UniformKernel(beta=0.4, vocab_size=20)
+SUFFIX, NESTED = hrs.SuffixThreat(4), hrs.SuffixThreat(4, one_shot=False)
+
+
+@pytest.mark.parametrize("threat", [SUFFIX, NESTED, hrs.L0Threat(2)])
+@pytest.mark.parametrize("sigma", [0.0, 0.2])
+def test_the_same_counts_whatever_the_batch(threat, sigma):
+    smoothed = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=sigma, threat=threat)
+    counts = [smoothed.sample(EXAMPLE, 500, seed=3, batch_draws=batch) for batch in (1, 64, 100, 512)]
+    assert len(set(counts)) == 1
+    assert smoothed.sample(EXAMPLE, 500, seed=4).unsafe != counts[0].unsafe or sigma == 0
+
+
+def test_the_first_draws_of_a_longer_run_are_the_same_draws():
+    def images(n):
+        guard = ToyGuard()
+        hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=SUFFIX).sample(EXAMPLE, n)
+        texts, pictures = guard.shown()
+        return texts[:70], pictures[:70]
+
+    for short, long in zip(images(70), images(300), strict=True):
+        np.testing.assert_array_equal(short, long)
+
+
+def test_examples_and_seeds_have_streams_of_their_own():
+    def first(example, seed):
+        guard = ToyGuard()
+        hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=SUFFIX).sample(example, 1, seed=seed)
+        return guard.shown()[1][0]
+
+    here = first(EXAMPLE, 0)
+    assert not np.array_equal(here, first(EXAMPLE, 1))
+    assert not np.array_equal(here, first(replace(EXAMPLE, id="toy/1"), 0))
+
+
+def test_image_noise_is_gaussian_in_pixel_units_before_clipping():
+    guard = ToyGuard()
+    hrs.SmoothedGuard(guard, KERNEL, sigma=0.7, threat=SUFFIX).sample(EXAMPLE, 4000)
+    noise = (guard.shown()[1] - EXAMPLE.image).ravel() / 0.7
+    assert noise.mean() == pytest.approx(0, abs=5 / np.sqrt(noise.size))
+    assert noise.std() == pytest.approx(1, abs=5 / np.sqrt(2 * noise.size))
+    for quantile in (-2.5, -1, 0, 1.5):
+        assert (noise < quantile).mean() == pytest.approx(ndtr(quantile), abs=3e-3)
+
+
+def test_only_the_slot_is_noised_and_a_replaced_pad_is_uniform_among_the_others():
+    guard = ToyGuard()
+    hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=SUFFIX).sample(EXAMPLE, 20_000)
+    texts, _ = guard.shown()
+    assert np.all(texts[:, :3] == EXAMPLE.token_ids)
+    slot = texts[:, 3:].ravel()
+    changed = slot[slot != guard.pad_id]
+    assert binomtest(changed.size, slot.size, KERNEL.beta).pvalue > 1e-6
+    counts = np.bincount(changed, minlength=30)[10:]
+    assert counts[guard.pad_id - 10] == 0
+    others = np.delete(counts, guard.pad_id - 10)
+    statistic = ((others - changed.size / 19) ** 2 / (changed.size / 19)).sum()
+    assert chi2.sf(statistic, 18) > 1e-6
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.05])
+def test_each_nested_classifier_has_its_own_exact_law(sigma):
+    guard = ToyGuard()
+    dark = replace(EXAMPLE, image=np.zeros((3, 4, 4), np.float32))  # the text alone decides
+    n = 20_000
+    counts = hrs.SmoothedGuard(guard, KERNEL, sigma=sigma, threat=NESTED).sample(dark, n)
+    for d, k in enumerate(counts.unsafe):  # unsafe when fewer than 2 of 4 pads are left: at least 3 of d replaced
+        from scipy.stats import binom
+
+        assert binomtest(k, n, float(binom.sf(2, d, KERNEL.beta))).pvalue > 1e-6
+    assert counts.unsafe == tuple(sorted(counts.unsafe))
+
+
+def test_nested_draws_are_the_one_shot_draws_at_the_last_budget():
+    nested, one = (hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=t) for t in (NESTED, SUFFIX))
+    assert nested.sample(EXAMPLE, 1000).unsafe[-1] == one.sample(EXAMPLE, 1000).unsafe[0]
+
+
+def test_a_text_that_did_not_change_is_not_evaluated_again():
+    guard = ToyGuard()
+    n = 2000
+    hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=NESTED).sample(EXAMPLE, n)
+    evaluated = sum(len(texts) for texts, _ in guard.seen)
+    assert evaluated / n == pytest.approx(1 + 4 * KERNEL.beta, abs=0.1)
+
+
+def test_l0_noise_touches_every_token_and_unknown_tokens_become_pads():
+    guard = ToyGuard()
+    strange = replace(EXAMPLE, token_ids=np.array([7, 13, 99]))  # 7 and 99 are outside the alphabet
+    hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=hrs.L0Threat(2)).sample(strange, 4000)
+    texts, _ = guard.shown()
+    assert texts.shape[1] == 3
+    assert np.isin(texts, guard.alphabet).all()
+    kept = (texts == [guard.pad_id, 13, guard.pad_id]).mean(axis=0)
+    np.testing.assert_allclose(kept, 1 - KERNEL.beta, atol=0.04)
+
+
+def test_the_absorbing_kernel_writes_the_mask():
+    guard = ToyGuard()
+    hrs.SmoothedGuard(guard, hrs.AbsorbingKernel(0.4), sigma=0.2, threat=SUFFIX).sample(EXAMPLE, 4000)
+    texts, _ = guard.shown()
+    assert set(np.unique(texts[:, 3:])) == {guard.mask_id, guard.pad_id}
+    assert (texts[:, 3:] == guard.mask_id).mean() == pytest.approx(0.4, abs=0.03)
+
+
+def test_larger_beta_replaces_a_superset_with_the_same_words():
+    clean = np.arange(6)
+    draws = [hrs.UniformKernel(b, 20).sample(clean, 500, np.random.default_rng(0)) for b in (0.1, 0.5)]
+    changed = draws[0] != clean
+    np.testing.assert_array_equal(draws[0][changed], draws[1][changed])
+
+
+def test_certify_is_sample_then_bound_then_frontier():
+    smoothed = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=NESTED)
+    front = smoothed.certify(EXAMPLE, 2000, alpha=0.05, tau=0.01)
+    counts = smoothed.sample(EXAMPLE, 2000)
+    np.testing.assert_array_equal(front.p_a, counts.p_a(0.05))
+    assert not front.one_classifier
+    assert "not simultaneously" in front.claim
+    one = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=SUFFIX).certify(EXAMPLE, 2000, tau=0.01)
+    assert one.one_classifier
+    assert "simultaneously" in one.claim
+
+
+def smoothed_with(**guard):
+    return lambda: hrs.SmoothedGuard(ToyGuard(**guard), KERNEL, sigma=0.2, threat=SUFFIX)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (smoothed_with(alphabet=np.arange(10, 25)), "kernel.vocab_size = 20"),
+        (smoothed_with(alphabet=np.arange(30, 10, -1)), "guard.alphabet"),
+        (smoothed_with(pad_id=5), "guard.pad_id = 5"),
+        (lambda: hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=-1, threat=SUFFIX), "sigma = -1"),
+        (lambda: hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=np.nan, threat=SUFFIX), "sigma = nan"),
+        (
+            lambda: hrs.SmoothedGuard(ToyGuard(mask_id=None), hrs.AbsorbingKernel(0.5), sigma=0, threat=SUFFIX),
+            "guard.mask_id = None",
+        ),
+        (lambda: smoothed_with()().sample(EXAMPLE, 0), "n = 0"),
+        (lambda: smoothed_with()().sample(EXAMPLE, 10, seed=-1), "seed = -1"),
+        (lambda: hrs.SuffixThreat(0), "max_edits = 0"),
+        (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), 1.5)), "image = pixels from 1.5"),
+        (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), np.nan)), "image = pixels from nan"),
+        (lambda: hrs.Example("a", np.zeros(2), np.zeros((2, 2))), "image"),
+        (lambda: hrs.L0Threat(2).noised(0), "length = 0"),
+    ],
+)
+def test_bad_input_is_named_with_its_value(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
