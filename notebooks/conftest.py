@@ -14,6 +14,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 RELATIVE = 1e-6
 ABSOLUTE = 1e-12  # below it is rounding error, which differs between machines
 NUMBER = re.compile(r"((?<![\w.)])[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)", re.IGNORECASE)
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object whose repr says nothing else
 FIGURES = {"image/png", "image/jpeg", "image/svg+xml", "application/pdf"}
 
 
@@ -42,7 +43,7 @@ class Cell(IPyNbCell):
     """A code cell, compared by ``Text``."""
 
     def sanitize(self, s):
-        return Text(s) if isinstance(s, str) else s
+        return Text(ADDRESS.sub("", s)) if isinstance(s, str) else s
 
     def compare_outputs(self, test, ref, skip_compare=None):
         return super().compare_outputs(_comparable(test), _comparable(ref), skip_compare)

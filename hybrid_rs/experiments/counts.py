@@ -7,13 +7,16 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from hybrid_rs.estimation import Counts
 from hybrid_rs.example import Example
 from hybrid_rs.smoothing import SmoothedGuard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 
@@ -90,6 +93,13 @@ class CountsStore:
             "n": n,
             "seed": seed,
         }
+
+
+def recorded(path: Path) -> pd.DataFrame:
+    """Return every unit of a file as a table; the column ``unsafe`` holds a list, one count per classifier."""
+    import pandas as pd
+
+    return pd.read_json(path, lines=True)
 
 
 def fingerprint(checkpoint: Path) -> str:

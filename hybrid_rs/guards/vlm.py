@@ -93,7 +93,7 @@ class VisionLanguageGuard:
                 path, dtype=getattr(torch, dtype), local_files_only=not download, attn_implementation="sdpa"
             )
             processor = AutoProcessor.from_pretrained(path, local_files_only=not download)
-        except (OSError, KeyError, RuntimeError, TypeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
             remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
             raise ValueError(f"path = {path}: {remedy} ({error})") from error
         kind = model.config.model_type
@@ -150,7 +150,9 @@ class VisionLanguageGuard:
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         self._check(texts, pixels, index)
-        shared = int(np.argmin(np.append((texts == texts[:1]).all(axis=0), False)))  # leading words that all texts share
+        shared = int(
+            np.argmin(np.append((texts == texts[:1]).all(axis=0), False))
+        )  # leading words that all texts share
         gaps = [np.empty(0, dtype=np.float32)]
         with torch.inference_mode():
             features = self._features(pixels)

@@ -2,7 +2,6 @@
 
 import nbformat
 import pytest
-from hybrid_rs.experiments.__main__ import main
 
 from hybrid_rs.experiments import ExperimentFailed, run_experiment
 from hybrid_rs.experiments.parameters import declared_in
@@ -56,11 +55,6 @@ def test_a_notebook_must_declare_its_profile(tmp_path, write_notebook):
     write_notebook(tmp_path / "T.ipynb", "sigma = 0.5")
     with pytest.raises(ValueError, match="profile = 'quick': no such parameter"):
         run_experiment("T", output=tmp_path / "out.ipynb", notebooks=tmp_path)
-
-
-def test_the_command_line_gives_one_message_and_a_status(capsys):
-    assert main(["run", "no-such-experiment"]) == 1
-    assert capsys.readouterr().err.startswith("error: name = 'no-such-experiment': no notebook ")
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

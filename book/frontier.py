@@ -1,0 +1,34 @@
+"""Draw the README's picture, book/frontier.svg, from the committed counts: ``python book/frontier.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+import hybrid_rs as hrs
+from hybrid_rs.datasets import bay_notes
+from hybrid_rs.datasets.bay_language import alphabet
+from hybrid_rs.experiments.counts import recorded
+
+ROOT = Path(__file__).resolve().parents[1]
+SIGMA, BETA, TAU = 0.5, 0.25, 4.6e-5
+
+
+def main() -> None:
+    """Draw the one-shot frontier of the first unsafe test example."""
+    example = bay_notes.examples("test", 1, unsafe=True)[0]
+    units = recorded(ROOT / "data" / "counts" / "T1_standard.jsonl")
+    units = units[(units["example"] == example.id) & (units["sigma"] == SIGMA)]
+    counts = hrs.Counts(units["unsafe"].iloc[0][-1], n=int(units["n"].iloc[0]))
+    kernel = hrs.UniformKernel(BETA, alphabet().size)
+    front = hrs.frontier(counts.p_a(alpha=0.01)[0], kernel, sigma=SIGMA, tau=TAU, d_max=8)
+    plt.rcParams["svg.hashsalt"] = "frontier"  # the same file from the same counts
+    axes = front.plot()
+    axes.figure.savefig(ROOT / "book" / "frontier.svg", metadata={"Date": None})
+    print(front, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The command line: what it prints, and one message for each mistake."""
+
+import sys
+
+import pytest
+
+from hybrid_rs import cli
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["hybrid-rs", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    return exit_info.value.code, capsys.readouterr()
+
+
+def test_radius_prints_floored_radii(monkeypatch, capsys):
+    code, printed = run(monkeypatch, capsys, "radius", "--p-a", "0.99954", "--d-max", "6")
+    assert code == 0
+    assert "d = 3: epsilon <= 4.649" in printed.out
+    assert "d = 6: not certified" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("radius", "--p-a", "1.5"), "p_a = 1.5"),
+        (("radius", "--p-a", "0.9", "--beta", "nan"), "beta = nan"),
+        (("run", "no-such-experiment"), "name = 'no-such-experiment': no notebook"),
+        (("run", "T1", "-p", "sgima=1"), "sgima = 1: no such parameter"),
+        (("run", "T1", "-p", "sigma"), "parameter = 'sigma': write it as NAME=VALUE"),
+        (("run", "T1", "--profile", "quik"), "profile = 'quik'"),
+        (("train", "--steps", "0"), "steps = 0"),
+    ],
+)
+def test_a_mistake_is_one_message_and_a_status(monkeypatch, capsys, arguments, message):
+    code, printed = run(monkeypatch, capsys, *arguments)
+    assert code == 1
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
