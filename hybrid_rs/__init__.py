@@ -18,6 +18,7 @@ from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import L0Threat, SuffixThreat
+from hybrid_rs.verification import VerificationError, verify
 
 __all__ = [
     "AbsorbingKernel",
@@ -31,6 +32,7 @@ __all__ = [
     "SmoothedGuard",
     "SuffixThreat",
     "UniformKernel",
+    "VerificationError",
     "certified_edits",
     "certified_radius",
     "certify",
@@ -41,4 +43,5 @@ __all__ = [
     "log_p_adv",
     "p_adv",
     "required_p_a",
+    "verify",
 ]

@@ -20,6 +20,7 @@ from hybrid_rs.kernels import Kernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
+LEAST_SHIFT = 2e-12  # of epsilon / sigma, unless 0; a larger shift is a harder one, so rounding up to it is safe
 
 
 def p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
@@ -86,7 +87,7 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     zero = np.zeros_like(p)
     holds = p_adv(p, zero, ratio, sigma=1.0) >= threshold
     radius[holds] = 0.0
-    radius[holds & ((threshold == 0) | (p == 1))] = np.inf
+    radius[holds & ((threshold == 0) | ((p == 1) & (noise > 0)))] = np.inf
     search = np.flatnonzero(radius == 0)
     search = search[noise[search] > 0]
     if search.size:
@@ -171,12 +172,12 @@ def _value(p: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArr
 
 
 def _shift(epsilon: ArrayLike, sigma: ArrayLike) -> FloatArray:
-    """Return epsilon / sigma, rounded up."""
+    """Return epsilon / sigma, rounded up; a positive one at least to the least shift that a threshold resolves."""
     budget = nonnegative("epsilon", epsilon)
     noise = np.asarray(sigma, dtype=np.float64)
     require(bool(np.all(noise >= 0)), "sigma", sigma, "give standard deviations that are not negative")
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.nextafter(budget / noise, np.inf)
+        shift = np.maximum(np.nextafter(budget / noise, np.inf), LEAST_SHIFT)
     return np.where((budget == 0) | (noise == np.inf), 0.0, shift)
 
 

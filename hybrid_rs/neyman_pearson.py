@@ -29,7 +29,7 @@ from hybrid_rs._roots import bracketed_root
 from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
-TINY = 1e-11  # below this shift a threshold in float64 no longer resolves the Gaussian beside an atom
+LEAST_VALUE = 1e-300  # below, float64 numbers come to be too far apart for relative errors
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
@@ -65,11 +65,15 @@ def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) ->
 
 
 def lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
-    """Return a lower bound of the worst-case value, valid for every ``log_t`` and in spite of rounding; at least 0."""
+    """Return a lower bound of the worst-case value, valid for every ``log_t`` and in spite of rounding.
+
+    It is at least 0, and 0 where it would be below 1e-300; see :func:`log_lower_bound` for those.
+    """
 
     def bound(p: FloatArray, u: FloatArray, s: FloatArray) -> FloatArray:
         log_scale, value = _dual(p, u, ratio, s)
-        return value * np.exp(log_scale) * (1 - 4 * EPS * np.abs(log_scale))
+        bound = value * np.exp(log_scale) * (1 - 4 * EPS * np.abs(log_scale))
+        return np.where(bound < LEAST_VALUE, 0.0, bound)
 
     return _blockwise(bound, ratio, p_a, log_t, shift)
 
@@ -135,7 +139,7 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
     atom = np.clip(np.where(p < 0.5, from_below, from_above), 0, last)
     answer = ratio.log_gamma[atom].copy()
-    shifted = s >= TINY
+    shifted = s > 0
     if shifted.any():
         answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
     u[inside] = answer
@@ -174,14 +178,12 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
     """The weak-duality bound less its rounding error, as (log_scale, value): the bound is value * exp(log_scale)."""
     finite = np.isfinite(u) & np.isfinite(s)
     scale, value = np.zeros(p.shape), np.zeros(p.shape)
-    everything = p == 1  # only outcomes with ratio infinity escape a classifier that is always right
-    value[everything] = 1.0 if ratio.q_at_infinity == 0 else ratio.q_finite * (1 - ratio.rounding - 4 * EPS)
+    everything = (p == 1) & np.isfinite(s)  # only outcomes with ratio infinity escape a classifier that is always right
+    value[everything] = 1.0 if ratio.q_at_infinity == 0 else ratio.q_finite * (1 - ratio.mass_rounding - 24 * EPS)
     use = finite & ~everything
     if not use.any():
         return scale, value
     p, u, s = p[use], u[use], s[use]
-    tiny = np.where(s < TINY, s, 0.0)
-    s = np.where(s < TINY, 0.0, s)
     log_v = _log_adversarial(u, ratio, s)
     lower, upper = _clean_tails(u, ratio, s)
     tail = np.where(p < 0.5, lower, upper)
@@ -191,17 +193,16 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
     with np.errstate(divide="ignore", invalid="ignore"):
         error_v = ratio.rounding + smooth + 8 * EPS * np.where(log_v > -np.inf, np.abs(log_v), 0.0)
         error_f = ratio.mass_rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
-        # a region cut at ratios that are off by a factor of exp(slip) loses what lies between: slip times its mass,
-        # and that mass is at most the density, 41 times the smaller tail out to 40 sigma, times the way slip / s
+        # a region cut at ratios that are off by a factor of exp(slip) loses slip times the clean mass in between.
+        # That is at most the density, 41 times the smaller tail out to 40 sigma, times the way slip / s;
+        # without a Gaussian, the mass of the atom that the threshold sits on
         slip = ratio.rounding + 8 * EPS * (np.abs(u) + 40 * s)
-        way = np.where(s > 0, slip / s, 0.0)
-        mass = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))
-        crooked = slip * mass
+        way = slip / s
+        between = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))
+        on_the_cut = (np.abs(u[:, None] - ratio.log_gamma) <= slip[:, None]) @ ratio.p
+        crooked = np.where(s > 0, slip * between, 4 * EPS * np.abs(u) * on_the_cut)
     top = np.maximum(log_v, u)
     margin = np.abs(residual) * 4 * EPS * np.abs(u) + tail * error_f + crooked
     total = np.maximum(np.exp(log_v - top) * (1 - error_v) + np.exp(u - top) * (residual - margin), 0.0)
-    # a tiny shift s, taken as a second step after the discrete one, costs at most Phi^-1(value) -> Phi^-1(value) - s
-    with np.errstate(divide="ignore"):
-        hazard = 2 + np.sqrt(2 * np.abs(np.where(total > 0, top + np.log(total), 0.0)))
-    scale[use], value[use] = top, total * (1 - tiny * hazard)
+    scale[use], value[use] = top, total
     return scale, value

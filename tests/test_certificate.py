@@ -134,7 +134,11 @@ def test_the_extremes_have_exact_answers():
     assert hrs.p_adv(0.3, 0.0, hrs.UniformKernel(0.25, 10).likelihood_ratio(0), sigma=1.0) == 0.3
     assert hrs.p_adv(0.9, 0.0, ratio, sigma=1.0) == hrs.p_adv(0.9, 5.0, ratio, sigma=np.inf)
     assert hrs.p_adv(0.9, 0.0, ratio, sigma=0.0) == hrs.p_adv(0.9, 0.0, ratio, sigma=1.0)
-    assert hrs.p_adv(0.999, 0.1, ratio, sigma=0.0) == 0
+    assert hrs.p_adv([0.999, 1.0], 0.1, ratio, sigma=0.0).tolist() == [0, 0]
+    assert hrs.certified_radius([0.99999, 1.0], ratio, sigma=0.0, tau=0.01).tolist() == [0, 0]
+    assert hrs.certified_radius(1.0, ratio, sigma=1.0, tau=0.01) == np.inf
+    assert hrs.certified_radius(0.0, ratio, sigma=1.0, tau=0.0) == np.inf
+    assert hrs.p_adv(0.9, 1e-300, ratio, sigma=1.0) == pytest.approx(hrs.p_adv(0.9, 0.0, ratio, sigma=1.0), rel=1e-9)
     for kernel in (hrs.UniformKernel(0.0, 100), hrs.AbsorbingKernel(0.0), hrs.UniformKernel(1.0, 2)):
         assert hrs.p_adv(1 - 1e-9, 0.0, kernel.likelihood_ratio(1), sigma=1.0) == 0
 

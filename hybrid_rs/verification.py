@@ -1,0 +1,160 @@
+r"""Checking a certificate without trusting the solver that made it.
+
+A certificate carries a witness, :math:`u = \log t`. By weak duality every classifier with clean value at least p_A
+has, under attack, at least
+
+.. math::
+    D(u) = e^u (p_A - p_0) + \sum_k \left( q_k \Phi(z_k - s) - e^u p_k \Phi(z_k) \right),
+    \qquad z_k = (u - \log\gamma_k) / s + s / 2,
+
+and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`verify` evaluates D in ball arithmetic
+(Arb, through python-flint): every number is an interval that contains the true one, and the inputs are the exact
+values of their float64. The masses are written down from the kernel's definition, not taken from the package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hybrid_rs.certificate import LEAST_SHIFT, Certificate
+from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+
+if TYPE_CHECKING:
+    from flint import arb
+
+DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
+MAX_BITS = 1 << 14
+
+
+class VerificationError(ValueError):
+    """A certificate claims more than its witness shows."""
+
+
+def verify(certificate: Certificate) -> float:
+    """Re-check a certificate rigorously and return the lower bound that its witness proves.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        VerificationError: if the witness does not prove ``certificate.p_adv``.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> certificate = hrs.certify(0.9995, kernel, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5)
+        >>> verify(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    with _ball_arithmetic() as context:
+        bits = 128
+        while True:
+            context.prec = bits
+            bound = _bound(certificate)
+            if bound.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
+                break
+            bits *= 2
+        low = float(bound.lower())
+        proved = max(0.0, math.nextafter(low, -math.inf) if bound.lower() < low else low)
+        holds = bound >= certificate.p_adv or certificate.p_adv == 0
+    if not holds:
+        raise VerificationError(
+            f"p_adv = {certificate.p_adv!r}: the witness log_t = {certificate.log_t!r} proves only {proved!r}; "
+            "do not rely on this certificate, and make it anew with hybrid_rs.certify"
+        )
+    return proved
+
+
+def _bound(certificate: Certificate) -> arb:
+    """D at the witness, as a ball."""
+    from flint import arb
+
+    if certificate.log_t == -math.inf:
+        return arb(0)
+    shift = _shift(certificate)
+    if shift is None:  # a Gaussian without width: the shifted image never looks like the clean one
+        return arb(0)
+    atoms = list(_atoms(certificate))
+    if certificate.log_t == math.inf:  # t to infinity: a classifier that is always right
+        if certificate.p_a < 1:
+            raise VerificationError(f"log_t = inf: a finite witness is needed where p_a = {certificate.p_a!r} < 1")
+        return 1 - sum((q for p, q, _ in atoms if p == 0), arb(0))
+    u, t = arb(certificate.log_t), arb(certificate.log_t).exp()
+    total = t * arb(certificate.p_a)
+    for p, q, log_gamma in atoms:
+        if log_gamma is None:  # ratio 0 counts against p_A in full; ratio infinity contributes nothing
+            total -= t * p
+        elif shift == 0:
+            total += (q - t * p).min(arb(0))
+        else:
+            z = (u - log_gamma) / shift + shift / 2
+            total += q * _normal_cdf(z - shift) - t * p * _normal_cdf(z)
+    return total
+
+
+def _shift(certificate: Certificate) -> arb | None:
+    """Return epsilon / sigma as a ball, None for infinity; as in the certificate, none but 0 is below the least."""
+    from flint import arb
+
+    if certificate.epsilon == 0 or certificate.sigma == math.inf:
+        return arb(0)
+    if certificate.sigma == 0:
+        return None
+    return (arb(certificate.epsilon) / arb(certificate.sigma)).max(arb(LEAST_SHIFT))
+
+
+def _atoms(certificate: Certificate) -> Iterator[tuple[arb, arb, arb | None]]:
+    """Clean mass, adversarial mass and log-ratio of every outcome class; None where the ratio is 0 or infinite."""
+    from flint import arb
+
+    kernel, d = certificate.kernel, certificate.d
+    if not isinstance(kernel, UniformKernel | AbsorbingKernel):
+        raise VerificationError(f"kernel = {kernel}: only the uniform and the absorbing kernel can be checked")
+    beta = arb(kernel.beta)
+    if isinstance(kernel, AbsorbingKernel):
+        masked = beta**d
+        yield masked, masked, arb(0) if d == 0 or kernel.beta > 0 else None
+        yield 1 - masked, arb(0), None
+        return
+    keep, hit = 1 - beta, beta / (kernel.vocab_size - 1)
+    other = hit * (kernel.vocab_size - 2)
+    possible = keep != 0 and hit != 0
+    step = (keep / hit).log() if possible else None
+    for surplus in range(-d, d + 1):  # of positions that show the adversary's token over those that show the clean one
+        p = q = arb(0)
+        for clean in range(max(0, -surplus), (d - surplus) // 2 + 1):
+            ours, theirs, rest = clean, clean + surplus, d - 2 * clean - surplus
+            ways = math.comb(d, ours) * math.comb(d - ours, theirs) * other**rest
+            p += ways * keep**ours * hit**theirs
+            q += ways * hit**ours * keep**theirs
+        if step is not None:
+            yield p, q, surplus * step
+        else:
+            yield p, q, arb(0) if surplus == 0 else None
+
+
+def _normal_cdf(z: arb) -> arb:
+    from flint import arb
+
+    return (-z / arb(2).sqrt()).erfc() / 2
+
+
+@contextmanager
+def _ball_arithmetic() -> Iterator[Any]:
+    """Give the flint context, and its precision back as it was."""
+    try:
+        from flint import ctx
+    except ImportError as error:
+        raise ImportError('verifying needs python-flint: pip install "hybrid_rs[verify]"') from error
+    before = ctx.prec
+    try:
+        yield ctx
+    finally:
+        ctx.prec = before

@@ -1,0 +1,87 @@
+"""The checker accepts what the package certifies, proves it tightly, and refuses anything beyond it."""
+
+from dataclasses import replace
+
+import numpy as np
+import oracle
+import pytest
+from mpmath import mpf
+
+import hybrid_rs as hrs
+
+UNIFORM = hrs.UniformKernel(0.25, 32_000)
+
+
+def random_certificates(cases, seed):
+    """Certificates over the extreme ranges."""
+    rng = np.random.default_rng(seed)
+    for _ in range(cases):
+        vocab_size = 2 if rng.random() < 0.15 else int(np.exp(rng.uniform(np.log(2), np.log(1e6))))
+        d = int(rng.integers(0, 9) if rng.random() < 0.9 else rng.integers(9, 65))
+        beta = rng.uniform(1e-3, 1) if rng.random() < 0.9 else rng.choice([0.0, 1.0])
+        p_a = 10 ** rng.uniform(-6, -0.3) if rng.random() < 0.4 else 1 - 10 ** rng.uniform(-9, -0.3)
+        shift = rng.uniform(0, 12) if rng.random() < 0.7 else rng.choice([0.0, 10 ** rng.uniform(-9, 1)])
+        kernel = hrs.UniformKernel(beta, vocab_size) if rng.random() < 0.8 else hrs.AbsorbingKernel(beta)
+        yield hrs.certify(p_a, kernel, d=d, epsilon=shift, sigma=1.0, tau=1e-5)
+
+
+def test_every_certificate_is_proved_by_its_witness():
+    loose = []
+    for certificate in random_certificates(1000, seed=1):
+        proved = hrs.verify(certificate)
+        assert proved >= certificate.p_adv
+        if certificate.p_adv > 0:
+            loose.append(proved / certificate.p_adv - 1)
+    assert np.quantile(loose, 0.95) < 1e-10
+    assert np.quantile(loose, 0.99) < 1e-9
+    assert max(loose) < 1e-7  # within a millionth of a jump of the knapsack, float64 resolves no more
+
+
+def test_what_is_proved_is_below_the_exact_value():
+    for certificate in random_certificates(25, seed=2):
+        if certificate.d > 8:
+            continue
+        if isinstance(certificate.kernel, hrs.UniformKernel):
+            law = oracle.uniform_law(certificate.kernel.beta, certificate.kernel.vocab_size, certificate.d)
+        else:
+            law = oracle.absorbing_law(certificate.kernel.beta, certificate.d)
+        assert mpf(hrs.verify(certificate)) <= oracle.value(certificate.p_a, certificate.epsilon, law)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: {"p_adv": c.p_adv * (1 + 1e-9)},
+        lambda c: {"epsilon": c.epsilon * (1 + 1e-6)},
+        lambda c: {"p_a": c.p_a - 1e-9},
+        lambda c: {"d": c.d + 1},
+        lambda c: {"sigma": c.sigma * (1 - 1e-6)},
+        lambda c: {"kernel": hrs.UniformKernel(0.25 - 1e-9, 32_000)},
+        lambda c: {"log_t": c.log_t + 1e-2},
+        lambda c: {"log_t": -np.inf},
+        lambda c: {"log_t": np.inf},
+    ],
+)
+def test_a_claim_beyond_the_witness_is_refused(change):
+    certificate = hrs.certify(0.9995, UNIFORM, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5)
+    with pytest.raises(hrs.VerificationError, match="log_t"):
+        hrs.verify(replace(certificate, **change(certificate)))
+
+
+@pytest.mark.parametrize(
+    "kernel", [UNIFORM, hrs.AbsorbingKernel(0.5), hrs.UniformKernel(1.0, 2), hrs.UniformKernel(0.0, 5)]
+)
+@pytest.mark.parametrize("p_a", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(("epsilon", "sigma"), [(0.0, 1.0), (0.0, 0.0), (1.0, 0.0), (1.0, np.inf), (2.0, 1.0)])
+@pytest.mark.parametrize("d", [0, 1, 3])
+def test_the_extremes_verify(kernel, p_a, epsilon, sigma, d):
+    certificate = hrs.certify(p_a, kernel, d=d, epsilon=epsilon, sigma=sigma, tau=0.1)
+    assert hrs.verify(certificate) >= certificate.p_adv
+
+
+def test_the_precision_of_the_caller_is_left_alone():
+    from flint import ctx
+
+    before = ctx.prec
+    hrs.verify(hrs.certify(0.9995, UNIFORM, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5))
+    assert ctx.prec == before
