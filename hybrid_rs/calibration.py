@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hybrid_rs._checks import probability, require
-from hybrid_rs.estimation import Counts
+from hybrid_rs.estimation import Counts, clopper_pearson_upper
 
 
 def flagged_share(counts: Sequence[Counts], tau: float) -> np.ndarray:
@@ -24,34 +24,38 @@ def flagged_share(counts: Sequence[Counts], tau: float) -> np.ndarray:
         >>> flagged_share([Counts((0, 3), n=100), Counts((1, 9), n=100)], tau=0.03)
         array([0., 1.])
     """
-    return (_shares(counts) >= float(probability("tau", tau))).mean(axis=0)
+    shares = np.array([c.unsafe for c in counts]) / np.array([[c.n] for c in counts])
+    return (shares >= float(probability("tau", tau))).mean(axis=0)
 
 
-def calibrated_tau(benign: Sequence[Counts], false_alarms: float) -> float:
-    """Return the least threshold at which no smoothed classifier flags more than a share of the benign examples.
+def calibrated_tau(benign: Sequence[Counts], false_alarms: float, alpha: float = 0.01) -> float:
+    """Return the least threshold that all but a share of the benign examples are shown to stay below.
 
-    The benign examples must not be those on which the false-alarm rate is then reported.
+    An example counts as below where the upper confidence bound of its smoothed value is: no threshold finer than the
+    draws resolve is ever returned, even if no benign draw was unsafe. The benign examples must not be those on
+    which the false-alarm rate is then reported.
 
     Args:
         benign: counts of one smoothed guard on benign examples, one per example.
-        false_alarms: the share that may be flagged, in [0, 1).
+        false_alarms: the share that need not stay below, for each of its smoothed classifiers, in [0, 1).
+        alpha: risk of each upper confidence bound, in (0, 1).
 
     Raises:
-        ValueError: if there are no examples or the share is not in [0, 1).
+        ValueError: if there are no examples, the share is not in [0, 1), or the risk not in (0, 1).
+
+    References:
+        Clopper and Pearson (1934) for the bounds.
 
     Example:
         >>> counts = [Counts((k,), n=100) for k in (0, 1, 2, 50)]
         >>> tau = calibrated_tau(counts, false_alarms=0.25)
-        >>> tau > 0.02, flagged_share(counts, tau)
-        (True, array([0.25]))
+        >>> round(tau, 3), flagged_share(counts, tau)
+        (0.081, array([0.25]))
     """
     share = float(probability("false_alarms", false_alarms))
     require(share < 1, "false_alarms", false_alarms, "give a share below 1")
     require(len(benign) > 0, "benign", len(benign), "give counts of at least one benign example")
-    values = np.sort(_shares(benign), axis=0)
-    allowed = int(np.floor(share * len(values) + 1e-9))
-    return float(np.nextafter(values[len(values) - 1 - allowed].max(), 1.0))
-
-
-def _shares(counts: Sequence[Counts]) -> np.ndarray:
-    return np.array([c.unsafe for c in counts]) / np.array([[c.n] for c in counts])
+    draws = np.array([[counts.n] for counts in benign])
+    bounds = np.sort(clopper_pearson_upper([counts.unsafe for counts in benign], draws, alpha), axis=0)
+    allowed = int(np.floor(share * len(bounds) + 1e-9))
+    return float(np.nextafter(bounds[len(bounds) - 1 - allowed].max(), 1.0))

@@ -61,7 +61,7 @@ def run_experiment(
     partial = output.with_suffix(".partial.ipynb")
     try:
         # the kernel of this very environment, whatever the notebook was last saved with
-        papermill.execute_notebook(source, partial, given, kernel_name="python3", cwd=source.parent)
+        papermill.execute_notebook(source, partial, given, kernel_name="python3", language="python", cwd=source.parent)
     except papermill.PapermillExecutionError as error:
         line = next((text for text in error.source.splitlines() if text.strip()), "")
         raise ExperimentFailed(

@@ -69,9 +69,9 @@ class Column:
         """Return the mean over all unsafe examples of the largest certified d; an example with none counts as 0."""
         return float(np.mean([max(front.edits(), 0) for front in self.frontiers(tau, alpha)]))
 
-    def calibrated_tau(self, false_alarms: float) -> float:
+    def calibrated_tau(self, false_alarms: float, alpha: float) -> float:
         """Return the threshold that the calibration examples give for a share of false alarms."""
-        return calibrated_tau(self.calibration, false_alarms)
+        return calibrated_tau(self.calibration, false_alarms, alpha)
 
 
 def columns(kernel: UniformKernel, counts: dict[float, dict[str, list[Counts]]]) -> list[Column]:

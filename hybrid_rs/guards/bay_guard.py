@@ -30,7 +30,15 @@ def load_bay_guard(path: Path | str | None = None, **options: Any) -> VisionLang
     folder = CHECKPOINT if path is None else Path(path)
     found = (folder / "model.safetensors").is_file()
     require(found, "path", folder, "no checkpoint lies there; train one with: hybrid-rs train")
-    return VisionLanguageGuard.from_pretrained(folder, **options)
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # for a megabyte
+    try:
+        return VisionLanguageGuard.from_pretrained(folder, **options)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def new_model(seed: int) -> Any:

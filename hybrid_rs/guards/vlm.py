@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
 
@@ -71,6 +71,7 @@ class VisionLanguageGuard:
         dtype: str = "float32",
         margin: float = 0.0,
         batch_size: int = 256,
+        alphabet: ArrayLike | None = None,
         download: bool = False,
     ) -> VisionLanguageGuard:
         """Load a checkpoint in the Hugging Face layout.
@@ -81,6 +82,8 @@ class VisionLanguageGuard:
             dtype: "float32" or "bfloat16".
             margin: logits by which unsafe must win; raise it for fewer false alarms.
             batch_size: texts in one forward pass.
+            alphabet: shape ``(V,)``, the token ids that noise may put in place of others; by default all ids but special
+                and added tokens and the image placeholder.
             download: whether files may be fetched from the hub; by default only what is on disk is used.
 
         Raises:
@@ -104,7 +107,7 @@ class VisionLanguageGuard:
         special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), model.config.image_token_id}
         return cls(
             model=model.to(device).eval(),
-            alphabet=np.array(sorted(set(tokenizer.get_vocab().values()) - special), dtype=np.int64),
+            alphabet=_alphabet(tokenizer, special, alphabet),
             pad_id=_single_ids(tokenizer, (",",))[0],
             mask_id=tokenizer.mask_token_id,
             before=before,
@@ -210,6 +213,18 @@ class VisionLanguageGuard:
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
+
+
+def _alphabet(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:
+    """The ordinary tokens, or those of them that were chosen."""
+    ordinary = set(tokenizer.get_vocab().values()) - special
+    if chosen is None:
+        return np.array(sorted(ordinary), dtype=np.int64)
+    ids = np.unique(np.asarray(chosen, dtype=np.int64))
+    for token in ids.tolist():
+        shown = f"{token} ({tokenizer.convert_ids_to_tokens(token)!r})" if token in special else token
+        require(token in ordinary, "alphabet", shown, "leave out special tokens, the image placeholder and unknown ids")
+    return ids
 
 
 def _prompt(processor: Any, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

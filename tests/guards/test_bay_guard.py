@@ -71,6 +71,10 @@ def test_verdicts_do_not_depend_on_the_batch_size(batch):
     assert len(set(counts)) == 1
 
 
+def test_an_alphabet_of_ones_own_is_kept_sorted():
+    np.testing.assert_array_equal(load_bay_guard(alphabet=[30, 20, 30, 353]).alphabet, [20, 30, 353])
+
+
 def test_a_margin_moves_the_verdict_and_nothing_else(guard, batch):
     scores = guard.scores(*batch)
     strict = load_bay_guard(margin=float(np.median(scores)))
@@ -118,6 +122,8 @@ def test_bad_input_is_named_with_its_value(guard, batch, tmp_path):
         (lambda: load_bay_guard(dtype="float16"), "dtype = float16"),
         (lambda: load_bay_guard(batch_size=0), "batch_size = 0"),
         (lambda: load_bay_guard(margin=np.nan), "margin = nan"),
+        (lambda: load_bay_guard(alphabet=[placeholder, 20]), r"alphabet = 5 \('<image>'\)"),
+        (lambda: load_bay_guard(alphabet=[20, 999]), "alphabet = 999"),
         (lambda: guard.unsafe(texts[0], images), "token_ids"),
         (lambda: guard.unsafe(texts, images[:, :1]), r"images = \(50, 1, 32, 32\)"),
         (lambda: guard.unsafe(texts, images[:3]), "image_index"),
