@@ -82,8 +82,8 @@ class VisionLanguageGuard:
             dtype: "float32" or "bfloat16".
             margin: logits by which unsafe must win; raise it for fewer false alarms.
             batch_size: texts in one forward pass.
-            alphabet: shape ``(V,)``, the token ids that noise may put in place of others; by default all ids but special
-                and added tokens and the image placeholder.
+            alphabet: shape ``(V,)``, the token ids that noise may put in place of others; by default all ids but
+                special and added tokens and the image placeholder.
             download: whether files may be fetched from the hub; by default only what is on disk is used.
 
         Raises:
