@@ -41,6 +41,17 @@ class SmoothedGuard:
 
     References:
         Delattre et al. (2026); the suffix and l0 threats follow Chen et al. (2025).
+
+    Example:
+        >>> class Bright:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return images.mean(axis=(1, 2, 3)) > 0.5
+        >>> from hybrid_rs import SuffixThreat
+        >>> smoothed = SmoothedGuard(Bright(), UniformKernel(0.25, 100), sigma=0.5, threat=SuffixThreat(max_edits=2))
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> smoothed.certify(example, n=1000, tau=0.01).edits(epsilon=0.5)
+        2
     """
 
     guard: Guard

@@ -29,7 +29,8 @@ class CountsStore:
 
     Args:
         path: the file; made when the first unit is finished.
-        classifier: what tells one base classifier from another, such as a hash of its weights.
+        classifier: what tells one base classifier from another, such as a hash of its weights; weights run in another
+            precision are another classifier.
 
     Raises:
         ValueError: if the file was written with another schema, or a line other than the last cannot be read.
