@@ -36,17 +36,18 @@ def speed() -> None:
     rng = np.random.default_rng(0)
     kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
     p, epsilon = rng.random(100_000), rng.uniform(0, 6, 100_000)
-    high = 1 - 10 ** rng.uniform(-6, -1, 10_000)
-    print(f"{'d':>4} {'p_adv/s':>12} {'radii/s':>12} {'p_adv, d = 0 over d':>20}")
+    share = 10 ** rng.uniform(-4, -0.01, 10_000)
+    print(
+        f"{'d':>4} {'p_adv/s':>12} {'radii/s':>12} {'p_adv, d = 0 over d':>20}  (0 radii/s: no float64 p_A certifies)"
+    )
     first = None
     for d in (0, 1, 2, 4, 8, 64, 512):
         ratio = kernel.likelihood_ratio(d)
         size = 100_000 if d <= 8 else 2_000
         values = rate(lambda r=ratio, s=size: hrs.p_adv(p[:s], epsilon[:s], r, sigma=1.0), size)
-        size = 10_000 if d <= 8 else 500
-        certifying = high[:size] if d <= 4 else hrs.required_p_a(1.0, ratio, sigma=1.0, tau=4.6e-5) ** 0.5
-        p_a = np.broadcast_to(certifying, (size,))
-        radii = rate(lambda r=ratio, q=p_a: hrs.certified_radius(q, r, sigma=1.0, tau=4.6e-5), size)
+        needed = hrs.required_p_a(0.0, ratio, sigma=1.0, tau=4.6e-5)  # above it, there is a radius to find
+        certifying = 1 - (1 - needed) * share if needed < 1 else np.empty(0)
+        radii = rate(lambda r=ratio, q=certifying: hrs.certified_radius(q, r, sigma=1.0, tau=4.6e-5), certifying.size)
         first = first or values
         print(f"{d:>4} {values:>12,.0f} {radii:>12,.0f} {first / values:>20.1f}")
 
