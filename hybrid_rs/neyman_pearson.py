@@ -30,6 +30,7 @@ from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
 LEAST_VALUE = 1e-300  # below, float64 numbers come to be too far apart for relative errors
+LEAST_P_A = 1e-280  # below, what underflows could be missed in the clean mass; such a p_A certifies nothing
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
@@ -129,7 +130,7 @@ def _log_adversarial(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> Fl
 def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     u = np.full(p.shape, -np.inf)
     u[p == 1] = np.inf
-    inside = (p > ratio.p_at_zero) & (p < 1) & (ratio.log_p.size > 0) & (s < np.inf)
+    inside = (p > max(ratio.p_at_zero, LEAST_P_A)) & (p < 1) & (ratio.log_p.size > 0) & (s < np.inf)
     p, s = p[inside], s[inside]
     # the knapsack's atom: the first whose cumulative clean mass reaches p, counted from the smaller tail
     below = ratio.p_at_zero + np.cumsum(ratio.p)

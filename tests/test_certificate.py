@@ -128,7 +128,7 @@ def test_at_beta_one_infinite_ratios_contribute_nothing(d, vocab_size, p_a, shif
 
 def test_the_extremes_have_exact_answers():
     ratio = hrs.UniformKernel(0.25, 32_000).likelihood_ratio(3)
-    assert hrs.p_adv(0.0, 1.0, ratio, sigma=1.0) == 0
+    assert hrs.p_adv([0.0, 5e-324, 1e-290], 1.0, ratio, sigma=1.0).tolist() == [0, 0, 0]
     assert hrs.p_adv(1.0, 1.0, ratio, sigma=1.0) == 1
     assert hrs.p_adv(1.0, 1.0, hrs.AbsorbingKernel(0.25).likelihood_ratio(3), sigma=1.0) == pytest.approx(0.25**3)
     assert hrs.p_adv(0.3, 0.0, hrs.UniformKernel(0.25, 10).likelihood_ratio(0), sigma=1.0) == 0.3
