@@ -60,7 +60,7 @@ def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) ->
 
     Returns:
         the threshold: minus infinity where p_a is at most the mass at ratio zero, infinity where p_a = 1. At shift 0,
-        the log-ratio of the atom that the knapsack fills in part.
+        the log-ratio of the atom that the knapsack fills in part, less its rounding error.
     """
     return _blockwise(lambda p, s: _solve(p, ratio, s), ratio, p_a, shift)
 
@@ -143,6 +143,8 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     shifted = s > 0
     if shifted.any():
         answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
+    # a hair below the atom, so that the atom is outside for certain: that costs a share of its filled part alone
+    answer[~shifted] -= 4 * EPS * np.abs(answer[~shifted]) + 2 * ratio.rounding
     u[inside] = answer
     return u
 
@@ -190,7 +192,8 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
     tail = np.where(p < 0.5, lower, upper)
     residual = np.where(p < 0.5, p - lower, upper - (1 - p))  # p_A - F: 1 - p is exact here, and so is p
     # relative error of a sum of positive terms: of what is stored, of the sum, and per unit of exponent
-    smooth = np.where(s > 0, 8 * EPS, 0.0) + (24 * EPS if ratio.p.size > 1 else 0.0)
+    exact = (s == 0) & (ratio.mass_rounding == 0)  # nothing edited, nothing shifted: V is p_A itself
+    smooth = np.where(exact, 0.0, 32 * EPS)
     with np.errstate(divide="ignore", invalid="ignore"):
         error_v = ratio.rounding + smooth + 8 * EPS * np.where(log_v > -np.inf, np.abs(log_v), 0.0)
         error_f = ratio.mass_rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
@@ -200,10 +203,11 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
         slip = ratio.rounding + 8 * EPS * (np.abs(u) + 40 * s)
         way = slip / s
         between = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))
-        on_the_cut = (np.abs(u[:, None] - ratio.log_gamma) <= slip[:, None]) @ ratio.p
-        crooked = np.where(s > 0, slip * between, 4 * EPS * np.abs(u) * on_the_cut)
+        least = ratio.rounding + EPS * np.abs(u)
+        on_the_cut = (np.abs(u[:, None] - ratio.log_gamma) <= least[:, None]) @ ratio.p
+        crooked = np.where(s > 0, slip * between, least * on_the_cut)
     top = np.maximum(log_v, u)
-    margin = np.abs(residual) * 4 * EPS * np.abs(u) + tail * error_f + crooked
+    margin = np.abs(residual) * (4 * EPS * np.abs(u) + smooth) + tail * error_f + crooked
     total = np.maximum(np.exp(log_v - top) * (1 - error_v) + np.exp(u - top) * (residual - margin), 0.0)
     scale[use], value[use] = top, total
     return scale, value

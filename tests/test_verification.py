@@ -32,9 +32,7 @@ def test_every_certificate_is_proved_by_its_witness():
         assert proved >= certificate.p_adv
         if certificate.p_adv > 0:
             loose.append(proved / certificate.p_adv - 1)
-    assert np.quantile(loose, 0.95) < 1e-10
-    assert np.quantile(loose, 0.99) < 1e-9
-    assert max(loose) < 1e-7  # within a millionth of a jump of the knapsack, float64 resolves no more
+    assert max(loose) < 1e-9
 
 
 def test_what_is_proved_is_below_the_exact_value():
