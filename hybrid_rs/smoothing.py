@@ -16,7 +16,7 @@ from hybrid_rs._checks import integer, nonnegative, require
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
-from hybrid_rs.frontier import Frontier, frontier_of
+from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.threats import Threat

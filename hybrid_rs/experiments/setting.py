@@ -66,4 +66,5 @@ def bay_setting(profile: str, *, seed: int = 0, resample: bool = False) -> Setti
         "calibration": bay_notes.examples("validation", size.n_calibration, unsafe=False),
     }
     folder = Path(mkdtemp()) if resample else COUNTS
-    return Setting(load_bay_guard(), sets, CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT)), size, seed)
+    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT))
+    return Setting(load_bay_guard(), sets, store, size, seed)
