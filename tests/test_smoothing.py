@@ -9,7 +9,8 @@ from scipy.special import ndtr
 from scipy.stats import binomtest, chi2, chisquare
 
 import hybrid_rs as hrs
-from hybrid_rs.smoothing import _Stream, sample_together
+from hybrid_rs.draws import Stream, noisy_texts
+from hybrid_rs.smoothing import sample_together
 
 
 @dataclass
@@ -194,7 +195,16 @@ def test_masked_draws_follow_the_law_given_that_the_first_d_pads_were_replaced()
     assert smoothed.sample(EXAMPLE, n, masked=True, batch_draws=64) == counts
 
     clean, length = np.append(EXAMPLE.token_ids, [guard.pad_id] * 2), EXAMPLE.token_ids.size
-    texts, _ = smoothed._texts(clean, threat.noised(length), threat.conditions(length), _Stream(0, EXAMPLE.id), 0, n)
+    texts, _ = noisy_texts(
+        smoothed.guard,
+        smoothed.kernel,
+        clean,
+        threat.noised(length),
+        threat.conditions(length),
+        Stream(0, EXAMPLE.id),
+        0,
+        n,
+    )
     assert np.all(texts[:, :, :length] == EXAMPLE.token_ids)
     first, second = texts[:, :, -2].T, texts[:, :, -1].T  # by condition: none, the first pad, both
     assert np.all(first[1:] != guard.pad_id)
@@ -297,7 +307,8 @@ def test_together_every_kernel_keeps_its_own_law_of_positions_and_of_words():
     n, betas, clean = 20_000, (0.1, 0.35, 0.8), np.array([11, 29])
     source = replace(EXAMPLE, token_ids=clean)
     smoothed = by_beta(ToyGuard(), hrs.L0Threat(2), betas=betas)
-    texts = [each._texts(clean, np.ones((1, 2), bool), None, _Stream(0, source.id), 0, n)[0][:, 0] for each in smoothed]
+    noised, stream = np.ones((1, 2), bool), Stream(0, source.id)
+    texts = [noisy_texts(s.guard, s.kernel, clean, noised, None, stream, 0, n)[0][:, 0] for s in smoothed]
     for beta, shown in zip(betas, texts, strict=True):
         # the joint law of both words: 20 x 20 outcomes, each of known probability
         first, second = ((shown[:, i, None] == ToyGuard().alphabet).argmax(axis=1) for i in (0, 1))
