@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -46,6 +47,10 @@ class Setting:
     def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False) -> list[Any]:
         """Return the counts of a set's examples, one entry each; those that the store lacks are drawn."""
         return self.store.sample(smoothed, self.sets[name], n=self.size.n, seed=self.seed, masked=masked)
+
+    def counts_together(self, name: str, smoothed: Sequence[SmoothedGuard]) -> list[list[Any]]:
+        """Return :meth:`counts` under smoothed guards that differ in kernel alone, drawn with one noise."""
+        return self.store.sample_together(smoothed, self.sets[name], n=self.size.n, seed=self.seed)
 
 
 def bay_setting(profile: str, *, seed: int = 0, resample: bool = False) -> Setting:
