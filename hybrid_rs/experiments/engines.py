@@ -177,6 +177,21 @@ class Ray:
             self._started = False
 
 
+def engine_name(engine: str, workers: int | None = None, address: str | None = None) -> str:
+    """Return the name of an engine in one word, as :func:`get_engine` takes it.
+
+    Raises:
+        ValueError: if there is no such engine.
+
+    Example:
+        >>> engine_name("ray", workers=4, address="auto")
+        'ray:4@auto'
+    """
+    name = engine + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
+    _parts(name)
+    return name
+
+
 def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
     """Return the engine of a name: ``local``, ``local:WORKERS``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
 
@@ -194,11 +209,15 @@ def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
         >>> get_engine("ray@auto", load_bay_guard).address
         'auto'
     """
+    kind, workers, address = _parts(name)
+    return Ray(load, workers, address) if kind == "ray" else Local(1 if workers is None else workers, load)
+
+
+def _parts(name: str) -> tuple[str, int | None, str | None]:
     match = re.fullmatch(r"(local|ray)(?::(\d+))?(?:@(.+))?", name)
     if match is None or (match[1] == "local" and match[3]):
         raise ValueError(f"engine = {name!r}: give local[:workers] or ray[:workers][@address]")
-    workers = int(match[2]) if match[2] else None
-    return Local(1 if workers is None else workers, load) if match[1] == "local" else Ray(load, workers, match[3])
+    return match[1], int(match[2]) if match[2] else None, match[3]
 
 
 class _WorkerDied(Exception):
