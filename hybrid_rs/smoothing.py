@@ -272,11 +272,7 @@ def sample_together(
         >>> sample_together(smoothed, example, 1000) == [each.sample(example, 1000) for each in smoothed]
         True
     """
-    require(len(smoothed) > 0, "smoothed", smoothed, "give at least one smoothed guard")
-    first = smoothed[0]
-    alike = all(s.guard is first.guard and (s.sigma, s.threat) == (first.sigma, first.threat) for s in smoothed)
-    seen = [(s.guard, s.sigma, s.threat) for s in smoothed]
-    require(alike, "smoothed", seen, "sample together only what differs in kernel alone")
+    first = require_alike(smoothed)
     n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
     forced = first._conditions(example) if masked else None
     total: NDArray[np.int64] = np.zeros((len(smoothed), 1), dtype=np.int64)
@@ -294,3 +290,13 @@ def sample_together(
         SubsetCounts.from_failures(np.concatenate(failures), n, s.threat.max_edits, s.kernel.beta, **source)
         for s, failures in zip(smoothed, missed, strict=True)
     ]
+
+
+def require_alike(smoothed: Sequence[SmoothedGuard]) -> SmoothedGuard:
+    """Refuse smoothed guards that differ in anything but kernel; return the first."""
+    require(len(smoothed) > 0, "smoothed", smoothed, "give at least one smoothed guard")
+    first = smoothed[0]
+    alike = all(s.guard is first.guard and (s.sigma, s.threat) == (first.sigma, first.threat) for s in smoothed)
+    seen = [(s.guard, s.sigma, s.threat) for s in smoothed]
+    require(alike, "smoothed", seen, "sample together only what differs in kernel alone")
+    return first

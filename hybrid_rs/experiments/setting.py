@@ -11,6 +11,7 @@ from typing import Any
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import CountsStore, fingerprint
+from hybrid_rs.experiments.engines import get_engine
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 from hybrid_rs.guards.protocol import Guard
@@ -53,16 +54,17 @@ class Setting:
         return self.store.sample_together(smoothed, self.sets[name], n=self.size.n, seed=self.seed)
 
 
-def bay_setting(profile: str, *, seed: int = 0, resample: bool = False) -> Setting:
+def bay_setting(profile: str, *, seed: int = 0, resample: bool = False, engine: str = "local") -> Setting:
     """Return the setting of the book: the small guard on BayNotes.
 
     Args:
         profile: "quick", "standard" or "full".
         seed: seed of the draws.
         resample: draw all counts again, into a file of their own; by default those in ``data/counts`` are used.
+        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`.
 
     Raises:
-        ValueError: if there is no such profile.
+        ValueError: if there is no such profile or engine.
     """
     size = get_profile(profile)
     sets = {
@@ -71,5 +73,5 @@ def bay_setting(profile: str, *, seed: int = 0, resample: bool = False) -> Setti
         "calibration": bay_notes.examples("validation", size.n_calibration, unsafe=False),
     }
     folder = Path(mkdtemp()) if resample else COUNTS
-    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT))
+    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT), get_engine(engine, load_bay_guard))
     return Setting(load_bay_guard(), sets, store, size, seed)
