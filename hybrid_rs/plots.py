@@ -10,7 +10,7 @@ import numpy as np
 from hybrid_rs.worst_case import floored
 
 if TYPE_CHECKING:
-    from hybrid_rs.frontier import Frontier
+    from hybrid_rs.frontiers import Frontier
 
 CHARACTERS = 20  # of the claim's small print, to an inch
 

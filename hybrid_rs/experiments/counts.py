@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.smoothing import SmoothedGuard, sample_together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,26 +85,45 @@ class CountsStore:
         Returns:
             one Counts per example; MaskedCounts or SubsetCounts if ``masked``.
         """
+        together = self.sample_together([smoothed], examples, n=n, seed=seed, masked=masked, progress=progress)
+        return together[0]
+
+    def sample_together(
+        self,
+        smoothed: Sequence[SmoothedGuard],
+        examples: Iterable[Example],
+        *,
+        n: int,
+        seed: int = 0,
+        masked: bool = False,
+        progress: bool = True,
+    ) -> list[list[Any]]:
+        """Return the counts of every example under smoothed guards that differ in kernel alone, with one noise.
+
+        The units are those of :meth:`sample`, one per example and kernel; see :func:`hybrid_rs.sample_together`.
+
+        Returns:
+            for each smoothed guard, what :meth:`sample` returns.
+        """
         examples = list(examples)
 
-        def kept(example: Example) -> Evidence | None:
-            return self.get(smoothed, example, n=n, seed=seed, masked=masked)
+        def missing(example: Example) -> list[SmoothedGuard]:
+            return [each for each in smoothed if self.get(each, example, n=n, seed=seed, masked=masked) is None]
 
-        missing = [example for example in examples if kept(example) is None]
-        for example in tqdm(missing, unit="example", disable=not progress or not missing):
-            counts: Evidence = (
-                smoothed.sample(example, n, seed=seed, masked=True)
-                if masked
-                else smoothed.sample(example, n, seed=seed)
-            )
-            drawn = {"safe": counts.safe} if isinstance(counts, SubsetCounts) else {"unsafe": counts.unsafe}
-            length = {"length": counts.length} if isinstance(counts, SubsetCounts) else {}
-            unit = self._unit(smoothed, example, n, seed, masked) | length | drawn
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(unit) + "\n")
-            self._units[_key(unit)] = counts
-        return [kept(example) for example in examples]
+        to_draw = [example for example in examples if missing(example)]
+        for example in tqdm(to_draw, unit="example", disable=not progress or not to_draw):
+            drawn = missing(example)
+            for each, counts in zip(drawn, sample_together(drawn, example, n, masked=masked, seed=seed), strict=True):
+                self._add(self._unit(each, example, n, seed, masked), counts)
+        return [[self.get(each, e, n=n, seed=seed, masked=masked) for e in examples] for each in smoothed]
+
+    def _add(self, unit: dict[str, Any], counts: Evidence) -> None:
+        values = {"safe": counts.safe} if isinstance(counts, SubsetCounts) else {"unsafe": counts.unsafe}
+        length = {"length": counts.length} if isinstance(counts, SubsetCounts) else {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(unit | length | values) + "\n")
+        self._units[_key(unit)] = counts
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
         return {

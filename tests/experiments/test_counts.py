@@ -82,3 +82,16 @@ def test_no_calibrated_threshold_is_finer_than_the_draws():
         calibrated_tau(silent, 1.0)
     with pytest.raises(ValueError, match="benign = 0"):
         calibrated_tau([], 0.05)
+
+
+def test_kernels_drawn_together_are_the_units_drawn_alone(tmp_path, smoothed):
+    several = [replace(smoothed, kernel=hrs.UniformKernel(beta, 20)) for beta in (0.3, 0.1, 0.2)]
+    alone = [draw(tmp_path / "alone.jsonl", each) for each in several]
+    store = CountsStore(tmp_path / "c.jsonl", "a")
+    store.sample(several[1], EXAMPLES[:2], n=100, progress=False)  # some of them are there already
+    assert store.sample_together(several, EXAMPLES, n=100, progress=False) == alone
+    lines = [sorted((tmp_path / name).read_text().splitlines()) for name in ("alone.jsonl", "c.jsonl")]
+    assert lines[0] == lines[1]
+    smoothed.guard.seen.clear()
+    assert CountsStore(tmp_path / "c.jsonl", "a").sample_together(several, EXAMPLES, n=100) == alone
+    assert smoothed.guard.seen == []
