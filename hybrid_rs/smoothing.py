@@ -262,12 +262,26 @@ class SmoothedGuard:
         limit = integer("max_draws", max_draws, at_least=1)
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
-        drawn = self._drawn(example, limit, seed, batch_draws, forced=forced)
+        drawn = _drawn([self], example, limit, seed, batch_draws, forced=forced)
         law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        verdicts = (row for row, _ in drawn)
+        verdicts = (verdicts for [(verdicts, _)] in drawn)
         return watch(
             verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
         )
+
+    def verdicts(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield the verdicts of the first ``n`` draws of :meth:`sample`, shape ``(batch, classifiers)``, as asked for.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: seed of the draws.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+        """
+        drawn = _drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in drawn)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1

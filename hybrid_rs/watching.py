@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrid_rs._checks import integer, require
-from hybrid_rs.frontier import Frontier, frontier
+from hybrid_rs.frontiers import Frontier, frontier
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.sequential import mixture_lower
 
