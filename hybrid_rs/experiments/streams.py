@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
+from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import SCHEMA, _named
 from hybrid_rs.smoothing import SmoothedGuard
@@ -62,8 +63,11 @@ class StreamStore:
         *,
         max_draws: int,
         seed: int = 0,
+        counts: Counts | None = None,
     ) -> BoolArray:
         """Return the first verdicts, as many as are enough, drawing and storing them where those kept are not.
+
+        Where all verdicts of earlier counts were alike, the counts tell the stream, and nothing is drawn or stored.
 
         Args:
             smoothed: a smoothed guard with one classifier.
@@ -71,6 +75,7 @@ class StreamStore:
             enough: whether the verdicts so far suffice; asked after every batch of draws.
             max_draws: draws after which it is enough in any case.
             seed: seed of the draws.
+            counts: those of the first ``counts.n`` draws of this very stream, if they are known.
 
         Returns:
             shape ``(n,)``, n at most ``max_draws``; more than enough, if more are kept.
@@ -82,7 +87,10 @@ class StreamStore:
         require(
             classifiers == 1, "smoothed.threat", smoothed.threat, "a stream is of one classifier: use one_shot=True"
         )
-        known = self.get(smoothed, example, seed=seed)[:max_draws]
+        known = self.get(smoothed, example, seed=seed)
+        if counts is not None and counts.n > known.size and counts.unsafe in ((0,), (counts.n,)):
+            known = np.full(counts.n, counts.unsafe[0] > 0)
+        known = known[:max_draws]
         if known.size >= max_draws or (known.size and enough(known)):
             return known
         row = np.zeros(0, dtype=bool)

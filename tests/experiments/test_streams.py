@@ -75,3 +75,14 @@ def test_a_stream_is_of_one_classifier(tmp_path):
     nested = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=NESTED)
     with pytest.raises(ValueError, match="use one_shot=True"):
         draw(tmp_path / "s.jsonl", nested, 10)
+
+
+def test_counts_of_one_verdict_alone_are_a_stream(tmp_path, smoothed):
+    store, hopeless = StreamStore(tmp_path / "s.jsonl", "a"), lambda row: False
+    for unsafe in (0, 300):
+        row = store.until(smoothed, EXAMPLE, hopeless, max_draws=300, counts=hrs.Counts((unsafe,), n=300))
+        np.testing.assert_array_equal(row, np.full(300, unsafe > 0))
+    assert len(store) == 0
+    row = store.until(smoothed, EXAMPLE, hopeless, max_draws=300, counts=smoothed.sample(EXAMPLE, 300))
+    assert 0 < row.sum() < 300
+    assert len(store) == 1
