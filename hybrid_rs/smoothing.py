@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -257,9 +257,9 @@ class SmoothedGuard:
         limit = integer("max_draws", max_draws, at_least=1)
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
-        drawn = _drawn([self], example, limit, seed, batch_draws, forced=forced)
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
         law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        verdicts = (verdicts for [(verdicts, _)] in drawn)
+        verdicts = (verdicts for [(verdicts, _)] in batches)
         return watch(
             verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
         )
@@ -275,8 +275,8 @@ class SmoothedGuard:
             seed: seed of the draws.
             batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
         """
-        drawn = _drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
-        return (verdicts for [(verdicts, _)] in drawn)
+        batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in batches)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1
