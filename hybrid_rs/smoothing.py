@@ -6,13 +6,14 @@ import hashlib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
@@ -159,7 +160,7 @@ class SmoothedGuard:
         n: int,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         masked: bool = False,
         simultaneous: bool = False,
         seed: int = 0,
@@ -171,7 +172,7 @@ class SmoothedGuard:
             example: the input.
             n: number of draws.
             alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
             simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
             seed: seed of the draws.
@@ -189,12 +190,12 @@ class SmoothedGuard:
         counts: Counts | MaskedCounts | SubsetCounts,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         simultaneous: bool = False,
     ) -> Frontier:
         """Return the certified frontier of counts drawn earlier with this smoothed guard."""
-        law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        return frontier_of(counts, self.kernel, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        law = {"sigma": self.sigma, "alpha": alpha}
+        return frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
 
     def decide(
         self,
@@ -203,7 +204,7 @@ class SmoothedGuard:
         epsilon: float,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         max_draws: int = 10_000,
         masked: bool = False,
         seed: int = 0,
@@ -219,7 +220,7 @@ class SmoothedGuard:
             d: text budget, at most the threat's largest.
             epsilon: image budget, l2, in the units of sigma.
             alpha: risk of a false "certified", and that of a false "not certifiable".
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             max_draws: draws after which it stays undecided.
             masked: decide by p_S (suffix threat); see :meth:`sample`.
             seed: seed of the draws.
@@ -233,7 +234,8 @@ class SmoothedGuard:
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
-        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=tau)
+        level = threshold(tau, [(example.id, seed)])
+        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         drawn = self._drawn(example, max_draws, seed, batch_draws, forced=forced, rows=rows)
         return decide((verdicts[:, 0] for verdicts, _ in drawn), float(p_star), alpha=alpha, max_draws=max_draws)
@@ -252,9 +254,13 @@ class SmoothedGuard:
         *,
         forced: NDArray[np.bool_] | None,
         rows: list[int] | None = None,
+        ask: Literal["unsafe", "scores"] = "unsafe",
         progress: bool = False,
-    ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Yield verdicts, shape ``(draws, classifiers or conditions)``, of ``rows`` if given, and what was replaced."""
+    ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+        """Yield the guard's answers, shape ``(draws, classifiers or conditions)``, and what was replaced.
+
+        Of the classifiers only ``rows``, if given. The answers are verdicts, or the scores behind them.
+        """
         blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
         noised = self.threat.noised(example.token_ids.size)
         clean = np.append(example.token_ids, np.full(self.threat.slot, self.guard.pad_id))
@@ -264,7 +270,7 @@ class SmoothedGuard:
                 stop = min(n, start + blocks_at_once * BLOCK)
                 texts, replaced = self._texts(clean, noised, forced, stream, start, stop)
                 images = self._images(example.image, stream, start, stop)
-                yield self._verdicts(texts if rows is None else texts[:, rows], images), replaced
+                yield self._answers(texts if rows is None else texts[:, rows], images, ask), replaced
                 bar.update(stop - start)
 
     def _images(self, image: NDArray[np.float32], stream: _Stream, start: int, stop: int) -> NDArray[np.float32]:
@@ -308,8 +314,10 @@ class SmoothedGuard:
         texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])
         return texts, replaced
 
-    def _verdicts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Verdicts, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
+    def _answers(
+        self, texts: NDArray[np.int64], images: NDArray[np.float32], ask: Literal["unsafe", "scores"]
+    ) -> NDArray[Any]:
+        """Verdicts or scores, shape ``(draws, classifiers)``; each distinct (image, text) is evaluated once."""
         draws, classifiers, length = texts.shape
         if len(images) == 1:
             rows, place = np.unique(texts.reshape(-1, length), axis=0, return_inverse=True)
@@ -319,15 +327,15 @@ class SmoothedGuard:
             new[:, 1:] = (texts[:, 1:] != texts[:, :-1]).any(axis=2)
             rows, place = texts[new], np.cumsum(new) - 1
             image_of = np.nonzero(new)[0]
-        if "image_index" in inspect.signature(self.guard.unsafe).parameters:
-            verdicts = self.guard.unsafe(rows, images, image_index=image_of)  # type: ignore[call-arg]
+        question = getattr(self.guard, ask)
+        if "image_index" in inspect.signature(question).parameters:
+            answers = np.asarray(question(rows, images, image_index=image_of))
         else:
-            verdicts = self.guard.unsafe(rows, images[image_of])
-        verdicts = np.asarray(verdicts)
-        require(
-            verdicts.shape == (len(rows),), "guard.unsafe(...).shape", verdicts.shape, f"return shape ({len(rows)},)"
-        )
-        return verdicts.astype(bool)[place.reshape(draws, classifiers)]
+            answers = np.asarray(question(rows, images[image_of]))
+        fits = answers.shape == (len(rows),)
+        require(fits, f"guard.{ask}(...).shape", answers.shape, f"return shape ({len(rows)},)")
+        answers = answers.astype(bool) if ask == "unsafe" else answers
+        return answers[place.reshape(draws, classifiers)]
 
 
 class _Stream:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
+from hybrid_rs.margins import at_margin, sample_margins
 from hybrid_rs.smoothing import SmoothedGuard
 
 if TYPE_CHECKING:
@@ -97,14 +98,47 @@ class CountsStore:
                 if masked
                 else smoothed.sample(example, n, seed=seed)
             )
-            drawn = {"safe": counts.safe} if isinstance(counts, SubsetCounts) else {"unsafe": counts.unsafe}
-            length = {"length": counts.length} if isinstance(counts, SubsetCounts) else {}
-            unit = self._unit(smoothed, example, n, seed, masked) | length | drawn
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(unit) + "\n")
-            self._units[_key(unit)] = counts
+            self._keep(self._unit(smoothed, example, n, seed, masked), counts)
         return [kept(example) for example in examples]
+
+    def sample_margins(
+        self,
+        smoothed: SmoothedGuard,
+        examples: Iterable[Example],
+        *,
+        margins: Iterable[float],
+        n: int,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> dict[float, list[Counts]]:
+        """Return, by margin, the counts of every example; one set of draws serves all margins.
+
+        Where one of an example's margins is missing, it is drawn, and those that were missing are stored. Arguments as
+        in :meth:`sample` and :func:`hybrid_rs.margins.sample_margins`.
+        """
+        examples, guards = list(examples), {float(margin): at_margin(smoothed, margin) for margin in margins}
+
+        def missing(example: Example) -> list[float]:
+            return [m for m, guard in guards.items() if self.get(guard, example, n=n, seed=seed) is None]
+
+        to_draw = [example for example in examples if missing(example)]
+        for example in tqdm(to_draw, unit="example", disable=not progress or not to_draw):
+            wanted = missing(example)
+            for margin, counts in zip(wanted, sample_margins(smoothed, example, n, wanted, seed=seed), strict=True):
+                self._keep(self._unit(guards[margin], example, n, seed, masked=False), counts)
+        found: dict[float, list[Any]] = {}
+        for margin, guard in guards.items():
+            found[margin] = [self.get(guard, example, n=n, seed=seed) for example in examples]
+        return found
+
+    def _keep(self, unit: dict[str, Any], counts: Evidence) -> None:
+        drawn = {"safe": counts.safe} if isinstance(counts, SubsetCounts) else {"unsafe": counts.unsafe}
+        length = {"length": counts.length} if isinstance(counts, SubsetCounts) else {}
+        unit = unit | length | drawn
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(unit) + "\n")
+        self._units[_key(unit)] = counts
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
         return {
