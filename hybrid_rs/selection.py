@@ -145,7 +145,7 @@ def robustness_curve(
         found = candidate.frontiers(tau, d_max=max(d_max, budget), alpha=alpha)
         rows.append(
             {
-                "tau": tau.tau if isinstance(tau, Calibration) else tau,
+                "tau": found[0].tau,
                 "estimated alarms": float(flagged_share(benign, tau)[0]),
                 "deployed alarms": float(flagged_share(benign, tau, alpha)[0]),
                 "certified": share_certified(found, budget, epsilon),
