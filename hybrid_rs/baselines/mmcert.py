@@ -1,0 +1,244 @@
+r"""Independent subsampling of both modalities, in the manner of MMCert, and its certificate.
+
+Of the :math:`n_1` tokens a random set of :math:`k_1` is kept, of the :math:`n_2` pixels one of :math:`k_2`, each
+without replacement and independently; whatever is not kept is overwritten by a constant. The adversary changes any
+:math:`r_1` tokens and any :math:`r_2` pixels, as far as it likes. No kept element was touched with probability
+
+.. math:: \omega = \binom{n_1 - r_1}{k_1} \binom{n_1}{k_1}^{-1} \binom{n_2 - r_2}{k_2} \binom{n_2}{k_2}^{-1},
+
+and in that event the guard is shown what the same subsets show of the clean input. So the smoothed value is at least
+:math:`\max(0, p_A - (1 - \omega))`, and no better bound follows from :math:`p_A`: wherever a touched element was kept,
+a guard may say "unsafe" at the clean input and "safe" at the attacked one. For two classes and a majority vote, that is
+:math:`\tau = 1/2`, this is the condition :math:`\underline p_A - (1 - \omega) > \overline p_B + (1 - \omega)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from hybrid_rs._checks import integer, probability, require
+from hybrid_rs.evidence import Counts
+from hybrid_rs.example import Example
+from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.smoothing import BLOCK, _Stream
+
+FloatArray = NDArray[np.float64]
+KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random stream; smoothing draws from 0 and 1, attacks from 2
+
+
+def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
+    r"""Return log of the probability that a random set of ``kept`` elements avoids ``touched`` given ones.
+
+    Args:
+        total: number of elements n.
+        kept: k, from 0 to n.
+        touched: r, whole numbers from 0 to n, any shape.
+
+    Returns:
+        float64 of the shape of ``touched``: :math:`\log \binom{n-r}{k} / \binom{n}{k}`, rounded down; -inf if
+        r > n - k.
+
+    Raises:
+        ValueError: if a number is not whole or out of range.
+
+    Example:
+        >>> log_untouched(total=4, kept=2, touched=[0, 1, 2, 3]).round(3)
+        array([ 0.   , -0.693, -1.792,   -inf])
+    """
+    n, k = integer("total", total, at_least=0), integer("kept", kept, at_least=0)
+    require(k <= n, "kept", k, f"keep at most all of the {n} elements")
+    r = np.asarray(touched)
+    inside = np.issubdtype(r.dtype, np.integer) and bool(np.all((r >= 0) & (r <= n)))
+    require(inside, "touched", touched, f"give whole numbers from 0 to {n}")
+    if k == 0:
+        return np.zeros(r.shape)[()]
+    # the i-th touched element (from 0) is missed with probability 1 - k / (n - i), given that those before were
+    last = min(int(r.max(initial=0)), n - k)
+    factors = np.log1p(-k / (n - np.arange(last, dtype=np.float64)))
+    logs = np.append(0.0, np.cumsum(factors))
+    logs *= 1 + (np.arange(last + 1) + 16) * 2.0**-51  # a cumulated sum's rounding error, on the safe side
+    return np.where(r <= n - k, logs[np.minimum(r, last)], -np.inf)[()]
+
+
+@dataclass(frozen=True)
+class SubsamplingLaw:
+    """How many tokens and pixels there are, and how many of them are kept.
+
+    Args:
+        tokens: n1.
+        keep_tokens: k1, at most n1.
+        pixels: n2.
+        keep_pixels: k2, at most n2.
+
+    Raises:
+        ValueError: if a number is not whole, negative, or more is kept than there is.
+    """
+
+    tokens: int
+    keep_tokens: int
+    pixels: int
+    keep_pixels: int
+
+    def __post_init__(self) -> None:
+        for kept, total in (("keep_tokens", "tokens"), ("keep_pixels", "pixels")):
+            k, n = integer(kept, getattr(self, kept), at_least=0), integer(total, getattr(self, total), at_least=0)
+            require(k <= n, kept, k, f"keep at most {total} = {n}")
+
+    def log_untouched(self, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
+        """Return log of the probability that nothing that is kept was touched; rounded down."""
+        text = log_untouched(self.tokens, self.keep_tokens, r_tokens)
+        return text + log_untouched(self.pixels, self.keep_pixels, r_pixels)
+
+    def p_adv(self, p_a: ArrayLike, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
+        """Return the least value of the smoothed guard under r1 changed tokens and r2 changed pixels.
+
+        Args:
+            p_a: clean smoothed probability, or a lower confidence bound of it; in [0, 1].
+            r_tokens: changed tokens, whole numbers from 0 to n1.
+            r_pixels: changed pixels, whole numbers from 0 to n2.
+
+        Returns:
+            float64 in [0, 1], of the broadcast shape; never above the exact value.
+
+        Raises:
+            ValueError: if an argument is out of range.
+
+        References:
+            Wang et al. (2024), MMCert; Levine and Feizi (2020) for one modality.
+
+        Example:
+            >>> law = SubsamplingLaw(tokens=20, keep_tokens=5, pixels=1024, keep_pixels=128)
+            >>> law.p_adv(0.999, [0, 1, 2], [0, 1, 2]).round(4)
+            array([0.999 , 0.6552, 0.422 ])
+        """
+        p, log_omega = probability("p_a", p_a), self.log_untouched(r_tokens, r_pixels)
+        least = p + np.expm1(log_omega)  # p_A - (1 - omega)
+        return np.where(log_omega == 0, p, np.maximum(least - 2.0**-52, 0.0))[()]
+
+    def certified_pixels(self, p_a: ArrayLike, r_tokens: int, *, tau: float) -> NDArray[np.int64]:
+        """Return the largest number of changed pixels that is certified together with r1 changed tokens.
+
+        Args:
+            p_a: clean smoothed probability or its lower confidence bound; in [0, 1].
+            r_tokens: changed tokens.
+            tau: decision threshold, in (0, 1]; a half for MMCert's majority vote.
+
+        Returns:
+            int64 of the shape of ``p_a``; -1 where not even an untouched image is certified.
+
+        Example:
+            >>> law = SubsamplingLaw(tokens=20, keep_tokens=5, pixels=1024, keep_pixels=128)
+            >>> law.certified_pixels([0.5, 0.9, 0.999], r_tokens=1, tau=0.5)
+            array([-1,  1,  3])
+        """
+        threshold = float(probability("tau", tau))
+        require(threshold > 0, "tau", tau, "give a positive threshold: zero is never missed")
+        values = self.p_adv(np.asarray(p_a, dtype=np.float64)[..., None], r_tokens, np.arange(self.pixels + 1))
+        return (values >= threshold).sum(axis=-1).astype(np.int64) - 1  # more changed pixels never help
+
+
+@dataclass(frozen=True)
+class SparseThreat:
+    """The adversary changes any r1 tokens and any r2 pixels, as far as it likes."""
+
+
+@dataclass(frozen=True)
+class Subsampling:
+    """The noise: what is kept, and what is written over the rest.
+
+    Args:
+        keep_tokens: k1; a shorter text is kept whole.
+        keep_pixels: k2, of the height x width places, each with all its channels; a smaller image is kept whole.
+        token_fill: the id that overwrites the other tokens.
+        pixel_fill: the value in [0, 1] that overwrites the other pixels.
+    """
+
+    keep_tokens: int
+    keep_pixels: int
+    token_fill: int
+    pixel_fill: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("keep_tokens", "keep_pixels", "token_fill"):
+            integer(name, getattr(self, name), at_least=0)
+        probability("pixel_fill", self.pixel_fill)
+
+    def law(self, example: Example) -> SubsamplingLaw:
+        """Return the sizes that the certificate of this example needs."""
+        tokens, pixels = example.token_ids.size, example.image[0].size
+        return SubsamplingLaw(tokens, min(self.keep_tokens, tokens), pixels, min(self.keep_pixels, pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class SubsampledGuard:
+    """A guard smoothed by keeping a random part of each modality; ``CountsStore`` takes it like a SmoothedGuard.
+
+    What overwrites the rest is a constant. It must not depend on the input (such as the image's mean): the adversary
+    would move it, and then an untouched sample would not be shown as before.
+
+    Args:
+        guard: the base classifier.
+        kernel: what is kept.
+
+    Example:
+        >>> class Bright:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return images.mean(axis=(1, 2, 3)) > 0.55
+        >>> subsampled = SubsampledGuard(Bright(), Subsampling(keep_tokens=1, keep_pixels=16, token_fill=0))
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> counts = subsampled.sample(example, n=1000)
+        >>> subsampled.kernel.law(example).certified_pixels(counts.p_a(alpha=0.01), r_tokens=0, tau=0.5)
+        array([2])
+    """
+
+    guard: Guard
+    kernel: Subsampling
+    threat: SparseThreat = SparseThreat()
+    sigma: float = 0.0  # no Gaussian noise
+
+    def sample(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256, progress: bool = False
+    ) -> Counts:
+        """Draw ``n`` subsamples and count the guard's unsafe verdicts.
+
+        A draw is a function of (seed, example.id, its number), as in :meth:`SmoothedGuard.sample`.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: a non-negative whole number.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+            progress: show a bar on stderr.
+
+        Raises:
+            ValueError: if n, seed or batch_draws is out of range.
+        """
+        n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
+        step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
+        stream, unsafe = _Stream(seed, example.id), 0
+        with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
+            for start in range(0, n, step):
+                stop = min(n, start + step)
+                unsafe += int(np.sum(self.guard.unsafe(*self._shown(example, stream, start, stop))))
+                bar.update(stop - start)
+        return Counts((unsafe,), n, example.id, seed)
+
+    def _shown(
+        self, example: Example, stream: _Stream, start: int, stop: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Texts, shape ``(draws, length)``, and images, shape ``(draws, channels, height, width)``, of some draws."""
+        law, (height, width) = self.kernel.law(example), example.image.shape[1:]
+
+        def kept(kind: int, total: int, k: int) -> NDArray[np.bool_]:
+            first = np.tile(np.arange(total) < k, (BLOCK, 1))
+            return np.concatenate([rng.permuted(first, axis=1) for rng in stream.blocks(kind, start, stop)])
+
+        keep_text = kept(KEPT_TOKENS, law.tokens, law.keep_tokens)[: stop - start]
+        keep_image = kept(KEPT_PIXELS, law.pixels, law.keep_pixels)[: stop - start].reshape(-1, 1, height, width)
+        texts = np.where(keep_text, example.token_ids, self.kernel.token_fill)
+        return texts, np.where(keep_image, example.image, np.float32(self.kernel.pixel_fill))
