@@ -141,6 +141,36 @@ class SubsamplingLaw:
         return (values >= threshold).sum(axis=-1).astype(np.int64) - 1  # more changed pixels never help
 
 
+def pixels_within(image: ArrayLike, epsilon: ArrayLike) -> NDArray[np.int64]:
+    r"""Return how many pixels, of whatever new values in [0, 1], never move an image further than ``epsilon`` in l2.
+
+    This is how an l2 certificate speaks of changed pixels: changing any r2 of them moves the image at most by the root
+    of the r2 largest values of :math:`\sum_c \max(x_c, 1 - x_c)^2`. There is no way back: the least l2 budget lets an
+    adversary change every pixel a little.
+
+    Args:
+        image: shape ``(channels, height, width)``, in [0, 1].
+        epsilon: l2 budgets in pixel units, any shape; nan where nothing is certified.
+
+    Returns:
+        int64 of the shape of ``epsilon``, at most height x width; -1 for nan.
+
+    Raises:
+        ValueError: if a pixel lies outside [0, 1], or a budget is negative.
+
+    Example:
+        >>> pixels_within(np.full((3, 8, 8), 0.5), [np.nan, 0.0, 0.9, 2.0])
+        array([-1,  0,  1,  5])
+    """
+    x, budget = probability("image", image), np.asarray(epsilon, dtype=np.float64)
+    require(not np.any(budget < 0), "epsilon", epsilon, "give l2 budgets that are not negative")
+    farthest = np.sort((np.maximum(x, 1 - x) ** 2).sum(axis=0).ravel())[::-1]
+    needed = np.cumsum(farthest) * (1 + (farthest.size + 16) * 2.0**-52)  # squared, rounded up
+    with np.errstate(invalid="ignore"):
+        within = np.searchsorted(needed, budget**2 * (1 - 2.0**-50), side="right")
+    return np.where(np.isnan(budget), -1, within).astype(np.int64)[()]
+
+
 @dataclass(frozen=True)
 class SparseThreat:
     """The adversary changes any r1 tokens and any r2 pixels, as far as it likes."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 import hybrid_rs as hrs
-from hybrid_rs.baselines.mmcert import SubsampledGuard, Subsampling, SubsamplingLaw, log_untouched
+from hybrid_rs.baselines.mmcert import SubsampledGuard, Subsampling, SubsamplingLaw, log_untouched, pixels_within
 from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
@@ -128,6 +128,21 @@ def test_an_l2_adversary_who_touches_every_pixel_leaves_nothing_unless_no_pixel_
     assert SubsamplingLaw(20, 5, 1024, keep_pixels=0).p_adv(1.0, 0, 1024) == 1.0
 
 
+def test_so_many_changed_pixels_stay_within_an_l2_budget_and_one_more_can_leave_it():
+    rng = np.random.default_rng(0)
+    image = rng.random((3, 4, 4)).astype(np.float32)
+    for epsilon in (0.0, 0.7, 1.3, 2.2, 3.1, 20.0):
+        r = int(pixels_within(image, epsilon))
+        far = np.where(image < 0.5, 1.0, 0.0)  # as far as a pixel goes
+        cost = ((far - image.astype(np.float64)) ** 2).sum(axis=0).ravel()
+        for _ in range(50):
+            assert cost[rng.permutation(16)[:r]].sum() <= epsilon**2 * (1 + 1e-12)
+        worst = np.sort(cost)[::-1]
+        assert worst[:r].sum() <= epsilon**2
+        assert r == 16 or worst[: r + 1].sum() > epsilon**2
+    assert pixels_within(image, np.nan) == -1
+
+
 class Recorder:
     """Keeps what it is shown."""
 
@@ -207,6 +222,7 @@ def test_the_store_keeps_its_counts_apart_by_what_is_kept_and_what_fills(tmp_pat
         (lambda: Subsampling(1, 1, 0, pixel_fill=2.0), "pixel_fill = 2"),
         (lambda: Subsampling(-1, 1, 0), "keep_tokens = -1"),
         (lambda: log_untouched(4, 1, 0.5), "touched = 0.5"),
+        (lambda: pixels_within(np.ones((3, 2, 2)), -1.0), "epsilon = -1"),
     ],
 )
 def test_complaints_name_the_parameter(call, message):
