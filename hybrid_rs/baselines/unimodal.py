@@ -5,6 +5,7 @@ A unimodal certificate holds the other modality fixed. It is right as it stands,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from hybrid_rs.threats import Threat
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ASKED = ("classifier", "smoothing", "example", "d", "epsilon", "n", "seed")  # what tells one trial from another
 
 
 def image_only(guard: Guard, sigma: float, threat: Threat) -> SmoothedGuard:
@@ -40,30 +43,30 @@ class Trial:
     """What an attack within (d, epsilon) made of a smoothed guard's value, counted on fresh draws.
 
     Args:
+        classifier: what tells one base classifier from another, as in the counts store.
         smoothing: a name for the smoothed guard.
         example: the example's id.
         d: text budget of the attack.
         epsilon: image budget of the attack, l2, pixel units.
-        edits: tokens that it changed.
+        n: draws, which the search did not see, by which the attacked input is judged.
+        seed: of the search; the judging draws have the next one.
+        edits: tokens that the attack changed.
         epsilon_used: how far it moved the image.
         text: the token ids that it left, slot included.
-        unsafe: unsafe verdicts there, of draws that the search did not see.
-        n: those draws.
-        lower: Clopper-Pearson bound of the value there.
-        upper: the other one; both hold with probability 0.99.
+        unsafe: unsafe verdicts among the n draws.
     """
 
+    classifier: str
     smoothing: str
     example: str
     d: int
     epsilon: float
+    n: int
+    seed: int
     edits: int
     epsilon_used: float
     text: list[int]
     unsafe: int
-    n: int
-    lower: float
-    upper: float
 
 
 def trials(
@@ -73,9 +76,10 @@ def trials(
     budgets: Iterable[tuple[int, float]],
     *,
     n: int,
+    classifier: str,
+    store: Path,
     effort: Effort | None = None,
     seed: int = 0,
-    store: Path,
 ) -> pd.DataFrame:
     """Attack every example within every pair of budgets, or read what a file already holds.
 
@@ -85,38 +89,33 @@ def trials(
         smoothing: a name for the smoothed guard, in the file and in the table.
         smoothed: the smoothed guard that is attacked.
         examples: the clean inputs.
-        budgets: pairs of a text and an image budget.
+        budgets: pairs of a text and an image budget; (0, 0) judges the clean input.
         n: fresh draws by which an attacked input is judged.
+        classifier: what tells one base classifier from another, as in the counts store.
+        store: the file.
         effort: how hard to search.
         seed: of the search; the judging draws have the next one.
-        store: the file.
 
     Returns:
         one row per trial, columns as :class:`Trial`.
     """
     import pandas as pd
 
-    def key(row: Trial) -> tuple[str, str, int, float, int]:
-        return row.smoothing, row.example, row.d, row.epsilon, row.n
-
-    kept: dict[tuple[str, str, int, float, int], Trial] = {}
+    kept: dict[tuple[object, ...], dict[str, object]] = {}
     if store.exists():
-        rows = [Trial(**row) for row in pd.read_json(store, lines=True, dtype=False).to_dict("records")]
-        kept = {key(row): row for row in rows}
-    found = []
+        with store.open() as file:
+            kept = {tuple(row[name] for name in ASKED): row for row in map(json.loads, file)}
+    found, pairs = [], list(budgets)
     for example in examples:
-        for d, epsilon in budgets:
-            wanted = (smoothing, example.id, d, epsilon, n)
-            if wanted not in kept:
+        for d, epsilon in pairs:
+            asked = (classifier, smoothing, example.id, d, epsilon, n, seed)
+            if asked not in kept:
                 attack = attack_jointly(smoothed, example, d, epsilon, effort=effort, seed=seed)
                 judged = evaluate(smoothed, example, attack, n, seed=seed + 1)
                 text = [int(i) for i in attack.token_ids]
-                kept[wanted] = Trial(
-                    smoothing, example.id, d, epsilon, attack.edits, round(attack.epsilon_used, 6), text,
-                    judged.unsafe, judged.n, judged.lower, judged.upper,
-                )  # fmt: skip
+                kept[asked] = asdict(Trial(*asked, attack.edits, round(attack.epsilon_used, 6), text, judged.unsafe))
                 store.parent.mkdir(parents=True, exist_ok=True)
                 with store.open("a") as file:
-                    file.write(pd.Series(asdict(kept[wanted])).to_json(double_precision=12) + "\n")
-            found.append(kept[wanted])
-    return pd.DataFrame([asdict(row) for row in found])
+                    file.write(json.dumps(kept[asked]) + "\n")
+            found.append(kept[asked])
+    return pd.DataFrame(found)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 import hybrid_rs as hrs
-from hybrid_rs.baselines.mmcert import SubsampledGuard, Subsampling, SubsamplingLaw, log_untouched, pixels_within
+from hybrid_rs.baselines.mmcert import SubsamplingLaw, log_untouched, pixels_within
+from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsamples, Subsampling
 from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
@@ -204,7 +205,7 @@ def test_a_short_text_is_kept_whole_and_the_law_says_so():
 
 
 def test_the_store_keeps_its_counts_apart_by_what_is_kept_and_what_fills(tmp_path):
-    store = CountsStore(tmp_path / "counts.jsonl", "c")
+    store = CountsStore(tmp_path / "counts.jsonl", "c", Subsamples())
     kernels = [Subsampling(2, 1, 0), Subsampling(2, 2, 0), Subsampling(2, 1, 5), Subsampling(2, 1, 0, 1.0)]
     first = [store.sample(SubsampledGuard(Recorder(), k), [example()], n=64, progress=False) for k in kernels]
     again = CountsStore(store.path, "c")
