@@ -19,6 +19,31 @@ kernels = st.one_of(
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@given(
+    edges=st.lists(st.floats(-6, 6), min_size=3, max_size=3),  # standard deviations
+    sign=st.sampled_from([-1, 1]),
+    beta=st.sampled_from([0.1, 0.25, 0.5]),
+    epsilon=st.floats(0, 4),
+    d=st.integers(0, 1),
+)
+def test_no_guard_with_an_edge_for_each_token_goes_below_it(order, edges, sign, beta, epsilon, d):
+    edge, places = np.array(edges), np.eye(3)  # unsafe while sign * z2 <= edge of the token; clean input: token 0, at 0
+    laws = places * (1 - beta) + (1 - places) * beta / 2  # row: the token that is noised
+    p_a = laws[0] @ norm.cdf(edge)
+    attacked = laws[d] @ norm.cdf(edge - sign * epsilon)
+    ratio = hrs.UniformKernel(beta, vocab_size=3).likelihood_ratio(d)
+    assert composed_p_adv(p_a, epsilon, ratio, sigma=1.0, order=order) <= attacked + 1e-12
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(p_a=st.floats(0.99, 0.9999), epsilon=st.floats(0.3, 2), beta=st.sampled_from([0.25, 0.5]), d=st.integers(1, 2))
+def test_it_is_strictly_weaker_where_both_modalities_are_attacked(order, p_a, epsilon, beta, d):
+    ratio = hrs.UniformKernel(beta, vocab_size=376).likelihood_ratio(d)
+    joint = hrs.p_adv(p_a, epsilon, ratio, sigma=1.0)
+    assert composed_p_adv(p_a, epsilon, ratio, sigma=1.0, order=order) < (1 - 1e-6) * joint
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @given(p_a=st.floats(0, 1), epsilon=st.floats(0, 8), kernel=kernels, d=st.integers(0, 5))
 def test_it_is_never_above_the_joint_certificate(order, p_a, epsilon, kernel, d):
     ratio = kernel.likelihood_ratio(d)
