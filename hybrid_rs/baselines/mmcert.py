@@ -8,8 +8,8 @@ without replacement and independently; whatever is not kept is overwritten by a 
 
 and in that event the guard is shown what the same subsets show of the clean input. So the smoothed value is at least
 :math:`\max(0, p_A - (1 - \omega))`, and no better bound follows from :math:`p_A`: wherever a touched element was kept,
-a guard may say "unsafe" at the clean input and "safe" at the attacked one. For two classes and a majority vote, that is
-:math:`\tau = 1/2`, this is the condition :math:`\underline p_A - (1 - \omega) > \overline p_B + (1 - \omega)`.
+a guard may say "unsafe" at the clean input and "safe" at the attacked one. For two classes and a majority vote
+(:math:`\tau = 1/2`) this is, up to ties, :math:`\underline p_A - (1 - \omega) > \overline p_B + (1 - \omega)`.
 """
 
 from __future__ import annotations
