@@ -176,9 +176,7 @@ def sigma_of_table_3() -> Finding:
     """The least sigma at which the row beta = 0.1 of Table 3 is possible: mean d 2.29 and mean radius 4.99 there."""
     best = frontier(P_MAX, UniformKernel(0.1, WORDS), sigma=1.0, tau=TAU, d_max=8)
     reach = np.nan_to_num(best.radii)
-    mixtures = [
-        reach[a] + (reach[b] - reach[a]) * (2.29 - a) / (b - a) for a in (1, 2) for b in range(3, best.edits() + 1)
-    ]
+    mixtures = [reach[a] + (reach[b] - reach[a]) * (2.29 - a) / (b - a) for a in (1, 2) for b in range(3, best.edits() + 1)]
     least = 4.99 / max(mixtures)
     return refuted(least > 1, f"needs sigma of {np.ceil(least * 100) / 100:.2f} at least; the paper's are 0.5 and 1")
 
