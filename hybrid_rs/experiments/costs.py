@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -26,7 +28,8 @@ class Way:
 
     Args:
         name: as the table shows it.
-        runs: one entry for each run over the draws, the text budgets whose classifiers it evaluates on each draw.
+        runs: one entry for each run over the draws, the text budgets whose classifiers it evaluates on each draw:
+            one alone, or all of 0, 1, ..., m.
         reuse: whether texts of one image share keys and values; else every prompt is read whole by the stock model.
         masked: the budgets are conditions, "the first d pads were replaced", of the one-shot classifier.
     """
@@ -35,6 +38,28 @@ class Way:
     runs: tuple[tuple[int, ...], ...]
     reuse: bool = True
     masked: bool = False
+
+    def expected_tokens(self, length: int, after: int, *, beta: float) -> float:
+        """Return how many tokens the language model reads per draw, on average.
+
+        Budgets d - 1 and d see different texts if pad d was replaced (masked: if it was not, but for the force). Each
+        such d adds a text: a whole prompt, or what follows pad d - 1 if keys and values are reused.
+
+        Args:
+            length: tokens of a prompt.
+            after: those of them that follow the slot.
+            beta: probability of a replacement.
+
+        Example:
+            >>> image_only, *_, nested, one_shot, masked = ways(8).values()
+            >>> [way.expected_tokens(36, 1, beta=0.25) for way in (image_only, nested, one_shot, masked)]
+            [36.0, 47.0, 36.0, 69.0]
+        """
+        differ, total = 1 - beta if self.masked else beta, 0.0
+        for budgets in self.runs:
+            m = len(budgets) - 1
+            total += length + m * differ * ((m + 1) / 2 + after if self.reuse else length)
+        return total
 
 
 @dataclass
@@ -46,12 +71,14 @@ class Work:
         tokens: token positions its language model read, those of the image among them.
         images: images its vision tower read.
         seconds: CPU seconds of this process, noise and bookkeeping included.
+        guard_seconds: those of them that the guard took.
     """
 
     pairs: int = 0
     tokens: int = 0
     images: int = 0
     seconds: float = 0.0
+    guard_seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +115,14 @@ class Metered:
     ) -> NDArray[np.bool_]:
         """The guard's verdicts."""
         self.work.pairs += len(token_ids)
+        start = time.process_time()
         if self.reuse:
-            return self.guard.unsafe(token_ids, images, image_index)
-        whole = images if image_index is None else images[image_index]
-        return whole_scores(self.guard, token_ids, whole) > self.guard.margin
+            verdicts = self.guard.unsafe(token_ids, images, image_index)
+        else:
+            whole = images if image_index is None else images[image_index]
+            verdicts = whole_scores(self.guard, token_ids, whole) > self.guard.margin
+        self.work.guard_seconds += time.process_time() - start
+        return verdicts
 
     @contextmanager
     def running(self) -> Iterator[Work]:
@@ -217,3 +248,22 @@ def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> Vis
     first, words = int(np.argmax(guard.before == placeholder)), guard.before[guard.before != placeholder]
     before = np.insert(words, np.full(model.config.image_seq_length, first), placeholder)
     return replace(guard, model=model, before=before)
+
+
+def agreement(path: Path) -> pd.DataFrame:
+    """Return what ``benchmarks/cache_agreement.py`` found, summed by setting, and over all of them.
+
+    Args:
+        path: the file that it wrote.
+
+    Returns:
+        one row per setting and a last one, ``all``; columns draws, pairs, unsafe (verdicts), largest_difference and
+        least_distance (from the margin), both in logits, and differ, the number of verdicts that differ.
+    """
+    lines = pd.read_json(path, lines=True)
+    lines["differ"] = lines["differ"].str.len()
+    how = {"draws": "sum", "pairs": "sum", "unsafe": "sum"}
+    how |= {"largest_difference": "max", "least_distance": "min", "differ": "sum"}
+    return pd.concat(
+        [lines.groupby("setting", sort=False).agg(how), lines.assign(setting="all").groupby("setting").agg(how)]
+    )

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 import hybrid_rs as hrs
 from hybrid_rs.datasets import bay_notes
+from hybrid_rs.experiments.costs import Metered, untrained, whole_scores
 from hybrid_rs.guards.bay_guard import load_bay_guard
 
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
@@ -23,16 +23,6 @@ def example():
     return bay_notes.examples("test", 3, unsafe=True)[1]
 
 
-def plain_scores(guard, texts, images):
-    """The stock model on whole prompts, without a cache."""
-    ends = [np.tile(end, (len(texts), 1)) for end in (guard.before, guard.after)]
-    ids = torch.from_numpy(np.concatenate([ends[0], texts, ends[1]], axis=1))
-    pixels = torch.from_numpy((images - 0.5) / 0.5)
-    with torch.inference_mode():
-        logits = guard.model(input_ids=ids, pixel_values=pixels, use_cache=False, logits_to_keep=1).logits[:, -1]
-    return (logits[:, list(guard.unsafe_ids)] - logits[:, list(guard.safe_ids)])[:, 0].numpy()
-
-
 def random_groups(guard, rng, *, length, images, texts):
     """Texts that leave each other anywhere, at the first word or never, on images with none, one or many of them."""
     tokens = rng.choice(guard.alphabet, (texts, length))
@@ -45,20 +35,26 @@ def random_groups(guard, rng, *, length, images, texts):
     return tokens[order], rng.random((images, 3, 32, 32), dtype=np.float32), index[order]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_scores_are_those_of_whole_prompts_without_a_cache(guard, seed):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("patch_size", [None, 8], ids=["trained", "random weights"])
+def test_scores_are_those_of_whole_prompts_without_a_cache(guard, seed, patch_size):
+    rng, guard = np.random.default_rng(seed), untrained(guard, patch_size, seed) if patch_size else guard
     length, images = int(rng.integers(1, 12)), int(rng.integers(1, 40))
     tokens, pixels, index = random_groups(guard, rng, length=length, images=images, texts=60)
-    expected = plain_scores(guard, tokens, pixels[index])
+    expected = whole_scores(guard, tokens, pixels[index])
     assert np.ptp(expected) > 100 * TOLERANCE
-    np.testing.assert_allclose(guard.scores(tokens, pixels, index), expected, atol=TOLERANCE, rtol=0)
+    scores = guard.scores(tokens, pixels, index)
+    np.testing.assert_allclose(scores, expected, atol=TOLERANCE, rtol=0)
+    guard = replace(guard, margin=float(np.median(expected)))
+    clear = abs(expected - guard.margin) > TOLERANCE
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(guard.unsafe(tokens, pixels, index)[clear], (expected > guard.margin)[clear])
 
 
 def test_equal_texts_score_the_same_and_an_empty_batch_gives_none(guard, example):
     pixels, texts = example.image[None], np.tile(example.token_ids, (5, 1))
     scores = guard.scores(texts, pixels, np.zeros(5, dtype=int))
-    np.testing.assert_allclose(scores, plain_scores(guard, texts[:1], pixels)[0], atol=TOLERANCE)
+    np.testing.assert_allclose(scores, whole_scores(guard, texts[:1], pixels)[0], atol=TOLERANCE)
     assert guard.scores(texts[:0], pixels, np.zeros(0, dtype=int)).shape == (0,)
 
 
@@ -67,22 +63,15 @@ def test_a_template_that_ends_with_the_text_is_served_too(guard, example):
     texts = np.tile(example.token_ids, (4, 1))
     texts[1, -1], texts[2, 3] = guard.alphabet[7], guard.alphabet[9]
     scores = bare.scores(texts, example.image[None], np.zeros(4, dtype=int))
-    np.testing.assert_allclose(scores, plain_scores(bare, texts, np.tile(example.image, (4, 1, 1, 1))), atol=TOLERANCE)
+    np.testing.assert_allclose(scores, whole_scores(bare, texts, np.tile(example.image, (4, 1, 1, 1))), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_smoothed_verdicts_are_those_of_whole_prompts(guard, example, masked):
-    class Whole:
-        """Every pair of image and text evaluated by itself."""
-
-        alphabet, pad_id, mask_id = guard.alphabet, guard.pad_id, guard.mask_id
-
-        def unsafe(self, token_ids, images):
-            return plain_scores(guard, token_ids, images) > guard.margin
-
     kernel, threat = hrs.UniformKernel(0.25, guard.alphabet.size), hrs.SuffixThreat(8, one_shot=masked)
     counts = [
-        hrs.SmoothedGuard(base, kernel, 0.5, threat).sample(example, 256, masked=masked) for base in (guard, Whole())
+        hrs.SmoothedGuard(Metered(guard, reuse), kernel, 0.5, threat).sample(example, 256, masked=masked)
+        for reuse in (True, False)
     ]
     assert counts[0] == counts[1]
     assert 0 < min(counts[0].unsafe) <= max(counts[0].unsafe) < 256
