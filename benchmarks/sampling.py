@@ -28,15 +28,14 @@ if __name__ == "__main__":
         measure(ways(8)["image only"], guard, example, 64, sigma=SIGMA)  # warm-up
         patches = int((guard.before == guard.model.config.image_token_id).sum())
         print(f"\n{patches} image tokens, n = {draws}")
-        print(
-            f"{'per draw':<40} {'pairs':>6} {'tokens':>8} {'images':>7} {'ms':>7} {'forward':>8} {'tokens x':>9} {'time x':>7}"
-        )
+        heads = ("pairs", "tokens", "images", "ms", "forward", "tokens x", "time x")
+        print(f"{'per draw':<40}" + "".join(f"{head:>9}" for head in heads))
         base = None
         for way in ways(8).values():
             _, work = measure(way, guard, example, draws, sigma=SIGMA)
             base = base or work
             print(
-                f"{way.name:<40} {work.pairs / draws:>6.2f} {work.tokens / draws:>8.1f} {work.images / draws:>7.2f} "
-                f"{1e3 * work.seconds / draws:>7.3f} {work.guard_seconds / work.seconds:>8.1%} "
-                f"{work.tokens / base.tokens:>9.2f} {work.seconds / base.seconds:>7.2f}"
+                f"{way.name:<40}{work.pairs / draws:>9.2f}{work.tokens / draws:>9.1f}{work.images / draws:>9.2f}"
+                f"{1e3 * work.seconds / draws:>9.3f}{work.guard_seconds / work.seconds:>9.1%}"
+                f"{work.tokens / base.tokens:>9.2f}{work.seconds / base.seconds:>9.2f}"
             )

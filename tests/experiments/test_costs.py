@@ -72,7 +72,7 @@ def test_nested_draws_read_each_prefix_once_the_least_any_causal_reader_can(guar
 
 
 def test_expected_tokens_are_the_mean_of_what_is_read(guard, example):
-    length, n = len(guard.before) + example.token_ids.size + SLOT + len(guard.after), 1024
+    length, n = len(guard.before) + example.token_ids.size + SLOT + len(guard.after), 512
     for name in ("frontier, nested draws", "one-shot, masked evidence"):
         way = ways(SLOT)[name]
         expected = way.expected_tokens(length, len(guard.after), beta=0.25)
