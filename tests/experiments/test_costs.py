@@ -1,5 +1,6 @@
 """What a certificate costs: every way sees the same draws, and reads as many tokens as its formula says."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import hybrid_rs as hrs
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.draws import Stream, noisy_texts
-from hybrid_rs.experiments.costs import Work, measure, untrained, ways, whole_scores
+from hybrid_rs.experiments.costs import Work, agreement, measure, untrained, ways, whole_scores
 from hybrid_rs.guards.bay_guard import load_bay_guard
 
 N, SLOT = 128, 8
@@ -95,3 +96,16 @@ def test_more_image_tokens_make_a_longer_prompt_of_the_same_words(guard, example
     np.testing.assert_array_equal(wide.before[wide.before != placeholder], guard.before[guard.before != placeholder])
     scores = whole_scores(wide, example.token_ids[None], example.image[None])
     np.testing.assert_allclose(wide.scores(example.token_ids[None], example.image[None]), scores, atol=1e-4)
+
+
+def test_agreement_sums_draws_and_keeps_the_worst_of_each_setting(tmp_path):
+    line = {"setting": "a", "draws": 10, "pairs": 20, "unsafe": 5, "largest_difference": 1e-6, "least_distance": 0.1}
+    worse = {"setting": "b", "largest_difference": 2e-6, "least_distance": 1e-7, "differ": [[1e-7, -1e-7]]}
+    lines = [line | {"differ": []}, line | {"differ": [], "least_distance": 0.2}, line | worse]
+    (tmp_path / "lines.jsonl").write_text("\n".join(json.dumps(each) for each in lines) + "\n")
+    table = agreement(tmp_path / "lines.jsonl")
+    assert table.index.tolist() == ["a", "b", "all"]
+    assert table["draws"].tolist() == [20, 10, 30]
+    assert table["differ"].tolist() == [0, 1, 1]
+    assert table["largest_difference"].tolist() == [1e-6, 2e-6, 2e-6]
+    assert table["least_distance"].tolist() == [0.1, 1e-7, 1e-7]
