@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.worst_case import certified_radius, floored
@@ -180,7 +181,7 @@ def frontier_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float,
+    tau: float | Calibration,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,
@@ -194,7 +195,7 @@ def frontier_of(
         counts: what was drawn.
         kernel: the token kernel of the draws.
         sigma: standard deviation of the image noise of the draws.
-        tau: decision threshold, in [0, 1].
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         d_max: the largest text budget.
         alpha: risk, in (0, 1).
         simultaneous: pay for a confidence that covers all points at once, by a union bound, where each would have its
@@ -207,8 +208,8 @@ def frontier_of(
         >>> hrs.frontier_of(counts, kernel, sigma=1.0, tau=4.6e-5, d_max=2).to_frame().evidence.tolist()
         ['p_A', 'p_S', 'p_S']
     """
-    law = {"sigma": sigma, "tau": tau, "alpha": alpha}
-    return frontiers_of([counts], kernel, d_max=d_max, simultaneous=simultaneous, **law)[0]
+    law = {"sigma": sigma, "alpha": alpha}
+    return frontiers_of([counts], kernel, tau=tau, d_max=d_max, simultaneous=simultaneous, **law)[0]
 
 
 def frontiers_of(
@@ -216,7 +217,7 @@ def frontiers_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float,
+    tau: float | Calibration,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,
@@ -230,7 +231,7 @@ def frontiers_of(
     many = isinstance(counts[0], MaskedCounts) or (isinstance(counts[0], Counts) and not counts[0].one_classifier)
     risk = alpha / (d_max + 1) if simultaneous and many else alpha
     bounds = [c.p_a(risk) if isinstance(c, Counts) else c.p_s(risk) for c in counts]
-    law = (kernel, sigma, tau)
+    law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
     if isinstance(counts[0], Counts) and counts[0].one_classifier:
         made = _frontiers(np.array(bounds) + np.zeros(d_max + 1), *law, masked=False, one=True, all_at_once=True)
     elif isinstance(counts[0], Counts):

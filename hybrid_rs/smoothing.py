@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -144,7 +145,7 @@ class SmoothedGuard:
         n: int,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         masked: bool = False,
         simultaneous: bool = False,
         seed: int = 0,
@@ -156,7 +157,7 @@ class SmoothedGuard:
             example: the input.
             n: number of draws.
             alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
             simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
             seed: seed of the draws.
@@ -174,12 +175,12 @@ class SmoothedGuard:
         counts: Counts | MaskedCounts | SubsetCounts,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         simultaneous: bool = False,
     ) -> Frontier:
         """Return the certified frontier of counts drawn earlier with this smoothed guard."""
-        law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        return frontier_of(counts, self.kernel, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        law = {"sigma": self.sigma, "alpha": alpha}
+        return frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
 
     def decide(
         self,
@@ -188,7 +189,7 @@ class SmoothedGuard:
         epsilon: float,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         max_draws: int = 10_000,
         masked: bool = False,
         seed: int = 0,
@@ -204,7 +205,7 @@ class SmoothedGuard:
             d: text budget, at most the threat's largest.
             epsilon: image budget, l2, in the units of sigma.
             alpha: risk of a false "certified", and that of a false "not certifiable".
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             max_draws: draws after which it stays undecided.
             masked: decide by p_S (suffix threat); see :meth:`sample`.
             seed: seed of the draws.
@@ -218,7 +219,8 @@ class SmoothedGuard:
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
-        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=tau)
+        level = threshold(tau, [(example.id, seed)])
+        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)
         return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=max_draws)
@@ -229,7 +231,7 @@ class SmoothedGuard:
         max_draws: int = 10_000,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         masked: bool = False,
         simultaneous: bool = False,
         seed: int = 0,
@@ -245,7 +247,7 @@ class SmoothedGuard:
             example: the input.
             max_draws: draws after which there are no more frontiers, at least 1.
             alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S (suffix threat); see :meth:`sample`.
             simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
             seed: seed of the draws.
@@ -257,9 +259,9 @@ class SmoothedGuard:
         limit = integer("max_draws", max_draws, at_least=1)
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
-        drawn = _drawn([self], example, limit, seed, batch_draws, forced=forced)
-        law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        verdicts = (verdicts for [(verdicts, _)] in drawn)
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
+        law = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
+        verdicts = (verdicts for [(verdicts, _)] in batches)
         return watch(
             verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
         )
@@ -275,8 +277,8 @@ class SmoothedGuard:
             seed: seed of the draws.
             batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
         """
-        drawn = _drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
-        return (verdicts for [(verdicts, _)] in drawn)
+        batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in batches)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1
