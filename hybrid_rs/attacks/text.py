@@ -13,6 +13,8 @@ from hybrid_rs.attacks.image import draw_weights, is_differentiable, margin_grad
 from hybrid_rs.example import Example
 from hybrid_rs.smoothing import SmoothedGuard
 
+HEAT = 4  # one in so many candidates is compared on all draws
+
 
 def attack_text(
     smoothed: SmoothedGuard, example: Example, d: int, *, effort: Effort | None = None, seed: int = 0
@@ -43,8 +45,9 @@ def lower_text(
 ) -> NDArray[np.int64]:
     """Return the text after d moves, and d more per sweep; each makes an edit, or takes one back and makes a better.
 
-    A move takes the best of its candidates and of the text as it was, all compared on the same fresh draws; a tie goes
-    to the candidate that was ranked first, so that a plateau is crossed and not sat upon.
+    A move takes the best of its candidates and of the text as it was, compared on the same fresh draws, in two heats:
+    a quarter of the draws chooses a quarter of the candidates. A tie goes to the candidate that was ranked first, so
+    that a plateau is crossed and not sat upon.
     """
     budget = min(objective.d, int(objective.editable.sum()))
     for move in range(budget * (1 + effort.sweeps)):
@@ -52,10 +55,18 @@ def lower_text(
         if edited.size == budget:
             again = edited[move % budget]
             base[again] = objective.text[again]
-        options = np.concatenate([candidates(objective, base, image, effort=effort), tokens[None]])
-        values = objective.value(objective.margins(options, image, objective.draws(effort.draws)))
-        tokens = options[int(np.argmin(values))]
+        options = candidates(objective, base, image, effort=effort)
+        kept = in_order(objective, options, image, max(1, effort.draws // HEAT))[: -(-len(options) // HEAT)]
+        tokens = in_order(objective, np.concatenate([kept, tokens[None]]), image, effort.draws)[0]
     return tokens
+
+
+def in_order(
+    objective: Objective, options: NDArray[np.int64], image: NDArray[np.float32], draws: int
+) -> NDArray[np.int64]:
+    """Return the texts by their value on the same fresh draws, the lowest first; ties keep their order."""
+    values = objective.value(objective.margins(options, image, objective.draws(draws)))
+    return options[np.argsort(values, kind="stable")]
 
 
 def candidates(
@@ -94,20 +105,26 @@ def noise_ranks(
 
     With a uniform kernel this is all there is to know of an edit: once l holds a, the smoothed value is
     (1 - beta) E[f | Z_l = a] + h sum over b != a of E[f | Z_l = b], h = beta / (V - 1). So the noise of one set of
-    draws tests all edits at once. The mean includes one more draw, of the average where the position was replaced at
-    all: a token that was never shown is ranked as its position, and masks rank positions.
+    draws tests all edits at once. The mean includes one more draw, of the sum of two averages: where the position was
+    replaced at all, and where the token was shown in place of another at any position, less the average of all. So a
+    token that was never shown at a position is ranked by what it did elsewhere, and masks rank positions.
     """
     texts, size = objective.texts(tokens, draws), objective.guard.alphabet.size
     f = expit(objective.ask(texts, objective.images(image, draws), 1) / objective.scale)
-    ranks = np.empty((where.size, size))
-    for row, (position, token) in enumerate(zip(where, own, strict=True)):
-        column = texts[:, position]
-        replaced, inside = column != token, column != objective.guard.mask_id
-        typical = (f[replaced].sum() + f.mean()) / (replaced.sum() + 1)
-        place = np.searchsorted(objective.guard.alphabet, column[inside])
-        total = np.bincount(place, weights=f[inside], minlength=size)
-        ranks[row] = (total + typical) / (np.bincount(place, minlength=size) + 1)
-    return ranks
+    seen, f_of = texts[:, where], np.broadcast_to(f[:, None], (draws.n, where.size))
+    token = np.searchsorted(objective.guard.alphabet, seen)
+    replaced, inside = seen != own, seen != objective.guard.mask_id
+    at_position = (np.where(replaced, f_of, 0).sum(axis=0) + f.mean()) / (replaced.sum(axis=0) + 1)
+    of_token = mean_of(token[replaced & inside], f_of[replaced & inside], size, prior=f.mean())
+    cell = (np.arange(where.size) * size + token)[inside]
+    prior = (at_position[:, None] + of_token - f.mean()).ravel()
+    return mean_of(cell, f_of[inside], where.size * size, prior=prior).reshape(where.size, size)
+
+
+def mean_of(group: NDArray[np.int64], values: NDArray[np.float64], groups: int, *, prior: Any) -> NDArray[np.float64]:
+    """Return the mean of each group's values and one more, the prior, shape ``(groups,)``."""
+    total, count = np.bincount(group, values, groups), np.bincount(group, minlength=groups)
+    return np.asarray((total + prior) / (count + 1))
 
 
 def gradient_ranks(

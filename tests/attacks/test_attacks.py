@@ -9,8 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import brentq
-from scipy.special import ndtr
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Attack, Effort, Objective
@@ -19,6 +17,7 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.attacks.text import attack_text, candidates, noise_ranks
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.guards.bay_guard import load_bay_guard, new_model
+from hybrid_rs.guards.worst_guard import WorstGuard
 
 SHAPE = (3, 4, 4)
 GREY = np.full(SHAPE, 0.5, np.float32)
@@ -53,28 +52,6 @@ class ScoringGuard(RandomGuard):
 
     def unsafe(self, token_ids, images):
         return self.scores(token_ids, images) > self.margin
-
-
-class WorstGuard:
-    """The classifier of the Neyman-Pearson region: its value at one attack is p_adv, the least there is."""
-
-    pad_id, mask_id = 0, None
-
-    def __init__(self, kernel, p_a, clean, attacked, direction, epsilon, sigma):
-        self.alphabet = np.arange(kernel.vocab_size)
-        self.clean, self.attacked, self.direction, self.sigma = clean, attacked, direction, sigma
-        ratio, self.shift = kernel.likelihood_ratio(int((clean != attacked).sum())), epsilon / sigma
-        self.odds = math.log((1 - kernel.beta) * (kernel.vocab_size - 1) / kernel.beta)
-        self.u = brentq(lambda u: ratio.p @ ndtr(self.cut(u, ratio.log_gamma)) - p_a, -100, 100)
-
-    def cut(self, u, log_gamma):
-        return (u - log_gamma) / self.shift + self.shift / 2
-
-    def unsafe(self, token_ids, images):
-        edited = self.clean != self.attacked
-        shows = (token_ids == self.attacked).astype(int) - (token_ids == self.clean)
-        along = np.tensordot(images - GREY, self.direction, axes=3) / self.sigma
-        return along < self.cut(self.u, self.odds * shows[:, edited].sum(axis=1))
 
 
 def setting(seed, *, threat, kernel=None, sigma=0.5, guard=RandomGuard, length=3):
@@ -269,10 +246,10 @@ def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_s
         attacked[edited] = (clean[edited] + rng.integers(1, vocab_size, d)) % vocab_size
         direction = rng.standard_normal(SHAPE)
         direction /= np.linalg.norm(direction)
-        guard = WorstGuard(kernel, p_a, clean, attacked, direction, epsilon, sigma)
+        guard = WorstGuard(kernel, sigma, p_a, clean, attacked, GREY, (GREY + epsilon * direction).astype(np.float32))
         smoothed = hrs.SmoothedGuard(guard, kernel, sigma, threat)
         assert within(smoothed.sample(example, n).unsafe[0], n, p_a)
-        ideal = Attack(attacked, (GREY + epsilon * direction).astype(np.float32), d, epsilon, 0.0, 0)
+        ideal = Attack(attacked, guard.attacked_image, d, epsilon, 0.0, 0)
         assert within(evaluate(smoothed, example, ideal, n).unsafe, n, floor)  # it attains the bound
         found = attack_jointly(
             smoothed, example, d, epsilon, effort=Effort(draws=1000, probes=2000, candidates=16, select=4000)
