@@ -12,7 +12,7 @@ import pandas as pd
 
 from hybrid_rs.attacks import Effort
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.kernels import UniformKernel
@@ -20,6 +20,7 @@ from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.worst_case import p_adv
 
 SCHEMA = 1
+GRID = ((0.5, 1, 1.0), (0.5, 2, 2.0), (1.0, 1, 1.0), (1.0, 2, 2.0))  # sigma, d, epsilon
 ADAPTIVE = Effort(draws=32, probes=512, candidates=48, sweeps=0, steps=12, rounds=2, restarts=1, select=256)
 PLAIN = Effort(draws=1, probes=1, candidates=384, sweeps=1, steps=50, rounds=1, restarts=1, select=1)
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
@@ -120,10 +121,11 @@ def beside_bounds(
 ) -> pd.DataFrame:
     """Put what every attack reached beside what is certified there, from p_A and from p_S.
 
-    ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each. The
-    columns ``floor`` (the larger of the two) and ``upper`` are for a test of the certificate: all clean bounds and
-    all bounds of attacked values hold at once, except with probability ``risk`` (Bonferroni over
-    both certificates and the attacked value, for every attack).
+    ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each; ``g`` is
+    the frequency of unsafe verdicts at the attacked input. The columns ``floor`` (the larger of the two certificates)
+    and ``upper`` (a bound of the attacked value) are for a test: both certificates and the attacked value, of every
+    attack, hold at once except with probability ``risk`` (Bonferroni). If the mathematics is right, ``upper`` lies
+    below ``floor`` nowhere.
 
     Args:
         attacks: rows of an :class:`AttackStore`.
@@ -135,23 +137,26 @@ def beside_bounds(
     each = risk / (3 * len(attacks))
     rows = []
     for attack, counts in zip(attacks, evidence, strict=True):
-        d, at = attack["d"], (attack["epsilon"], attack["sigma"])
-        plain, masked = (kernel.likelihood_ratio(d, masked=which) for which in (False, True))
-
-        def bounds(alpha: float, counts=counts, d=d, at=at, plain=plain, masked=masked) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-            p_a, p_s = float(counts.clean.p_a(alpha)[0]), float(counts.p_s(alpha)[d])
-            return tuple(float(p_adv(p, at[0], r, sigma=at[1])) for p, r in ((p_a, plain), (p_s, masked)))  # type: ignore[return-value]
-
         k, n = attack["unsafe"], attack["n"]
-        published = bounds(alpha)
+        plain, masked = _certified(attack, counts, kernel, alpha)
         rows.append(
             {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "adaptive", "edits", "queries")}
             | {"threat": "l0" if attack["threat"]["name"] == "L0Threat" else "suffix"}
-            | {"clean": counts.clean.unsafe[0] / counts.n, "certified": published[0], "certified, masked": published[1]}
-            | {"g": k / n, "lower": clopper_pearson_lower(k, n, alpha), "floor": max(bounds(each))}
-            | {"upper": clopper_pearson_upper(k, n, each), "unsmoothed": attack["estimate"]}
+            | {"clean": counts.clean.unsafe[0] / counts.n, "certified": plain, "certified, masked": masked}
+            | {"g": k / n, "upper": float(clopper_pearson_upper(k, n, each))}
+            | {"floor": max(_certified(attack, counts, kernel, each)), "unsmoothed": attack["estimate"]}
         )
     return pd.DataFrame(rows)
+
+
+def _certified(
+    attack: Mapping[str, Any], counts: MaskedCounts | SubsetCounts, kernel: UniformKernel, alpha: float
+) -> tuple[float, float]:
+    """The least values certified at the attack's budgets, from p_A and from p_S, each at risk alpha."""
+    d, epsilon, sigma = (attack[name] for name in ("d", "epsilon", "sigma"))
+    p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
+    plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)
+    return float(p_adv(p_a, epsilon, plain, sigma=sigma)), float(p_adv(p_s, epsilon, masked, sigma=sigma))
 
 
 def _named(value: Any) -> dict[str, Any]:
