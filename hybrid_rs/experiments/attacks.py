@@ -15,13 +15,17 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
+from hybrid_rs.guards.bay_guard import CHECKPOINT
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.worst_case import p_adv
 
 SCHEMA = 1
+ATTACKS = CHECKPOINT.parent / "attacks"
 GRID = ((0.5, 1, 1.0), (0.5, 2, 2.0), (1.0, 1, 1.0), (1.0, 2, 2.0))  # sigma, d, epsilon
+ALONE = ((0.5, 2, 0.0), (0.5, 0, 2.0), (1.0, 2, 0.0), (1.0, 0, 2.0))  # one modality at a time
 ADAPTIVE = Effort(draws=32, probes=512, candidates=48, sweeps=0, steps=12, rounds=2, restarts=1, select=256)
+STRONGER = dataclasses.replace(ADAPTIVE, draws=64, sweeps=1, steps=24, restarts=2, select=512)
 PLAIN = Effort(draws=1, probes=1, candidates=384, sweeps=1, steps=50, rounds=1, restarts=1, select=1)
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
 
