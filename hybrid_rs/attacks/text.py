@@ -1,4 +1,4 @@
-"""Attacks on the text: greedy coordinate search, with candidates from the model's gradient or from the noise itself."""
+"""Attacks on the text: greedy coordinate search, with candidates from the guard's gradient or from the noise itself."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from hybrid_rs.attacks import Attack, Draws, Effort, Objective
-from hybrid_rs.attacks.image import draw_weights, is_differentiable, margin_gradients
+from hybrid_rs.attacks.image import draw_weights, margin_gradients
 from hybrid_rs.example import Example
 from hybrid_rs.smoothing import SmoothedGuard
 
@@ -32,7 +33,7 @@ def attack_text(
         ValueError: if d is out of range.
     """
     effort = effort or Effort()
-    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws)
+    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
     found = [objective.text]
     for restart in range(effort.restarts):
         start = random_text(objective) if restart else objective.text
@@ -79,8 +80,9 @@ def candidates(
     alphabet, where = objective.guard.alphabet, np.flatnonzero(objective.editable)
     own = objective.canonical(tokens)[where]
     rankings = [noise_ranks(objective, tokens, image, own, where, objective.draws(effort.probes))]
-    if effort.gradients and is_differentiable(objective):
-        rankings.append(gradient_ranks(objective, tokens, image, own, where, objective.draws(effort.draws)))
+    if objective.differentiable:
+        ranks = gradient_ranks(objective, tokens, image, own, where, objective.draws(effort.draws))
+        rankings += [] if ranks is None else [ranks]
     rng, share = objective.rng(objective.draws(1), 2), -(-effort.candidates // (len(rankings) + 1))
     cells = []
     for ranks in rankings:
@@ -134,7 +136,7 @@ def gradient_ranks(
     own: NDArray[np.int64],
     where: NDArray[np.int64],
     draws: Draws,
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64] | None:
     """Return the slope of the value from each token's embedding towards each other one's, shape ``(positions, V)``.
 
     An edit shows in the draws that keep the position, so the gradients are averaged over those. The slope is per unit
@@ -143,17 +145,15 @@ def gradient_ranks(
     References:
         Zou et al. (2023), greedy coordinate gradient; here in expectation over both noises.
     """
-    import torch
-
     guard: Any = objective.guard
-    margins, by_word, _ = margin_gradients(objective, tokens, image, draws)
-    kept = objective.texts(tokens, draws)[:, where] == own
-    slopes = np.einsum("n,nl,nlw->lw", draw_weights(objective, margins), kept, by_word[:, where], optimize=True)
-    embeddings = guard.model.get_input_embeddings().weight.detach()
-    table, here = (embeddings[torch.from_numpy(ids).to(embeddings.device)].float() for ids in (guard.alphabet, own))
-    slope = torch.from_numpy(slopes).to(table.device, table.dtype)
-    change = slope @ table.T - (slope * here).sum(dim=1, keepdim=True)
-    return np.asarray((change / torch.cdist(here, table).clamp_min(1e-9)).cpu().numpy(), dtype=np.float64)
+    margins, by_token, _ = margin_gradients(objective, tokens, image, draws)
+    if by_token is None:
+        return None
+    kept, table = objective.texts(tokens, draws)[:, where] == own, guard.embeddings
+    slopes = np.einsum("n,nl,nlw->lw", draw_weights(objective, margins), kept, by_token[:, where], optimize=True)
+    here = table[np.searchsorted(guard.alphabet, own)]
+    change = slopes @ table.T - (slopes * here).sum(axis=1, keepdims=True)
+    return np.asarray(change / np.maximum(cdist(here, table), 1e-9))
 
 
 def random_text(objective: Objective) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ class WorstGuard:
     r"""Unsafe where the noise's likelihood ratio, attacked against clean input, is at most a threshold.
 
     Under the kernel's noise its smoothed value is ``p_a`` at the clean input and p_adv at the attacked one: no
-    classifier with that p_A is lower there. It gives verdicts alone, no scores and no gradients.
+    classifier with that p_A is lower there. It has scores and gradients, too (a token's embedding is its place in the
+    alphabet, one-hot), so that an attack may be tried on it with as much in hand as on a network.
 
     Args:
         kernel: the token kernel it is worst under, 0 < beta < 1; its alphabet is ``0..V-1``, with 0 as the pad.
@@ -86,9 +87,31 @@ class WorstGuard:
 
     def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return the verdicts, shape ``(batch,)``."""
-        beta, size = self.kernel.beta, self.kernel.vocab_size
-        odds = math.log((1 - beta) * (size - 1) / beta)
+        return self.scores(token_ids, images) > 0
+
+    def scores(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return by how much the log likelihood ratio stays below its threshold, shape ``(batch,)``."""
         shows = (token_ids == self.attacked_ids).astype(int) - (token_ids == self.clean_ids)
         shift, along = self.epsilon / self.sigma, np.tensordot(images - self.clean_image, self._step, axes=3)
-        log_gamma = odds * shows.sum(axis=1) + along / self.sigma**2 - shift**2 / 2
-        return np.asarray(log_gamma <= self._log_t)
+        log_gamma = self._log_odds * shows.sum(axis=1) + along / self.sigma**2 - shift**2 / 2
+        return np.asarray(self._log_t - log_gamma)
+
+    def gradients(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scores, and their gradients by one-hot token and by pixel, which are the same everywhere."""
+        by_token = np.zeros((self.clean_ids.size, self.alphabet.size), dtype=np.float32)
+        np.add.at(by_token, (np.arange(self.clean_ids.size), self.attacked_ids), -self._log_odds)
+        np.add.at(by_token, (np.arange(self.clean_ids.size), self.clean_ids), self._log_odds)
+        by_pixel = (-self._step / self.sigma**2).astype(np.float32)
+        scores, n = self.scores(token_ids, images), len(token_ids)
+        return scores, np.broadcast_to(by_token, (n, *by_token.shape)), np.broadcast_to(by_pixel, images.shape)
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """One-hot vectors, shape ``(V, V)``."""
+        return np.eye(self.alphabet.size, dtype=np.float32)
+
+    @property
+    def _log_odds(self) -> float:
+        return math.log((1 - self.kernel.beta) * (self.kernel.vocab_size - 1) / self.kernel.beta)

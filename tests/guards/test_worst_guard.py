@@ -36,6 +36,18 @@ def test_its_value_is_p_a_at_the_clean_input_and_p_adv_at_the_attacked_one(p_a, 
         assert hrs.clopper_pearson_lower(k, n, 1e-5) <= value <= 1 - hrs.clopper_pearson_lower(n - k, n, 1e-5)
 
 
+def test_its_gradients_are_differences_of_its_scores():
+    guard, rng = worst(), np.random.default_rng(0)
+    texts, images = rng.integers(0, 9, (50, 3)), rng.random((50, 3, 4, 4))
+    scores, by_token, by_pixel = guard.gradients(texts, images)
+    np.testing.assert_array_equal(scores > 0, guard.unsafe(texts, images))
+    other, there = rng.integers(0, 9, (50, 3)), rng.random((50, 3, 4, 4))
+    shown, place = np.eye(9)[other] - np.eye(9)[texts], there - images
+    change = (by_token * shown).sum(axis=(1, 2)) + (by_pixel * place).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(guard.scores(other, there) - scores, change, atol=1e-5)  # it is linear
+    np.testing.assert_array_equal(guard.embeddings, np.eye(9))
+
+
 def test_it_is_a_guard():
     assert isinstance(worst(), hrs.Guard)
     assert worst().d == 2
