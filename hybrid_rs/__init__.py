@@ -1,5 +1,6 @@
 """Hybrid randomized smoothing: certificates for text edits and image perturbations at the same time."""
 
+from hybrid_rs.calibration import Calibration, calibrate
 from hybrid_rs.certificate import Certificate, certify
 from hybrid_rs.decisions import Decision
 from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
@@ -19,6 +20,7 @@ from hybrid_rs.worst_case import certified_edits, certified_radius, floored, log
 
 __all__ = [
     "AbsorbingKernel",
+    "Calibration",
     "Certificate",
     "Counts",
     "Decision",
@@ -35,6 +37,7 @@ __all__ = [
     "UniformKernel",
     "VerificationError",
     "bounded_mean_lower",
+    "calibrate",
     "ceiling",
     "certified_edits",
     "certified_radius",

@@ -11,6 +11,7 @@ import numpy as np
 
 from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.worst_case import attack_shift
@@ -109,7 +110,7 @@ def certify(
     d: int,
     epsilon: float,
     sigma: float,
-    tau: float,
+    tau: float | Calibration,
     alpha: float = 0.01,
     masked: bool | None = None,
 ) -> Certificate:
@@ -121,7 +122,7 @@ def certify(
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
-        tau: decision threshold, in [0, 1].
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1); not used with a known probability.
         masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
 
@@ -149,11 +150,12 @@ def certify(
         bounds = counts.p_s(alpha)
         require(budget < len(bounds), "d", d, f"give at most {len(bounds) - 1}, the largest budget sampled")
         given = bounds[budget]
-    for name, number in (("p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", tau))):
+    level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
+    for name, number in (("p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", level))):
         require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
     p, shift, ratio = float(given), attack_shift(epsilon, sigma), kernel.likelihood_ratio(budget, masked=evidence)
     log_t = neyman_pearson.log_threshold(np.array(p), ratio, shift)
     value = neyman_pearson.lower_bound(np.array(p), log_t, ratio, shift)
     return Certificate(
-        p, kernel, budget, float(epsilon), float(sigma), float(tau), float(log_t), float(value), evidence, *risk
+        p, kernel, budget, float(epsilon), float(sigma), float(level), float(log_t), float(value), evidence, *risk
     )

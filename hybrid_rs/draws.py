@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,13 @@ def drawn(
     *,
     forced: NDArray[np.bool_] | None,
     rows: list[int] | None = None,
+    ask: Literal["unsafe", "scores"] = "unsafe",
     progress: bool = False,
-) -> Iterator[list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]]:
-    """Yield for every smoothed guard its verdicts, ``(draws, classifiers or conditions)``, and what was replaced."""
+) -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
+    """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and what was replaced.
+
+    Of the classifiers only ``rows``, if given. The answers are verdicts, or the scores behind them.
+    """
     blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
     first = smoothed[0]
     noised = first.threat.noised(example.token_ids.size)
@@ -49,8 +53,8 @@ def drawn(
             ]
             texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
             images = _images(example.image, first.sigma, stream, start, stop)
-            verdicts = _verdicts(first.guard, np.concatenate(texts, axis=1), images)
-            by_kernel = dict(zip(ascending, np.split(verdicts, len(smoothed), axis=1), strict=True))
+            answers = _answers(first.guard, ask, np.concatenate(texts, axis=1), images)
+            by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
             bar.update(stop - start)
 
@@ -99,18 +103,21 @@ def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int
     return noise
 
 
-def _verdicts(guard: Guard, texts: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Verdicts, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
+def _answers(
+    guard: Guard, ask: Literal["unsafe", "scores"], texts: NDArray[np.int64], images: NDArray[np.float32]
+) -> NDArray[Any]:
+    """Verdicts or scores, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
     draws, classifiers, length = texts.shape
     new, place = _distinct(texts if len(images) == draws else texts.reshape(1, -1, length))
     rows, image_of = texts.reshape(*new.shape, length)[new], np.nonzero(new)[0]
-    if "image_index" in inspect.signature(guard.unsafe).parameters:
-        verdicts = guard.unsafe(rows, images, image_index=image_of)  # type: ignore[call-arg]
+    question = getattr(guard, ask)
+    if "image_index" in inspect.signature(question).parameters:
+        answers = np.asarray(question(rows, images, image_index=image_of))
     else:
-        verdicts = guard.unsafe(rows, images[image_of])
-    verdicts = np.asarray(verdicts)
-    require(verdicts.shape == (len(rows),), "guard.unsafe(...).shape", verdicts.shape, f"return shape ({len(rows)},)")
-    return verdicts.astype(bool)[place.reshape(draws, classifiers)]
+        answers = np.asarray(question(rows, images[image_of]))
+    require(answers.shape == (len(rows),), f"guard.{ask}(...).shape", answers.shape, f"return shape ({len(rows)},)")
+    answers = answers.astype(bool) if ask == "unsafe" else answers
+    return answers[place.reshape(draws, classifiers)]
 
 
 def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.worst_case import certified_radius, floored
@@ -35,6 +36,8 @@ class Frontier:
         simultaneous: True if the confidence covers all points at once; False if it is that of each by itself.
         alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
         n: draws behind each ``p``; None likewise.
+        anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
+            it is that of ``n`` draws, fixed beforehand.
     """
 
     radii: NDArray[np.float64]
@@ -47,6 +50,7 @@ class Frontier:
     simultaneous: bool = True
     alpha: float | None = None
     n: int | None = None
+    anytime: bool = False
 
     @property
     def d_max(self) -> int:
@@ -82,18 +86,27 @@ class Frontier:
             whom = "Each d has a smoothed classifier of its own; no single deployed classifier has this curve"
         if self.alpha is None:
             confidence = "given that the probability is as stated"
-        elif self.simultaneous:
-            confidence = f"simultaneously, with confidence {1 - self.alpha:g} ({self.n} draws)"
         else:
-            confidence = f"each with confidence {1 - self.alpha:g} by itself ({self.n} draws); not simultaneously"
+            stop, draws = (", whenever one stops", "draws so far") if self.anytime else ("", "draws")
+            if self.simultaneous:
+                confidence = f"simultaneously{stop}, with confidence {1 - self.alpha:g} ({self.n} {draws})"
+            else:
+                each = f"each with confidence {1 - self.alpha:g} by itself{stop}"
+                confidence = f"{each} ({self.n} {draws}); not simultaneously"
         return f"{whom}; {confidence}."
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with columns d, p, evidence ("p_A" or "p_S") and radius (not rounded)."""
+        """Return a table with columns d, p, evidence ("p_A" or "p_S") and radius (not rounded).
+
+        ``attrs["claim"]`` of the table is :attr:`claim`.
+        """
         import pandas as pd
 
         evidence = np.where(self.masked, "p_S", "p_A")
-        return pd.DataFrame({"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii})
+        columns = {"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii}
+        table = pd.DataFrame(columns)
+        table.attrs["claim"] = self.claim
+        return table
 
     def best(self, other: Frontier) -> Frontier:
         """Return, at every d, the better of two certificates of one smoothed classifier; their risks add up.
@@ -114,11 +127,12 @@ class Frontier:
             p=np.where(first, self.p, other.p),
             masked=np.where(first, self.masked, other.masked),
             simultaneous=self.simultaneous and other.simultaneous,
+            anytime=self.anytime and other.anytime,
             alpha=alpha,
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the certified region as stairs over d; returns the matplotlib axes."""
+        """Draw the certified region over d, with its claim below; returns the matplotlib axes."""
         from hybrid_rs.plots import plot_frontier
 
         return plot_frontier(self, ax)
@@ -167,7 +181,7 @@ def frontier_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float,
+    tau: float | Calibration,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,
@@ -181,7 +195,7 @@ def frontier_of(
         counts: what was drawn.
         kernel: the token kernel of the draws.
         sigma: standard deviation of the image noise of the draws.
-        tau: decision threshold, in [0, 1].
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         d_max: the largest text budget.
         alpha: risk, in (0, 1).
         simultaneous: pay for a confidence that covers all points at once, by a union bound, where each would have its
@@ -194,8 +208,8 @@ def frontier_of(
         >>> hrs.frontier_of(counts, kernel, sigma=1.0, tau=4.6e-5, d_max=2).to_frame().evidence.tolist()
         ['p_A', 'p_S', 'p_S']
     """
-    law = {"sigma": sigma, "tau": tau, "alpha": alpha}
-    return frontiers_of([counts], kernel, d_max=d_max, simultaneous=simultaneous, **law)[0]
+    law = {"sigma": sigma, "alpha": alpha}
+    return frontiers_of([counts], kernel, tau=tau, d_max=d_max, simultaneous=simultaneous, **law)[0]
 
 
 def frontiers_of(
@@ -203,7 +217,7 @@ def frontiers_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float,
+    tau: float | Calibration,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,
@@ -217,7 +231,7 @@ def frontiers_of(
     many = isinstance(counts[0], MaskedCounts) or (isinstance(counts[0], Counts) and not counts[0].one_classifier)
     risk = alpha / (d_max + 1) if simultaneous and many else alpha
     bounds = [c.p_a(risk) if isinstance(c, Counts) else c.p_s(risk) for c in counts]
-    law = (kernel, sigma, tau)
+    law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
     if isinstance(counts[0], Counts) and counts[0].one_classifier:
         made = _frontiers(np.array(bounds) + np.zeros(d_max + 1), *law, masked=False, one=True, all_at_once=True)
     elif isinstance(counts[0], Counts):

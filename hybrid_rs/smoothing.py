@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -18,6 +19,7 @@ from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.threats import Threat
+from hybrid_rs.watching import watch
 from hybrid_rs.worst_case import required_p_a
 
 
@@ -143,7 +145,7 @@ class SmoothedGuard:
         n: int,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         masked: bool = False,
         simultaneous: bool = False,
         seed: int = 0,
@@ -155,7 +157,7 @@ class SmoothedGuard:
             example: the input.
             n: number of draws.
             alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
             simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
             seed: seed of the draws.
@@ -173,12 +175,12 @@ class SmoothedGuard:
         counts: Counts | MaskedCounts | SubsetCounts,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         simultaneous: bool = False,
     ) -> Frontier:
         """Return the certified frontier of counts drawn earlier with this smoothed guard."""
-        law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
-        return frontier_of(counts, self.kernel, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        law = {"sigma": self.sigma, "alpha": alpha}
+        return frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
 
     def decide(
         self,
@@ -187,7 +189,7 @@ class SmoothedGuard:
         epsilon: float,
         *,
         alpha: float = 0.01,
-        tau: float,
+        tau: float | Calibration,
         max_draws: int = 10_000,
         masked: bool = False,
         seed: int = 0,
@@ -203,7 +205,7 @@ class SmoothedGuard:
             d: text budget, at most the threat's largest.
             epsilon: image budget, l2, in the units of sigma.
             alpha: risk of a false "certified", and that of a false "not certifiable".
-            tau: decision threshold, in [0, 1].
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             max_draws: draws after which it stays undecided.
             masked: decide by p_S (suffix threat); see :meth:`sample`.
             seed: seed of the draws.
@@ -217,10 +219,66 @@ class SmoothedGuard:
         forced = self._conditions(example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
-        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=tau)
+        level = threshold(tau, [(example.id, seed)])
+        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)
         return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=max_draws)
+
+    def watch(
+        self,
+        example: Example,
+        max_draws: int = 10_000,
+        *,
+        alpha: float = 0.01,
+        tau: float | Calibration,
+        masked: bool = False,
+        simultaneous: bool = False,
+        seed: int = 0,
+        batch_draws: int = 256,
+    ) -> Iterator[Frontier]:
+        """Yield, after every batch of draws, the frontier that they support so far; break out whenever you like.
+
+        The confidence is that of all moments together, and radii never shrink; see :func:`hybrid_rs.watching.watch`.
+        A batch is drawn when the next frontier is asked for. The draws are the first ones of :meth:`sample` with the
+        same seed.
+
+        Args:
+            example: the input.
+            max_draws: draws after which there are no more frontiers, at least 1.
+            alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+            masked: certify from p_S (suffix threat); see :meth:`sample`.
+            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            seed: seed of the draws.
+            batch_draws: draws between one frontier and the next, rounded up to a multiple of 64.
+
+        Raises:
+            ValueError: if an argument is out of range, or masked evidence is asked for where positions are unknown.
+        """
+        limit = integer("max_draws", max_draws, at_least=1)
+        forced = self._conditions(example) if masked else None
+        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
+        law = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
+        verdicts = (verdicts for [(verdicts, _)] in batches)
+        return watch(
+            verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
+        )
+
+    def verdicts(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield the verdicts of the first ``n`` draws of :meth:`sample`, shape ``(batch, classifiers)``, as asked for.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: seed of the draws.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+        """
+        batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in batches)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1

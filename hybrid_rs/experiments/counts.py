@@ -19,6 +19,7 @@ from hybrid_rs._checks import require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.engines import Engine, Evidence, Local, Unit
+from hybrid_rs.margins import at_margin, sample_margins
 from hybrid_rs.smoothing import SmoothedGuard, require_alike
 
 if TYPE_CHECKING:
@@ -134,6 +135,36 @@ class CountsStore:
                 )
                 bar.update()
         return [[self.get(each, e, n=n, seed=seed, masked=masked) for e in examples] for each in smoothed]
+
+    def sample_margins(
+        self,
+        smoothed: SmoothedGuard,
+        examples: Iterable[Example],
+        *,
+        margins: Iterable[float],
+        n: int,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> dict[float, list[Counts]]:
+        """Return, by margin, the counts of every example; one set of draws serves all margins.
+
+        Where one of an example's margins is missing, it is drawn, and those that were missing are stored. Arguments as
+        in :meth:`sample` and :func:`hybrid_rs.margins.sample_margins`.
+        """
+        examples, guards = list(examples), {float(margin): at_margin(smoothed, margin) for margin in margins}
+
+        def missing(example: Example) -> list[float]:
+            return [m for m, guard in guards.items() if self.get(guard, example, n=n, seed=seed) is None]
+
+        to_draw = [example for example in examples if missing(example)]
+        for example in tqdm(to_draw, unit="example", disable=not progress or not to_draw):
+            wanted = missing(example)
+            drawn = zip(wanted, sample_margins(smoothed, example, n, wanted, seed=seed), strict=True)
+            self._append(self._unit(guards[m], example, n, seed, masked=False) | _values(counts) for m, counts in drawn)
+        found: dict[float, list[Any]] = {}
+        for margin, guard in guards.items():
+            found[margin] = [self.get(guard, example, n=n, seed=seed) for example in examples]
+        return found
 
     def _read(self, file: IO[bytes] | None = None) -> None:
         """Read the whole lines that were added to the file since the last time."""

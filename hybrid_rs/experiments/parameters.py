@@ -15,6 +15,8 @@ from typing import Any
 
 from hybrid_rs._checks import require
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks" / "experiments"
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -86,6 +88,18 @@ def declared_in(notebook: Path) -> dict[str, Parameter]:
     tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
     require(len(tagged) <= 1, "parameters cells", len(tagged), f"tag one cell of {notebook.name} only")
     return declared(tagged[0]) if tagged else {}
+
+
+def find_notebook(name: str, notebooks: Path = NOTEBOOKS) -> tuple[Path, dict[str, Parameter]]:
+    """The path of an experiment's notebook, and the parameters it declares.
+
+    Raises:
+        ValueError: if there is none of this name.
+    """
+    source = notebooks / f"{name}.ipynb"
+    known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
+    require(source.is_file(), "name", repr(name), f"no notebook {source}; known are {known}")
+    return source, declared_in(source)
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from hybrid_rs.experiments.parameters import find_notebook
 
 PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
 
@@ -27,6 +30,7 @@ class Provenance:
         device: what the numbers were computed on.
         seconds: wall time since the process (the notebook's kernel) started.
         counts: the files of counts that were used.
+        command: makes it again, from the repository's root; None if it is not an experiment.
     """
 
     commit: str
@@ -35,6 +39,7 @@ class Provenance:
     device: str
     seconds: float
     counts: tuple[str, ...] = ()
+    command: str | None = None
 
     def _repr_markdown_(self) -> str:
         """The paragraph that Jupyter shows."""
@@ -43,23 +48,44 @@ class Provenance:
         facts += [", ".join(f"{name} {number}" for name, number in self.versions.items())]
         facts += [self.device, f"{self.seconds:.0f} s"]
         facts += [f"counts: {', '.join(f'`{name}`' for name in self.counts)}"] if self.counts else []
+        facts += [f"again: `{self.command}`"] if self.command else []
         return f"*Provenance.* {' · '.join(fact for fact in facts if fact)}"
 
 
-def provenance(parameters: Mapping[str, Any] | None = None, *, counts: Iterable[str | Path] = ()) -> Provenance:
+def provenance(
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    counts: Iterable[str | Path] = (),
+    experiment: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> Provenance:
     """The provenance of what this process has computed so far; call it in the last cell of a notebook.
 
     Args:
-        parameters: the notebook's parameters, by name.
+        parameters: by name; of an experiment, what there is to say beside the parameters that its notebook declares.
         counts: the files of counts that were used.
+        experiment: name of a notebook of ``notebooks/experiments``, whose declared parameters are added, and the
+            command that makes it again.
+        values: where an experiment's parameters have their values: ``globals()`` of its notebook.
+
+    Raises:
+        ValueError: if there is no such experiment.
+        KeyError: if a declared parameter has no value.
 
     Example:
         >>> provenance({"sigma": 0.5}).parameters
         {'sigma': 0.5}
     """
-    return Provenance(
-        _commit(), dict(parameters or {}), _versions(), _device(), _seconds(), tuple(str(path) for path in counts)
-    )
+    given, command = dict(parameters or {}), None
+    if experiment is not None:
+        defaults = {name: declared.default for name, declared in find_notebook(experiment)[1].items()}
+        actual = {name: (values or {})[name] for name in defaults}
+        changed = [name for name in actual if name != "profile" and actual[name] != defaults[name]]
+        options = [f"-p {shlex.quote(f'{name}={actual[name]}')}" for name in changed]
+        command = " ".join(["hybrid-rs run", experiment, f"--profile {actual['profile']}", *options])
+        given = actual | given
+    files = tuple(str(path) for path in counts)
+    return Provenance(_commit(), given, _versions(), _device(), _seconds(), files, command)
 
 
 def _commit() -> str:

@@ -10,9 +10,8 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import require
 from hybrid_rs.experiments import parameters as declared_parameters
+from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks" / "experiments"
 
 
 class ExperimentFailed(RuntimeError):
@@ -46,7 +45,7 @@ def run_experiment(
         Traceback (most recent call last):
         ValueError: name = 'T0': no notebook nowhere/T0.ipynb; known are none
     """
-    source, declared = _find(name, notebooks)
+    source, declared = declared_parameters.find_notebook(name, notebooks)
     get_profile(profile)
     given = {**(parameters or {}), "profile": profile}
     declared_parameters.check(given, declared)
@@ -101,7 +100,7 @@ def run_experiments(
         ValueError: before anything runs, if a notebook, the profile or a parameter is unknown or of the wrong type.
     """
     chosen = sorted(path.stem for path in notebooks.glob("*.ipynb")) if names is None else list(names)
-    declared = {name: _find(name, notebooks)[1] for name in chosen}
+    declared = {name: declared_parameters.find_notebook(name, notebooks)[1] for name in chosen}
     given = {name: {p: v for p, v in (parameters or {}).items() if p in declared[name]} for name in chosen}
     get_profile(profile)
     for name in chosen:
@@ -120,11 +119,3 @@ def run_experiments(
                 yield name, error
             else:
                 yield name, None
-
-
-def _find(name: str, notebooks: Path) -> tuple[Path, dict[str, declared_parameters.Parameter]]:
-    """The path of a notebook, and the parameters it declares."""
-    source = notebooks / f"{name}.ipynb"
-    known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
-    require(source.is_file(), "name", repr(name), f"no notebook {source}; known are {known}")
-    return source, declared_parameters.declared_in(source)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybrid_rs.calibration import calibrated_tau, flagged_share
+from hybrid_rs.calibration import calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts
 from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
@@ -72,7 +72,7 @@ class Column:
 
     def calibrated_tau(self, false_alarms: float, alpha: float) -> float:
         """Return the threshold that the calibration examples give for a share of false alarms."""
-        return calibrated_tau(self.counts["calibration"], false_alarms, alpha)
+        return calibrate(self.counts["calibration"], false_alarms, alpha=alpha).tau
 
 
 def columns(

@@ -13,14 +13,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import workers
 from test_smoothing import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.calibration import calibrated_tau, flagged_share
 from hybrid_rs.experiments.counts import CountsStore, recorded
 
 EXAMPLES = [replace(EXAMPLE, id=f"toy/{i}") for i in range(3)]
@@ -72,27 +70,6 @@ def test_a_damaged_line_or_another_schema_is_refused_by_name(tmp_path, smoothed)
     path.write_text(json.dumps(json.loads(lines[0]) | {"schema": 99}) + "\n")
     with pytest.raises(ValueError, match="schema = 99"):
         CountsStore(path, "a")
-
-
-def test_the_threshold_calibrated_on_benign_counts_keeps_its_promise():
-    rng = np.random.default_rng(0)
-    for size in (1, 7, 40):
-        counts = [hrs.Counts(tuple(rng.integers(0, 30, 3).tolist()), n=1000) for _ in range(size)]
-        upper = np.array([hrs.clopper_pearson_upper(c.unsafe, c.n, 0.01) for c in counts])
-        for share in (0.0, 0.05, 0.5):
-            tau = calibrated_tau(counts, share, alpha=0.01)
-            assert np.all((upper >= tau).mean(axis=0) <= share)
-            assert np.any((upper >= tau * (1 - 1e-9)).mean(axis=0) > share)
-            assert np.all(flagged_share(counts, tau) <= share)
-
-
-def test_no_calibrated_threshold_is_finer_than_the_draws():
-    silent = [hrs.Counts((0,), n=1000)] * 5
-    assert calibrated_tau(silent, 0.0, alpha=0.01) >= hrs.clopper_pearson_upper(0, 1000, 0.01)
-    with pytest.raises(ValueError, match="false_alarms = 1"):
-        calibrated_tau(silent, 1.0)
-    with pytest.raises(ValueError, match="benign = 0"):
-        calibrated_tau([], 0.05)
 
 
 def test_kernels_drawn_together_are_the_units_drawn_alone(tmp_path, smoothed):

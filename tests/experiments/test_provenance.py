@@ -1,3 +1,4 @@
+import shlex
 import shutil
 import subprocess
 import sys
@@ -5,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_rs.cli import _assignment
 from hybrid_rs.experiments import provenance
 from hybrid_rs.experiments import provenance as public
+from hybrid_rs.experiments.parameters import find_notebook
 
 MODULE = Path(sys.modules[public.__module__].__file__)
 
@@ -15,6 +18,20 @@ def test_it_says_everything_a_reader_needs_to_repeat_the_run():
     text = provenance({"sigma": 0.5, "d": 2}, counts=["data/counts/T1.csv"])._repr_markdown_()
     for fact in ("commit ", "sigma = 0.5, d = 2", "numpy ", " cores", " s", "`data/counts/T1.csv`"):
         assert fact in text
+
+
+def test_the_command_of_an_experiment_gives_back_its_parameters():
+    declared = find_notebook("F1")[1]
+    values = {name: parameter.default for name, parameter in declared.items()} | {"unrelated": object()}
+    plain = provenance(experiment="F1", values=values)
+    assert plain.command == "hybrid-rs run F1 --profile quick"
+    assert plain.parameters == {name: parameter.default for name, parameter in declared.items()}
+    changed = provenance({"n": 7}, experiment="F1", values=values | {"profile": "standard", "tau": 0.5, "seed": 3})
+    command, *words = shlex.split(changed.command)
+    assert (command, words[:4]) == ("hybrid-rs", ["run", "F1", "--profile", "standard"])
+    assert dict(_assignment(word) for word in words[5::2]) == {"tau": 0.5, "seed": 3}
+    assert changed.parameters["n"] == 7
+    assert f"`{changed.command}`" in changed._repr_markdown_()
 
 
 @pytest.fixture
