@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.worst_case import certified_radius, floored
 
@@ -266,8 +267,10 @@ def _frontiers(
     p: NDArray[np.float64], kernel: Kernel, sigma: float, tau: float, *, masked: bool, one: bool, all_at_once: bool
 ) -> list[Frontier]:
     """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
-    ratios = [kernel.likelihood_ratio(d, masked=masked) for d in range(p.shape[1])]
-    radii = np.array([certified_radius(p[:, d], ratio, sigma=sigma, tau=tau) for d, ratio in enumerate(ratios)]).T
+    radii = np.full(p.shape, np.inf)
+    for d in range(p.shape[1]):
+        for ratio in worst_ratios(kernel, d, masked=masked):  # one, unless features differ in arity; nan, if any, stays
+            radii[:, d] = np.minimum(radii[:, d], certified_radius(p[:, d], ratio, sigma=sigma, tau=tau))
     return [
         Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, float(sigma), float(tau), one, all_at_once)
         for r, row in zip(radii, p, strict=True)
