@@ -30,8 +30,8 @@ class TabularData:
         numeric: shape ``(rows, k)``, float64, standardised.
         codes: shape ``(rows, m)``, int64, the category of each feature, 0 to V_i - 1.
         labels: shape ``(rows,)``, bool.
-        train: the rows to train on, ascending.
-        test: the rows to certify, ascending; none is among ``train``.
+        train: the rows to train on, in random order.
+        test: the rows to certify, in random order, so that the first few are a sample; none is among ``train``.
         numeric_names: one for each numeric feature.
         categories: the names of each categorical feature's categories, by feature name; a category's code is its place.
         centre: shape ``(k,)``, the training mean of each numeric feature, in its own unit.
@@ -81,7 +81,7 @@ def from_frame(
         require(column in frame.columns, "column", repr(column), f"choose from {', '.join(map(str, frame.columns))}")
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(frame))
     first = round(len(frame) * TEST_SHARE)
-    test, train = np.sort(order[:first]), np.sort(order[first:])
+    test, train = order[:first], order[first:]
     raw = frame[list(numeric)].to_numpy(dtype=np.float64)
     centre, scale = raw[train].mean(axis=0), raw[train].std(axis=0)
     for column, finite, width in zip(numeric, np.isfinite(raw).all(axis=0), scale, strict=True):
@@ -101,7 +101,7 @@ def from_frame(
 
 
 def fair() -> TabularData:
-    """Fair's survey of 6366 married women (1978): five categorical features of 4 to 6 categories, three numeric ones.
+    """Fair's survey of 6366 married women (1978): five categorical features of 4 to 6 categories and three numbers.
 
     The label is whether any extramarital affair was reported, 32 % of the rows. statsmodels carries the table, with
     permission of the author; nothing is downloaded.
@@ -118,9 +118,9 @@ def fair() -> TabularData:
 
 
 def election() -> TabularData:
-    """The American National Election Study of 1996: 944 voters, four categorical features of 7 categories, five numeric.
+    """The American National Election Study of 1996: 944 voters, four features of 7 categories, five numeric.
 
-    The label is the vote expected: Dole (42 %) or Clinton. statsmodels carries the table, which is in the public domain;
+    The label is the vote expected: Dole (42 %) or Clinton. statsmodels carries the table, in the public domain;
     nothing is downloaded.
 
     Example:

@@ -3,10 +3,13 @@ r"""A linear classifier of tables: small enough that its smoothed value, and the
 Its score is :math:`b + w \cdot x + \sum_i \theta_i[c_i]`. Under Gaussian noise on x and the uniform kernel on the
 categories c, the score given the noisy categories is normal, and the categories are finitely many, so
 
-.. math:: g(x, c) = \sum_{z} p(z \mid c) \, \Phi\!\Big(\frac{b + w \cdot x + \sum_i \theta_i[z_i]}{\sigma \lVert w \rVert}\Big).
+.. math::
+    g(x, c) = \sum_{z} p(z \mid c) \,
+    \Phi\!\Big(\frac{b + w \cdot x + \sum_i \theta_i[z_i]}{\sigma \lVert w \rVert}\Big).
 
-The worst image of x within epsilon is :math:`x - \epsilon w / \lVert w \rVert`, the worst category of a feature is one of
-the two with extreme weight, and of the d features every subset is tried. A certificate can be held against that truth.
+The worst point within epsilon of x is :math:`x - \epsilon w / \lVert w \rVert`, the worst category of a feature is one
+of the two with extreme weight, and of the d features every subset is tried. A certificate can be held against that
+truth.
 """
 
 from __future__ import annotations
@@ -195,10 +198,7 @@ def worst_value(
     budgets, noise = nonnegative("epsilon", epsilon), float(nonnegative("sigma", sigma)) * classifier.norm
     scores = classifier.intercept + float(numeric @ classifier.weights) + classifier._sums
     left = side * scores - budgets[:, None] * classifier.norm
-    if noise > 0:
-        given = ndtr(left / noise)
-    else:
-        given = (left > 0 if says else left >= 0).astype(float)
+    given = ndtr(left / noise) if noise > 0 else (left > 0 if says else left >= 0).astype(float)
     clean = _laws(codes, kernel)
     attacked = _laws(_worst_categories(classifier, kernel, side), kernel)
     edits = min(integer("d", d, at_least=0), len(codes))
@@ -219,7 +219,7 @@ def _laws(codes: NDArray[np.int64], kernel: FeatureKernel) -> list[FloatArray]:
 
 
 def _worst_categories(classifier: LinearClassifier, kernel: FeatureKernel, side: float) -> NDArray[np.int64]:
-    """What an attacker writes: the category of least weight, or of greatest where it is more often replaced than not."""
+    """What an attacker writes: the category of least weight; of greatest, where beta hides what was written."""
     lowest = [int(np.argmin(side * theta)) for theta in classifier.category_weights]
     highest = [int(np.argmax(side * theta)) for theta in classifier.category_weights]
     kept = [1 - kernel.beta >= kernel.beta / (size - 1) for size in kernel.sizes]
