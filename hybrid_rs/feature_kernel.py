@@ -38,6 +38,9 @@ class FeatureKernel:
         ((6, 5),)
         >>> FeatureKernel(beta=0.75, sizes=(2, 6, 5)).arities(d=2)
         ((5, 2), (6, 2), (6, 5))
+        >>> import hybrid_rs as hrs
+        >>> print(hrs.frontier(0.9995, kernel, sigma=0.5, tau=0.5, d_max=2))
+        Certified at tau = 0.5, sigma = 0.5:
     """
 
     beta: float

@@ -10,7 +10,8 @@ has, under attack, at least
 and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`verify` evaluates D in ball arithmetic
 (Arb, through python-flint): every number is an interval that contains the true one, and the inputs are the exact
 values of their float64. The masses are written down from the kernel's definition, not taken from the package. A
-masked certificate is checked against every number of edits within its d positions, none to all of them.
+masked certificate is checked against every number of edits within its d positions, none to all of them; one for
+features of different arity against every choice of d features.
 """
 
 from __future__ import annotations

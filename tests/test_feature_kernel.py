@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import combinations, product
+from types import SimpleNamespace
 
 import numpy as np
 import oracle
@@ -14,6 +15,7 @@ import hybrid_rs as hrs
 
 BETAS = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.95, 1.0)
 SIZES = (2, 6, 3, 2)
+GUARD = SimpleNamespace(alphabet=np.arange(4), pad_id=1, mask_id=None)
 
 
 def brute(p_a, shift, beta, sizes, d):
@@ -110,6 +112,7 @@ def test_masked_evidence_does_not_depend_on_arities():
         (lambda: hrs.FeatureKernel(0.25, (2, 3)).arities(-1), "d = -1"),
         (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1), "use likelihood_ratios"),
         (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1, masked=True), r"beta <= 0\.5"),
+        (lambda: hrs.SmoothedGuard(GUARD, hrs.FeatureKernel(0.25, (2, 3)), sigma=0.1, threat=hrs.L0Threat(1)), "for tables"),
         (lambda: hrs.FeatureKernel(0.5, (2, 3)).sample(np.array([2, 0]), 1, np.random.default_rng(0)), "clean"),
     ],
 )

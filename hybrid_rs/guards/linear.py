@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +31,14 @@ from hybrid_rs.feature_kernel import FeatureKernel
 
 FloatArray = NDArray[np.float64]
 MAX_STATES = 3_000_000  # noisy categories of all features together that an exact value may sum over
+
+
+class TabularClassifier(Protocol):
+    """What sampling needs of a classifier of tables."""
+
+    def predict(self, numeric: FloatArray, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return the verdict on each row: ``numeric`` of shape ``(rows, k)``, ``codes`` of shape ``(rows, m)``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +96,7 @@ class LinearClassifier:
 def fit(
     data: TabularData, *, beta: float, sigma: float, copies: int = 5, regularisation: float = 1.0, seed: int = 0
 ) -> LinearClassifier:
-    """Return a linear support vector machine, trained on noisy copies of the training rows.
+    """Return a linear support vector machine (squared hinge loss), trained on noisy copies of the training rows alone.
 
     Args:
         data: the table.
@@ -120,7 +129,7 @@ def _one_hot(codes: NDArray[np.int64], sizes: Sequence[int]) -> FloatArray:
 
 
 def sample(
-    classifier: LinearClassifier,
+    classifier: TabularClassifier,
     numeric: FloatArray,
     codes: NDArray[np.int64],
     kernel: FeatureKernel,
@@ -132,7 +141,7 @@ def sample(
     """Draw the noise of one row ``n`` times and count the classifier's yes.
 
     Args:
-        classifier: anything with its ``predict``.
+        classifier: the base classifier, linear or not.
         numeric: shape ``(k,)``, the row's standardised numeric features.
         codes: shape ``(m,)``, its categories.
         kernel: the noise on categories.
