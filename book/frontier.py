@@ -23,7 +23,7 @@ def main() -> None:
     units = units[(units["example"] == example.id) & (units["sigma"] == SIGMA)]
     counts = hrs.Counts(units["unsafe"].iloc[0][-1], n=int(units["n"].iloc[0]))
     kernel = hrs.UniformKernel(BETA, alphabet().size)
-    front = hrs.frontier(counts.p_a(alpha=0.01)[0], kernel, sigma=SIGMA, tau=TAU, d_max=8)
+    front = hrs.frontier_of(counts, kernel, sigma=SIGMA, tau=TAU, d_max=8, alpha=0.01)
     plt.rcParams["svg.hashsalt"] = "frontier"  # the same file from the same counts
     axes = front.plot()
     axes.figure.savefig(ROOT / "book" / "frontier.svg", metadata={"Date": None})

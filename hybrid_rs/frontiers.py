@@ -36,6 +36,8 @@ class Frontier:
         simultaneous: True if the confidence covers all points at once; False if it is that of each by itself.
         alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
         n: draws behind each ``p``; None likewise.
+        anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
+            it is that of ``n`` draws, fixed beforehand.
     """
 
     radii: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Frontier:
     simultaneous: bool = True
     alpha: float | None = None
     n: int | None = None
+    anytime: bool = False
 
     @property
     def d_max(self) -> int:
@@ -83,18 +86,27 @@ class Frontier:
             whom = "Each d has a smoothed classifier of its own; no single deployed classifier has this curve"
         if self.alpha is None:
             confidence = "given that the probability is as stated"
-        elif self.simultaneous:
-            confidence = f"simultaneously, with confidence {1 - self.alpha:g} ({self.n} draws)"
         else:
-            confidence = f"each with confidence {1 - self.alpha:g} by itself ({self.n} draws); not simultaneously"
+            stop, draws = (", whenever one stops", "draws so far") if self.anytime else ("", "draws")
+            if self.simultaneous:
+                confidence = f"simultaneously{stop}, with confidence {1 - self.alpha:g} ({self.n} {draws})"
+            else:
+                each = f"each with confidence {1 - self.alpha:g} by itself{stop}"
+                confidence = f"{each} ({self.n} {draws}); not simultaneously"
         return f"{whom}; {confidence}."
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with columns d, p, evidence ("p_A" or "p_S") and radius (not rounded)."""
+        """Return a table with columns d, p, evidence ("p_A" or "p_S") and radius (not rounded).
+
+        ``attrs["claim"]`` of the table is :attr:`claim`.
+        """
         import pandas as pd
 
         evidence = np.where(self.masked, "p_S", "p_A")
-        return pd.DataFrame({"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii})
+        columns = {"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii}
+        table = pd.DataFrame(columns)
+        table.attrs["claim"] = self.claim
+        return table
 
     def best(self, other: Frontier) -> Frontier:
         """Return, at every d, the better of two certificates of one smoothed classifier; their risks add up.
@@ -115,11 +127,12 @@ class Frontier:
             p=np.where(first, self.p, other.p),
             masked=np.where(first, self.masked, other.masked),
             simultaneous=self.simultaneous and other.simultaneous,
+            anytime=self.anytime and other.anytime,
             alpha=alpha,
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the certified region as stairs over d; returns the matplotlib axes."""
+        """Draw the certified region over d, with its claim below; returns the matplotlib axes."""
         from hybrid_rs.plots import plot_frontier
 
         return plot_frontier(self, ax)

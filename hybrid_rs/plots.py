@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from hybrid_rs.worst_case import floored
 if TYPE_CHECKING:
     from hybrid_rs.frontiers import Frontier
 
+CHARACTERS = 20  # of the claim's small print, to an inch
+
 
 def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:
-    """Draw the certified region as one column of image budget per text budget.
+    """Draw the certified region as one column of image budget per text budget, with what it claims below.
 
     Args:
         frontier: what is certified.
@@ -40,5 +43,9 @@ def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:
         xlim=(-0.6, budgets[-1] + 0.6),
     )
     ax.margins(y=0.12)
+    characters = max(40, int(CHARACTERS * ax.get_position().width * ax.figure.get_figwidth()))
+    claim = textwrap.fill(frontier.claim, characters)
+    below = {"xytext": (0, -36), "textcoords": "offset points", "va": "top"}
+    ax.annotate(claim, (0, 0), xycoords="axes fraction", fontsize=7, color="0.3", gid="claim", **below)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -19,6 +19,7 @@ from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.threats import Threat
+from hybrid_rs.watching import watch
 from hybrid_rs.worst_case import required_p_a
 
 
@@ -224,6 +225,61 @@ class SmoothedGuard:
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)
         return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=max_draws)
+
+    def watch(
+        self,
+        example: Example,
+        max_draws: int = 10_000,
+        *,
+        alpha: float = 0.01,
+        tau: float,
+        masked: bool = False,
+        simultaneous: bool = False,
+        seed: int = 0,
+        batch_draws: int = 256,
+    ) -> Iterator[Frontier]:
+        """Yield, after every batch of draws, the frontier that they support so far; break out whenever you like.
+
+        The confidence is that of all moments together, and radii never shrink; see :func:`hybrid_rs.watching.watch`.
+        A batch is drawn when the next frontier is asked for. The draws are the first ones of :meth:`sample` with the
+        same seed.
+
+        Args:
+            example: the input.
+            max_draws: draws after which there are no more frontiers, at least 1.
+            alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
+            tau: decision threshold, in [0, 1].
+            masked: certify from p_S (suffix threat); see :meth:`sample`.
+            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            seed: seed of the draws.
+            batch_draws: draws between one frontier and the next, rounded up to a multiple of 64.
+
+        Raises:
+            ValueError: if an argument is out of range, or masked evidence is asked for where positions are unknown.
+        """
+        limit = integer("max_draws", max_draws, at_least=1)
+        forced = self._conditions(example) if masked else None
+        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
+        law = {"sigma": self.sigma, "tau": tau, "alpha": alpha}
+        verdicts = (verdicts for [(verdicts, _)] in batches)
+        return watch(
+            verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
+        )
+
+    def verdicts(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield the verdicts of the first ``n`` draws of :meth:`sample`, shape ``(batch, classifiers)``, as asked for.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: seed of the draws.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+        """
+        batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in batches)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1

@@ -1,0 +1,142 @@
+"""The store of verdicts draw by draw, on which any sequential rule can be replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+from hybrid_rs.evidence import Counts
+from hybrid_rs.example import Example
+from hybrid_rs.experiments.counts import SCHEMA, _named
+from hybrid_rs.smoothing import SmoothedGuard
+
+BoolArray = NDArray[np.bool_]
+
+
+class StreamStore:
+    """An append-only file of the first verdicts of examples, one JSON object a line.
+
+    Each line holds ``n`` draws, ``unsafe`` of which were unsafe, and ``at``, the numbers (from 0) of the draws whose
+    verdict was ``rarer``. A stream that proves too short is drawn to a greater length, and its longest line counts.
+
+    Args:
+        path: the file; made when the first stream is drawn.
+        classifier: what tells one base classifier from another, such as a hash of its weights.
+
+    Raises:
+        ValueError: if a line other than the last cannot be read, or is of another schema.
+    """
+
+    def __init__(self, path: Path, classifier: str) -> None:
+        self.path, self.classifier = path, classifier
+        self._streams: dict[str, BoolArray] = {}
+        lines = path.read_text().split("\n") if path.exists() else []
+        for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was cut off
+            try:
+                unit = json.loads(line)
+                schema, row = unit["schema"], _row(unit)
+            except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+                raise ValueError(f"{path}, line {number} = {line[:60]!r}: remove the line to draw it again") from error
+            require(schema == SCHEMA, f"{path}, line {number}: schema", schema, f"this version reads {SCHEMA}")
+            self._keep(unit, row)
+        if lines and lines[-1]:
+            path.write_text("\n".join([*lines[:-1], ""]))
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def get(self, smoothed: SmoothedGuard, example: Example, *, seed: int = 0) -> BoolArray:
+        """Return the verdicts known so far, shape ``(n,)``; none, if the stream was never drawn."""
+        return self._streams.get(_key(self._unit(smoothed, example, seed)), np.zeros(0, dtype=bool))
+
+    def until(
+        self,
+        smoothed: SmoothedGuard,
+        example: Example,
+        enough: Callable[[BoolArray], bool],
+        *,
+        max_draws: int,
+        seed: int = 0,
+        counts: Counts | None = None,
+    ) -> BoolArray:
+        """Return the first verdicts, as many as are enough, drawing and storing them where those kept are not.
+
+        Where all verdicts of earlier counts were alike, the counts tell the stream, and nothing is drawn or stored.
+
+        Args:
+            smoothed: a smoothed guard with one classifier.
+            example: the input.
+            enough: whether the verdicts so far suffice; asked after every batch of draws.
+            max_draws: draws after which it is enough in any case.
+            seed: seed of the draws.
+            counts: those of the first ``counts.n`` draws of this very stream, if they are known.
+
+        Returns:
+            shape ``(n,)``, n at most ``max_draws``; more than enough, if more are kept.
+
+        Raises:
+            ValueError: if the guard has a classifier per text budget, or draws again differ from those kept.
+        """
+        classifiers = len(smoothed.threat.noised(example.token_ids.size))
+        require(
+            classifiers == 1, "smoothed.threat", smoothed.threat, "a stream is of one classifier: use one_shot=True"
+        )
+        known = self.get(smoothed, example, seed=seed)
+        if counts is not None and counts.n > known.size and counts.unsafe in ((0,), (counts.n,)):
+            known = np.full(counts.n, counts.unsafe[0] > 0)
+        known = known[:max_draws]
+        if known.size >= max_draws or (known.size and enough(known)):
+            return known
+        row = np.zeros(0, dtype=bool)
+        for verdicts in smoothed.verdicts(example, max_draws, seed=seed):
+            row = np.append(row, verdicts[:, 0])
+            if row.size > known.size and enough(row):
+                break
+        same = np.array_equal(row[: known.size], known)
+        require(same, "classifier", self.classifier, f"draws of {example.id} differ from those in {self.path}")
+        rarer = bool(2 * row.sum() < row.size)
+        drawn = {"n": row.size, "unsafe": int(row.sum()), "rarer": "unsafe" if rarer else "safe"}
+        unit = self._unit(smoothed, example, seed) | drawn | {"at": np.flatnonzero(row == rarer).tolist()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(unit) + "\n")
+        self._keep(unit, row)
+        return row
+
+    def _keep(self, unit: dict[str, Any], row: BoolArray) -> None:
+        key = _key(unit)
+        if key not in self._streams or row.size > self._streams[key].size:
+            self._streams[key] = row
+
+    def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "classifier": self.classifier,
+            "margin": getattr(smoothed.guard, "margin", 0.0),
+            "example": example.id,
+            "kernel": _named(smoothed.kernel),
+            "sigma": smoothed.sigma,
+            "threat": _named(smoothed.threat),
+            "seed": seed,
+        }
+
+
+def _row(unit: dict[str, Any]) -> BoolArray:
+    rarer = unit["rarer"] == "unsafe"
+    row = np.full(unit["n"], not rarer)
+    row[unit["at"]] = rarer
+    if int(row.sum()) != unit["unsafe"]:
+        raise KeyError("unsafe")
+    return row
+
+
+def _key(unit: dict[str, Any]) -> str:
+    return json.dumps(
+        {name: x for name, x in unit.items() if name not in ("n", "unsafe", "rarer", "at")}, sort_keys=True
+    )
