@@ -112,7 +112,10 @@ def test_masked_evidence_does_not_depend_on_arities():
         (lambda: hrs.FeatureKernel(0.25, (2, 3)).arities(-1), "d = -1"),
         (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1), "use likelihood_ratios"),
         (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1, masked=True), r"beta <= 0\.5"),
-        (lambda: hrs.SmoothedGuard(GUARD, hrs.FeatureKernel(0.25, (2, 3)), sigma=0.1, threat=hrs.L0Threat(1)), "for tables"),
+        (
+            lambda: hrs.SmoothedGuard(GUARD, hrs.FeatureKernel(0.25, (2, 3)), sigma=0.1, threat=hrs.L0Threat(1)),
+            "for tables",
+        ),
         (lambda: hrs.FeatureKernel(0.5, (2, 3)).sample(np.array([2, 0]), 1, np.random.default_rng(0)), "clean"),
     ],
 )
