@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, require
-from hybrid_rs.kernels import MAX_EDITS, AbsorbingKernel, Kernel, UniformKernel
+from hybrid_rs.kernels import MAX_EDITS, Kernel, UniformKernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
 
@@ -81,29 +81,19 @@ class FeatureKernel:
 
         Args:
             d: number of edited features, 0 to 512; beyond their number it counts as their number.
-            masked: take the clean law given that the edited features were replaced; the evidence is p_S.
+            masked: must be left out: p_S, worth beta^d at most, is of little use where a majority decides.
 
         Raises:
-            ValueError: if d is out of range, or no one choice of features is the worst whatever the evidence.
+            ValueError: if d is out of range, no one choice of features is the worst whatever the evidence, or masked.
         """
-        ratios = self.likelihood_ratios(d, masked=masked)
+        require(not masked, "masked", masked, "evidence on features is p_A: leave it out")
+        ratios = self.likelihood_ratios(d)
         require(len(ratios) == 1, "beta", self.beta, "several choices of features may be worst: use likelihood_ratios")
         return ratios[0]
 
-    def likelihood_ratios(self, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
-        """Return the laws of which one is that of the worst ``d`` edits; the least of their certificates is sound.
-
-        Raises:
-            ValueError: if d is out of range, or ``masked`` and beta is above 1 - 1/V for an arity V.
-        """
-        choices = self.arities(d)
-        if masked:  # the worst adversary edits nothing of the set that was replaced, and then arities do not matter
-            least = 1 - Fraction(1, min(self.sizes))
-            require(
-                self.beta <= least, "beta", self.beta, f"masked evidence of features needs beta <= {float(least):g}"
-            )
-            return (AbsorbingKernel(self.beta).likelihood_ratio(len(choices[0]), masked=True),)
-        return tuple(_ratio(self.beta, arities) for arities in choices)
+    def likelihood_ratios(self, d: int) -> tuple[LikelihoodRatio, ...]:
+        """Return the laws of which one is that of the worst ``d`` edits; the least of their certificates is sound."""
+        return tuple(_ratio(self.beta, arities) for arities in self.arities(d))
 
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return ``n`` noised copies, shape ``(n, features)``, of one row of categories, shape ``(features,)``."""
@@ -130,8 +120,8 @@ class FeatureKernel:
 
 def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
     """Return the laws of which one is that of the worst ``d`` edits: a single one, unless features differ in arity."""
-    if isinstance(kernel, FeatureKernel):
-        return kernel.likelihood_ratios(d, masked=masked)
+    if isinstance(kernel, FeatureKernel) and not masked:
+        return kernel.likelihood_ratios(d)
     return (kernel.likelihood_ratio(d, masked=masked),)
 
 

@@ -307,10 +307,16 @@ def _frontiers(
     p: NDArray[np.float64], kernel: Kernel, sigma: float, tau: float, *, masked: bool, one: bool, all_at_once: bool
 ) -> list[Frontier]:
     """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
-    radii = np.full(p.shape, np.inf)
-    for d in range(p.shape[1]):
-        for ratio in worst_ratios(kernel, d, masked=masked):  # one, unless features differ in arity; nan, if any, stays
-            radii[:, d] = np.minimum(radii[:, d], certified_radius(p[:, d], ratio, sigma=sigma, tau=tau))
+    choices = [worst_ratios(kernel, d, masked=masked) for d in range(p.shape[1])]  # the least counts; nan if any is
+    radii = np.stack(
+        [
+            np.min(
+                [certified_radius(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0
+            )  # nan if any is
+            for d, ratios in enumerate(choices)
+        ],
+        axis=1,
+    )
     return [
         Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, float(sigma), float(tau), one, all_at_once)
         for r, row in zip(radii, p, strict=True)

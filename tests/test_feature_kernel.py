@@ -22,7 +22,7 @@ def brute(p_a, shift, beta, sizes, d):
     """The least value over every subset of features, in 50 digits."""
     subsets = {tuple(sorted(s)) for s in combinations(sizes, d)}
     laws = [oracle.atoms([oracle.uniform_position(beta, v) for v in subset]) for subset in subsets]
-    return float(min(oracle.value(p_a, shift, law) for law in laws))
+    return min(oracle.value(p_a, shift, law) for law in laws)
 
 
 @pytest.mark.parametrize("beta", [0.25, 0.6, 0.75, 1.0])
@@ -31,7 +31,7 @@ def test_the_worst_choice_is_among_the_candidates_whatever_the_evidence(beta, d)
     ratios = hrs.FeatureKernel(beta, SIZES).likelihood_ratios(d)
     for p_a, shift in ((0.6, 0.0), (0.6, 0.7), (0.97, 0.7)):
         value = min(float(hrs.p_adv(p_a, shift, ratio, sigma=1.0)) for ratio in ratios)
-        assert -1e-12 <= brute(p_a, shift, beta, SIZES, d) - value <= 1e-10
+        assert 0 <= brute(p_a, shift, beta, SIZES, d) - value <= 1e-10
 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=5), st.sampled_from(BETAS), st.integers(0, 6))
@@ -95,14 +95,6 @@ def test_noise_keeps_to_each_alphabet_and_follows_its_law():
     assert chisquare([pairs[which] for which in product((False, True), repeat=3)], joint).pvalue > 1e-4
 
 
-def test_masked_evidence_does_not_depend_on_arities():
-    ratio, same = (
-        k.likelihood_ratio(2, masked=True) for k in (hrs.FeatureKernel(0.25, SIZES), hrs.UniformKernel(0.25, 6))
-    )
-    assert ratio.masked
-    assert np.array_equal(ratio.log_gamma, same.log_gamma)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -111,7 +103,7 @@ def test_masked_evidence_does_not_depend_on_arities():
         (lambda: hrs.FeatureKernel(0.5, ()), r"sizes = \(\)"),
         (lambda: hrs.FeatureKernel(0.25, (2, 3)).arities(-1), "d = -1"),
         (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1), "use likelihood_ratios"),
-        (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1, masked=True), r"beta <= 0\.5"),
+        (lambda: hrs.frontier(0.9, hrs.FeatureKernel(0.25, (2, 3)), sigma=1, tau=0.5, d_max=1, masked=True), "p_A"),
         (
             lambda: hrs.SmoothedGuard(GUARD, hrs.FeatureKernel(0.25, (2, 3)), sigma=0.1, threat=hrs.L0Threat(1)),
             "for tables",
