@@ -1,0 +1,95 @@
+"""The ledger of claims: what the paper says, what was found here, and by which rule the verdict falls.
+
+``data/claims.json`` holds every claim with the paper's value, ours and the verdict. The last two are never typed: each
+claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` finds both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybrid_rs._checks import require
+from hybrid_rs.guards.bay_guard import CHECKPOINT
+from hybrid_rs.ledger.finding import VERDICTS, Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLAIMS = CHECKPOINT.parent / "claims.json"
+
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Finding", "read_claims", "recompute", "to_frame", "write_claims"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, and what became of it.
+
+    Args:
+        id: its name here, which is that of its check.
+        source: where the paper makes it.
+        claim: what it says.
+        paper: the paper's value, as a reader would write it; empty if it is not a number.
+        why: what differs and why, or what cannot be tested here and why.
+        notebook: the page that derives or measures it, below ``notebooks/``.
+        tests: the tests behind it, as pytest names them.
+        ours: what was found.
+        verdict: "reproduced", "differs", "disputed" or "not testable here".
+    """
+
+    id: str
+    source: str
+    claim: str
+    paper: str
+    why: str
+    notebook: str
+    tests: tuple[str, ...]
+    ours: str = ""
+    verdict: str = ""
+
+
+def read_claims(path: Path = CLAIMS) -> list[Claim]:
+    """Return the claims of a ledger, in its order.
+
+    Raises:
+        ValueError: if two claims share a name.
+    """
+    claims = [Claim(**entry | {"tests": tuple(entry["tests"])}) for entry in json.loads(path.read_text())]
+    names = [claim.id for claim in claims]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    require(not twice, "id", twice, f"give every claim of {path.name} a name of its own")
+    return claims
+
+
+def recompute(claims: Iterable[Claim]) -> list[Claim]:
+    """Return the claims with ours and verdict found anew, from the mathematics and the stored results.
+
+    Nothing is drawn: a result that is not stored is an error.
+
+    Raises:
+        ValueError: if a claim has no check.
+    """
+    from hybrid_rs.ledger.results import RESULTS
+    from hybrid_rs.ledger.theory import THEORY
+
+    checks, found = THEORY | RESULTS, []
+    for claim in claims:
+        require(claim.id in checks, "id", repr(claim.id), f"no check of this name; known are {', '.join(checks)}")
+        finding = checks[claim.id]()
+        found.append(replace(claim, ours=finding.ours, verdict=finding.verdict))
+    return found
+
+
+def write_claims(claims: Iterable[Claim], path: Path = CLAIMS) -> None:
+    """Write a ledger, one claim after the other."""
+    path.write_text(json.dumps([asdict(claim) for claim in claims], indent=1, ensure_ascii=False) + "\n")
+
+
+def to_frame(claims: Iterable[Claim]) -> pd.DataFrame:
+    """Return the claims as a table, one row each."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(claim) for claim in claims])

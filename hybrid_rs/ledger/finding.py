@@ -1,0 +1,58 @@
+"""What a check found, and the rules by which a finding becomes a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+VERDICTS = ("reproduced", "differs", "disputed", "not testable here")
+TOLERANCE = 0.05  # a measured value within this share of the paper's reproduces it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Args:
+        ours: the value or the relation found here, as a reader would write it.
+        verdict: one of ``VERDICTS``.
+    """
+
+    ours: str
+    verdict: str
+
+
+def holds(true: bool, ours: str) -> Finding:
+    """A statement of mathematics, checked: reproduced, or else disputed."""
+    return Finding(ours, "reproduced" if true else "disputed")
+
+
+def refuted(true: bool, ours: str) -> Finding:
+    """A statement that a computation contradicts: disputed if the contradiction stands, else reproduced."""
+    return holds(not true, ours)
+
+
+def observed(true: bool, ours: str) -> Finding:
+    """A relation between measurements: reproduced where it is found here too, else it differs."""
+    return Finding(ours, "reproduced" if true else "differs")
+
+
+def measured(ours: float | Sequence[float], paper: float | Sequence[float], form: str = "{:.2f}") -> Finding:
+    """Measured values beside the paper's: reproduced where all are within 5 %, else they differ.
+
+    Example:
+        >>> measured([1.01, 2.0], [1.0, 2.0])
+        Finding(ours='1.01 / 2.00', verdict='reproduced')
+        >>> measured(3.0, 2.0).verdict
+        'differs'
+    """
+    values, wanted = np.atleast_1d(ours), np.atleast_1d(paper)
+    close = bool(np.all(np.abs(values - wanted) <= TOLERANCE * np.abs(wanted)))
+    return observed(close, " / ".join(form.format(value) for value in values))
+
+
+def untested(ours: str = "") -> Finding:
+    """Something that this machine, or what may be shipped, cannot show."""
+    return Finding(ours, "not testable here")
