@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
-from hybrid_rs.estimation import clopper_pearson_lower
+from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.experiments.attacks import ATTACKS, beside_bounds
 from hybrid_rs.experiments.costs import ways
 from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.ledger.finding import Finding, holds, measured, observed, untested
+from hybrid_rs.ledger.finding import Finding, holds, measured, untested
 from hybrid_rs.ledger.stored import BETA, EDITS, L0, ONE_SHOT, standard, stored
-from hybrid_rs.worst_case import certified_edits
+from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.threats import Threat
+from hybrid_rs.worst_case import certified_edits, p_adv
 
 ADULT = (8, 16, 7, 14, 6, 5, 2, 41)  # categories of its features, as its documentation lists them
 
@@ -31,7 +33,9 @@ def frontier_cost() -> Finding:
         for way in ("frontier, one run per d", "frontier, nested draws, whole prompts", "frontier, nested draws"):
             ratios.append(every[way].expected_tokens(length, after, beta=BETA) / image_only)
     close = measured(ratios[1], 500 / 156).verdict
-    small = f"{ratios[0]:.1f} by a run per d, {ratios[1]:.1f} by nested draws, {ratios[2]:.2f} with keys and values reused"
+    small = (
+        f"{ratios[0]:.1f} by a run per d, {ratios[1]:.1f} by nested draws, {ratios[2]:.2f} with keys and values reused"
+    )
     return Finding(f"tokens read: {small}; {ratios[5]:.2f} with 256 image tokens", close)
 
 
@@ -43,7 +47,7 @@ def seconds() -> Finding:
 def attacks_stay_above() -> Finding:
     """Every attacked value, on fresh draws, against what is certified there."""
     rows = [json.loads(line) for line in (ATTACKS / "F2_standard.jsonl").read_text().splitlines()]
-    threats = {"SuffixThreat": ONE_SHOT, "L0Threat": L0}
+    threats: dict[str, Threat] = {"SuffixThreat": ONE_SHOT, "L0Threat": L0}
     counts: dict[Any, Any] = {}
     for sigma, name in {(row["sigma"], row["threat"]["name"]) for row in rows}:
         for each in stored("unsafe", sigma, threats[name], masked=True):
@@ -65,10 +69,21 @@ def subsampling_certifies_nothing() -> Finding:
 
 
 def unimodal_fails() -> Finding:
-    """Whether a joint attack breaks what smoothing of one modality certifies for that modality."""
+    """Whether what smoothing of one modality promises survives an attack on both, within its own budget."""
     rows = [json.loads(line) for line in (ATTACKS / "F3_standard.jsonl").read_text().splitlines()]
-    both = sum(row["d"] > 0 and row["epsilon"] > 0 for row in rows)
-    return observed(both > 0, f"{both} joint attacks stored")
+    each = 0.01 / len(rows)  # all bounds hold together
+    clean = {(row["smoothing"], row["example"]): row["unsafe"] for row in rows if not row["d"] and not row["epsilon"]}
+    broken, attacked = 0, [row for row in rows if row["d"] and row["epsilon"]]
+    for row in attacked:
+        p_a = clopper_pearson_lower(clean[row["smoothing"], row["example"]], row["n"], each)
+        if row["smoothing"] == "image only":
+            promised = p_adv(p_a, row["epsilon"], LikelihoodRatio.identity(), sigma=0.5)
+        else:
+            promised = p_adv(
+                p_a, 0.0, UniformKernel(BETA, len(standard().guard.alphabet)).likelihood_ratio(row["d"]), sigma=1.0
+            )
+        broken += int(clopper_pearson_upper(row["unsafe"], row["n"], each) < promised)
+    return holds(broken > 0, f"{broken} of {len(attacked)} unimodal certificates broken by attacks on both modalities")
 
 
 def adult_edits() -> Finding:
