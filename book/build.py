@@ -17,7 +17,7 @@ from pathlib import Path
 
 from check_html import problems
 
-from hybrid_rs.experiments import PROFILES, ExperimentFailed, run_experiment
+from hybrid_rs.experiments import PROFILES, run_experiments
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "notebooks" / "experiments"
@@ -39,8 +39,8 @@ def inputs(root: Path = ROOT) -> list[Path]:
     return [*(root / "hybrid_rs").rglob("*.py"), *data, root / "requirements.lock"]
 
 
-def run_experiments(profile: str) -> None:
-    """Execute the experiment notebooks into ``book/experiments``, leaving alone those that are up to date."""
+def refresh_experiments(profile: str) -> list[Exception]:
+    """Execute the experiment notebooks into ``book/experiments``, but for those up to date; return what failed."""
     stamps = EXECUTED / "stamps.json"
     known = json.loads(stamps.read_text()) if stamps.is_file() else {}
     sources = sorted(EXPERIMENTS.glob("*.ipynb"))
@@ -51,18 +51,22 @@ def run_experiments(profile: str) -> None:
     def stamp(source: Path) -> str:
         return f"{profile} {digest([source, *inputs()])}"
 
-    done = []
+    def fresh(source: Path) -> bool:
+        return (EXECUTED / source.name).is_file() and known.get(source.name) == stamp(source)
+
+    stale = [source.stem for source in sources if not fresh(source)]
+    done = [source for source in sources if source.stem not in stale]
+    print(f"experiments up to date: {', '.join(source.stem for source in done) or 'none'}", file=sys.stderr)
+    failed: list[Exception] = []
     try:
-        for source in sources:
-            output = EXECUTED / source.name
-            if output.is_file() and known.get(source.name) == stamp(source):
-                print(f"{source.stem}: up to date", file=sys.stderr)
+        for name, error in run_experiments(stale, profile=profile, folder=EXECUTED):
+            if error is None:
+                done.append(EXPERIMENTS / f"{name}.ipynb")
             else:
-                print(f"{source.stem}: running with profile {profile}", file=sys.stderr)
-                run_experiment(source.stem, profile=profile, output=output)
-            done.append(source)
+                failed.append(error)
     finally:  # taken at the end, since the counts that an experiment drew are from now on among its inputs
-        stamps.write_text(json.dumps({source.name: stamp(source) for source in done}, indent=1))
+        stamps.write_text(json.dumps({source.name: stamp(source) for source in sorted(done)}, indent=1))
+    return failed
 
 
 def drop_stale() -> None:
@@ -89,9 +93,11 @@ def main() -> int:
     parser.add_argument("--profile", choices=PROFILES, default="standard", help="the size of the experiments")
     profile = parser.parse_args().profile
     try:
-        run_experiments(profile)
-    except (ValueError, ExperimentFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
+        failed = refresh_experiments(profile)
+    except ValueError as error:
+        failed = [error]
+    if failed:
+        print("\n".join(f"error: {error}" for error in failed), file=sys.stderr)
         return 1
     drop_stale()
     if status := build_pages():

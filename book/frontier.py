@@ -19,7 +19,7 @@ SIGMA, BETA, TAU = 0.5, 0.25, 4.6e-5
 def main() -> None:
     """Draw the one-shot frontier of the first unsafe test example."""
     example = bay_notes.examples("test", 1, unsafe=True)[0]
-    units = recorded(ROOT / "data" / "counts" / "T1_standard.jsonl")
+    units = recorded(ROOT / "data" / "counts" / "standard.jsonl")
     units = units[(units["example"] == example.id) & (units["sigma"] == SIGMA)]
     counts = hrs.Counts(units["unsafe"].iloc[0][-1], n=int(units["n"].iloc[0]))
     kernel = hrs.UniformKernel(BETA, alphabet().size)

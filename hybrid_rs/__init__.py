@@ -5,13 +5,13 @@ from hybrid_rs.decisions import Decision
 from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
-from hybrid_rs.frontier import Frontier, frontier, frontier_of, frontiers_of
+from hybrid_rs.frontiers import Frontier, frontier, frontier_of, frontiers_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.multiclass import certified_radius_top, p_adv_upper
 from hybrid_rs.planning import Plan, ceiling, plan
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.smoothing import SmoothedGuard, sample_together
 from hybrid_rs.soft import layer_bounds, p_adv_layers
 from hybrid_rs.threats import L0Threat, SuffixThreat
 from hybrid_rs.verification import VerificationError, verify
@@ -53,5 +53,6 @@ __all__ = [
     "p_adv_upper",
     "plan",
     "required_p_a",
+    "sample_together",
     "verify",
 ]

@@ -107,16 +107,40 @@ def train(
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb.")],
+    name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb; or all.")] = "all",
     profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Executed notebook; default: <name>.ipynb here.")] = None,
+    resample: Annotated[bool, typer.Option("--resample", help="Draw again what the store of counts has.")] = False,
+    engine: Annotated[str | None, typer.Option(help="Where draws are made: local or ray.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, or Ray actors, that draw.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster that is running, such as auto.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Executed notebook, default <name>.ipynb; of all: folder.")
+    ] = None,
 ) -> None:
-    """Run an experiment notebook with papermill; an unknown parameter is an error."""
-    from hybrid_rs.experiments.runner import run_experiment
+    """Run experiment notebooks with papermill; an unknown parameter is an error.
+
+    Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others.
+    """
+    from hybrid_rs.experiments.engines import engine_name
+    from hybrid_rs.experiments.runner import run_experiment, run_experiments
 
     given = dict(_assignment(text) for text in parameter or [])
-    typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
+    if resample:
+        given["resample"] = True
+    if engine or workers or address:
+        given["engine"] = engine_name(engine or "local", workers, address)
+    if name != "all":
+        typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
+        return
+    folder, failed = output or Path(), {}
+    for done, error in run_experiments(profile=profile, parameters=given, folder=folder):
+        if error is None:
+            typer.echo(folder / f"{done}.ipynb")
+        else:
+            failed[done] = error
+    if failed:
+        raise RuntimeError(f"{len(failed)} failed: {', '.join(failed)}\n" + "\n".join(map(str, failed.values())))
 
 
 def _assignment(text: str) -> tuple[str, Any]:

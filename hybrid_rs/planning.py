@@ -20,7 +20,7 @@ from hybrid_rs._checks import integer, probability, require
 from hybrid_rs.decisions import draws_floor
 from hybrid_rs.estimation import clopper_pearson_lower
 from hybrid_rs.evidence import Counts, MaskedCounts
-from hybrid_rs.frontier import Frontier, frontier_of
+from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.worst_case import floored, required_p_a
 

@@ -9,7 +9,7 @@ import numpy as np
 from hybrid_rs.worst_case import floored
 
 if TYPE_CHECKING:
-    from hybrid_rs.frontier import Frontier
+    from hybrid_rs.frontiers import Frontier
 
 
 def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:

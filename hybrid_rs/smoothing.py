@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from hybrid_rs._checks import integer, nonnegative, require
 from hybrid_rs.decisions import Decision, decide
+from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
-from hybrid_rs.frontier import Frontier, frontier_of
+from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.threats import Threat
 from hybrid_rs.worst_case import required_p_a
-
-BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
-IMAGE, TEXT = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,19 +134,8 @@ class SmoothedGuard:
             ValueError: if n, seed or batch_draws is out of range, or if masked evidence is asked for a threat with
                 more than one smoothed classifier.
         """
-        n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
-        forced = self._conditions(example) if masked else None
-        total, failures = np.zeros(1, dtype=np.int64), []
-        for verdicts, replaced in self._drawn(example, n, seed, batch_draws, forced=forced, progress=progress):
-            total = total + verdicts.sum(axis=0)
-            failures.append(replaced[~verdicts[:, 0]])
-        unsafe = tuple(total.tolist())
-        if not masked:
-            return Counts(unsafe, n, example.id, seed)
-        if forced is not None:
-            return MaskedCounts(unsafe, n, example.id, seed)
-        missed, d_max = np.concatenate(failures), self.threat.max_edits
-        return SubsetCounts.from_failures(missed, n, d_max, self.kernel.beta, example=example.id, seed=seed)
+        law: dict[str, Any] = {"masked": masked, "seed": seed, "batch_draws": batch_draws, "progress": progress}
+        return sample_together([self], example, n, **law)[0]
 
     def certify(
         self,
@@ -235,111 +219,84 @@ class SmoothedGuard:
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
         p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=tau)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
-        drawn = self._drawn(example, max_draws, seed, batch_draws, forced=forced, rows=rows)
-        return decide((verdicts[:, 0] for verdicts, _ in drawn), float(p_star), alpha=alpha, max_draws=max_draws)
+        batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)
+        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=max_draws)
 
     def _conditions(self, example: Example) -> NDArray[np.bool_] | None:
         one = len(self.threat.noised(example.token_ids.size)) == 1
         require(one, "threat", self.threat, "masked evidence is of one classifier: use one_shot=True")
         return self.threat.conditions(example.token_ids.size)
 
-    def _drawn(
-        self,
-        example: Example,
-        n: int,
-        seed: int,
-        batch_draws: int,
-        *,
-        forced: NDArray[np.bool_] | None,
-        rows: list[int] | None = None,
-        progress: bool = False,
-    ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Yield verdicts, shape ``(draws, classifiers or conditions)``, of ``rows`` if given, and what was replaced."""
-        blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
-        noised = self.threat.noised(example.token_ids.size)
-        clean = np.append(example.token_ids, np.full(self.threat.slot, self.guard.pad_id))
-        stream = _Stream(seed, example.id)
-        with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
-            for start in range(0, n, blocks_at_once * BLOCK):
-                stop = min(n, start + blocks_at_once * BLOCK)
-                texts, replaced = self._texts(clean, noised, forced, stream, start, stop)
-                images = self._images(example.image, stream, start, stop)
-                yield self._verdicts(texts if rows is None else texts[:, rows], images), replaced
-                bar.update(stop - start)
 
-    def _images(self, image: NDArray[np.float32], stream: _Stream, start: int, stop: int) -> NDArray[np.float32]:
-        """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
-        if self.sigma == 0:
-            return image[None]
-        noise = np.concatenate(
-            [rng.standard_normal((BLOCK, *image.shape), dtype=np.float32) for rng in stream.blocks(IMAGE, start, stop)]
-        )
-        noise = noise[: stop - start]
-        noise *= np.float32(self.sigma)
-        noise += image
-        return noise
+def sample_together(
+    smoothed: Sequence[SmoothedGuard],
+    example: Example,
+    n: int,
+    *,
+    masked: bool = False,
+    seed: int = 0,
+    batch_draws: int = 256,
+    progress: bool = False,
+) -> list[Any]:
+    """Sample several smoothed guards that differ in kernel alone with one noise, cheaper than one after the other.
 
-    def _texts(
-        self,
-        clean: NDArray[np.int64],
-        noised: NDArray[np.bool_],
-        forced: NDArray[np.bool_] | None,
-        stream: _Stream,
-        start: int,
-        stop: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
+    With one seed all kernels see the same image noise, and a larger beta replaces a superset of positions, by the same
+    tokens where the kernels are uniform. So each distinct pair of image and text is evaluated once for all of them.
+    Each guard's draws are those of its own :meth:`SmoothedGuard.sample`, and follow its own law; the counts of
+    different kernels depend on each other.
 
-        One draw of noise is shown to each classifier in part, or with more of it forced to be replaced.
-        """
-        where = noised.any(axis=0)
-        if not where.any():
-            shape = (stop - start, len(noised), clean.size)
-            return np.broadcast_to(clean, shape), np.zeros((stop - start, 0), dtype=bool)
-        alphabet = self.guard.alphabet
-        known = np.isin(clean, alphabet)
-        canonical = np.where(where & ~known, self.guard.pad_id, clean)
-        positions = np.searchsorted(alphabet, canonical[where])
-        blocks = [self.kernel.replacements(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)]
-        replaced, by = (np.concatenate(parts)[: stop - start] for parts in zip(*blocks, strict=True))
-        tokens = np.where(by == AbsorbingKernel.MASK, self.guard.mask_id or 0, alphabet[np.maximum(by, 0)])
-        rows = noised[:, where] & replaced[:, None] if forced is None else replaced[:, None] | forced[:, where]
-        texts = np.broadcast_to(canonical, (*rows.shape[:2], clean.size)).copy()
-        texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])
-        return texts, replaced
+    Args:
+        smoothed: the smoothed guards, at least one.
+        example: the input.
+        n: number of draws, at least 1.
+        masked: collect evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
+        seed: a non-negative whole number.
+        batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; bounds memory alone.
+        progress: show a bar on stderr.
 
-    def _verdicts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Verdicts, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
-        draws, classifiers, length = texts.shape
-        if len(images) == 1:
-            rows, place = np.unique(texts.reshape(-1, length), axis=0, return_inverse=True)
-            image_of = np.zeros(len(rows), dtype=np.int64)
-        else:
-            new = np.ones((draws, classifiers), dtype=bool)
-            new[:, 1:] = (texts[:, 1:] != texts[:, :-1]).any(axis=2)
-            rows, place = texts[new], np.cumsum(new) - 1
-            image_of = np.nonzero(new)[0]
-        if "image_index" in inspect.signature(self.guard.unsafe).parameters:
-            verdicts = self.guard.unsafe(rows, images, image_index=image_of)  # type: ignore[call-arg]
-        else:
-            verdicts = self.guard.unsafe(rows, images[image_of])
-        verdicts = np.asarray(verdicts)
-        require(
-            verdicts.shape == (len(rows),), "guard.unsafe(...).shape", verdicts.shape, f"return shape ({len(rows)},)"
-        )
-        return verdicts.astype(bool)[place.reshape(draws, classifiers)]
+    Returns:
+        the counts of each smoothed guard, of the kind and value that :meth:`SmoothedGuard.sample` returns.
+
+    Raises:
+        ValueError: if the smoothed guards differ in anything but kernel, or as :meth:`SmoothedGuard.sample`.
+
+    Example:
+        >>> class Empty:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return (token_ids == 0).sum(axis=1) > 1
+        >>> from hybrid_rs import SuffixThreat
+        >>> guard, threat = Empty(), SuffixThreat(max_edits=2)
+        >>> smoothed = [SmoothedGuard(guard, UniformKernel(beta, 100), 0.5, threat) for beta in (0.1, 0.2)]
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> sample_together(smoothed, example, 1000) == [each.sample(example, 1000) for each in smoothed]
+        True
+    """
+    first = require_alike(smoothed)
+    n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
+    forced = first._conditions(example) if masked else None
+    total: NDArray[np.int64] = np.zeros((len(smoothed), 1), dtype=np.int64)
+    missed: list[list[NDArray[np.bool_]]] = [[] for _ in smoothed]
+    for parts in drawn(smoothed, example, n, seed, batch_draws, forced=forced, progress=progress):
+        total = total + [verdicts.sum(axis=0) for verdicts, _ in parts]
+        for failures, (verdicts, replaced) in zip(missed, parts, strict=True):
+            failures.append(replaced[~verdicts[:, 0]])
+    source: dict[str, Any] = {"example": example.id, "seed": seed}
+    if not masked:
+        return [Counts(tuple(unsafe), n, **source) for unsafe in total.tolist()]
+    if forced is not None:
+        return [MaskedCounts(tuple(unsafe), n, **source) for unsafe in total.tolist()]
+    return [
+        SubsetCounts.from_failures(np.concatenate(failures), n, s.threat.max_edits, s.kernel.beta, **source)
+        for s, failures in zip(smoothed, missed, strict=True)
+    ]
 
 
-class _Stream:
-    """Independent random streams by (seed, example, kind of noise, block of 64 draws)."""
-
-    def __init__(self, seed: int, example: str) -> None:
-        digest = hashlib.sha256(example.encode()).digest()
-        self._entropy = [seed, *np.frombuffer(digest, dtype=np.uint32).tolist()]
-
-    def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
-        """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""
-        return [
-            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(kind, block))))
-            for block in range(start // BLOCK, -(-stop // BLOCK))
-        ]
+def require_alike(smoothed: Sequence[SmoothedGuard]) -> SmoothedGuard:
+    """Refuse smoothed guards that differ in anything but kernel; return the first."""
+    require(len(smoothed) > 0, "smoothed", smoothed, "give at least one smoothed guard")
+    first = smoothed[0]
+    alike = all(s.guard is first.guard and (s.sigma, s.threat) == (first.sigma, first.threat) for s in smoothed)
+    seen = [(s.guard, s.sigma, s.threat) for s in smoothed]
+    require(alike, "smoothed", seen, "sample together only what differs in kernel alone")
+    return first

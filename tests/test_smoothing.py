@@ -1,6 +1,7 @@
 """Sampling: exact marginal laws, draws that depend on nothing but their number, nested classifiers."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from scipy.special import ndtr
 from scipy.stats import binomtest, chi2, chisquare
 
 import hybrid_rs as hrs
-from hybrid_rs.smoothing import _Stream
+from hybrid_rs.draws import Stream, noisy_texts
+from hybrid_rs.smoothing import sample_together
 
 
 @dataclass
@@ -193,7 +195,16 @@ def test_masked_draws_follow_the_law_given_that_the_first_d_pads_were_replaced()
     assert smoothed.sample(EXAMPLE, n, masked=True, batch_draws=64) == counts
 
     clean, length = np.append(EXAMPLE.token_ids, [guard.pad_id] * 2), EXAMPLE.token_ids.size
-    texts, _ = smoothed._texts(clean, threat.noised(length), threat.conditions(length), _Stream(0, EXAMPLE.id), 0, n)
+    texts, _ = noisy_texts(
+        smoothed.guard,
+        smoothed.kernel,
+        clean,
+        threat.noised(length),
+        threat.conditions(length),
+        Stream(0, EXAMPLE.id),
+        0,
+        n,
+    )
     assert np.all(texts[:, :, :length] == EXAMPLE.token_ids)
     first, second = texts[:, :, -2].T, texts[:, :, -1].T  # by condition: none, the first pad, both
     assert np.all(first[1:] != guard.pad_id)
@@ -243,3 +254,76 @@ def test_a_masked_decision_is_about_p_s():
         replace(smoothed, threat=hrs.L0Threat(3)).decide(EXAMPLE, 1, 0.1, tau=0.1, masked=True)
     with pytest.raises(ValueError, match="d = 9: give at most max_edits = 4"):
         smoothed.decide(EXAMPLE, 9, 0.1, tau=0.1)
+
+
+BETAS = (0.4, 0.0, 0.1, 0.75, 1.0)  # in no order
+SEVERAL = [(SUFFIX, False), (NESTED, False), (SUFFIX, True), (hrs.L0Threat(3), False), (hrs.L0Threat(3), True)]
+
+
+def by_beta(guard, threat, sigma=0.2, betas=BETAS):
+    return [hrs.SmoothedGuard(guard, hrs.UniformKernel(beta, 20), sigma, threat) for beta in betas]
+
+
+@dataclass
+class Hashing(ToyGuard):
+    """A verdict that depends on every word, every pixel and their order, as an odd sum does."""
+
+    def unsafe(self, token_ids, images):
+        self.seen.append((token_ids.copy(), images.copy()))
+        words = (token_ids * np.arange(1, 1 + token_ids.shape[1])).sum(axis=1)
+        return (words + np.floor(1000 * images.mean(axis=(1, 2, 3))).astype(int)) % 2 == 0
+
+
+@pytest.mark.parametrize(("threat", "masked"), SEVERAL)
+@pytest.mark.parametrize("sigma", [0.0, 0.2])
+def test_kernels_sampled_together_give_the_counts_of_each_alone(threat, masked, sigma):
+    betas = BETAS[:1] + BETAS[2:] if masked else BETAS  # no p_S where nothing is ever replaced
+    smoothed = by_beta(Hashing(), threat, sigma, betas)
+    smoothed.append(replace(smoothed[0], kernel=hrs.AbsorbingKernel(0.4)))
+    alone = [each.sample(EXAMPLE, 300, seed=3, masked=masked) for each in smoothed]
+    assert sample_together(smoothed, EXAMPLE, 300, seed=3, masked=masked) == alone
+    assert sample_together(smoothed, EXAMPLE, 300, seed=3, masked=masked, batch_draws=64) == alone
+    assert len({str(counts) for counts in alone}) > 2
+
+
+@pytest.mark.parametrize(("threat", "masked"), SEVERAL)
+def test_kernels_sampled_together_evaluate_each_pair_once_and_an_image_ends_with_its_most_replaced_text(threat, masked):
+    guard = Hashing()
+    sample_together(by_beta(guard, threat, betas=(0.5, 0.2, 0.3)), EXAMPLE, 500, masked=masked)
+    texts, images = guard.shown()
+    pairs = [(image.tobytes(), text.tobytes()) for text, image in zip(texts, images, strict=True)]
+    assert len(set(pairs)) == len(pairs)
+    assert len({image for image, _ in pairs}) == 500
+    last: dict[bytes, np.ndarray] = {}
+    clean = np.append(EXAMPLE.token_ids, np.full(threat.slot, guard.pad_id))
+    for text, (image, _) in zip(texts[::-1], pairs[::-1], strict=True):
+        last.setdefault(image, text)
+        kept = last[image] == clean
+        assert np.all(text[kept] == clean[kept])  # what the last text keeps, every text of the image keeps
+        assert np.all((text == clean) | (text == last[image]))
+
+
+def test_together_every_kernel_keeps_its_own_law_of_positions_and_of_words():
+    n, betas, clean = 20_000, (0.1, 0.35, 0.8), np.array([11, 29])
+    source = replace(EXAMPLE, token_ids=clean)
+    smoothed = by_beta(ToyGuard(), hrs.L0Threat(2), betas=betas)
+    noised, stream = np.ones((1, 2), bool), Stream(0, source.id)
+    texts = [noisy_texts(s.guard, s.kernel, clean, noised, None, stream, 0, n)[0][:, 0] for s in smoothed]
+    for beta, shown in zip(betas, texts, strict=True):
+        # the joint law of both words: 20 x 20 outcomes, each of known probability
+        first, second = ((shown[:, i, None] == ToyGuard().alphabet).argmax(axis=1) for i in (0, 1))
+        tally = np.bincount(20 * first + second, minlength=400)
+        law = [np.where(ToyGuard().alphabet == word, 1 - beta, beta / 19) for word in clean]
+        assert chisquare(tally, n * np.outer(*law).ravel()).pvalue > 1e-4
+    for small, large in pairwise(texts):
+        replaced = small != clean
+        np.testing.assert_array_equal(small[replaced], large[replaced])
+
+
+@pytest.mark.parametrize("other", [{"guard": ToyGuard()}, {"sigma": 0.3}, {"threat": NESTED}])
+def test_only_what_differs_in_kernel_alone_is_sampled_together(other):
+    first, second = by_beta(ToyGuard(), SUFFIX, betas=(0.1, 0.2))
+    with pytest.raises(ValueError, match="differs in kernel alone"):
+        sample_together([first, replace(second, **other)], EXAMPLE, 10)
+    with pytest.raises(ValueError, match="at least one"):
+        sample_together([], EXAMPLE, 10)

@@ -1,10 +1,12 @@
-"""Run one experiment notebook through papermill, at the size of a profile."""
+"""Run experiment notebooks through papermill, at the size of a profile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from hybrid_rs._checks import require
 from hybrid_rs.experiments import parameters as declared_parameters
@@ -44,15 +46,14 @@ def run_experiment(
         Traceback (most recent call last):
         ValueError: name = 'T0': no notebook nowhere/T0.ipynb; known are none
     """
-    source = notebooks / f"{name}.ipynb"
-    known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
-    require(source.is_file(), "name", repr(name), f"no notebook {source}; known are {known}")
+    source, declared = _find(name, notebooks)
     get_profile(profile)
     given = {**(parameters or {}), "profile": profile}
-    declared_parameters.check(given, declared_parameters.declared_in(source))
+    declared_parameters.check(given, declared)
 
     try:
         import papermill
+        from nbclient.exceptions import DeadKernelError
     except ImportError as error:
         raise ImportError("running experiments needs papermill: pip install 'hybrid_rs[book]'") from error
 
@@ -68,5 +69,62 @@ def run_experiment(
             f"{name}, cell [{error.exec_count}] ({line.strip()}): {error.ename}: {error.evalue}\n"
             f"The output up to there: {partial}"
         ) from error
+    except DeadKernelError as error:
+        raise ExperimentFailed(
+            f"{name}: its process died; if memory ran out, give fewer workers\nThe output up to there: {partial}"
+        ) from error
     partial.replace(output)
     return output
+
+
+def run_experiments(
+    names: Iterable[str] | None = None,
+    *,
+    profile: str = "quick",
+    parameters: Mapping[str, Any] | None = None,
+    folder: Path,
+    notebooks: Path = NOTEBOOKS,
+) -> Iterator[tuple[str, ExperimentFailed | None]]:
+    """Execute several experiments into a folder, one after the other; one that fails does not stop the others.
+
+    Args:
+        names: the notebooks, without ``.ipynb``; by default all there are.
+        profile: "quick", "standard" or "full".
+        parameters: given to each notebook that declares them; each must be declared by one at least.
+        folder: where ``<name>.ipynb`` is written; see :func:`run_experiment`.
+        notebooks: where the notebooks are.
+
+    Yields:
+        each name when it is done, with what stopped it, or None. Nothing runs before the first is asked for.
+
+    Raises:
+        ValueError: before anything runs, if a notebook, the profile or a parameter is unknown or of the wrong type.
+    """
+    chosen = sorted(path.stem for path in notebooks.glob("*.ipynb")) if names is None else list(names)
+    declared = {name: _find(name, notebooks)[1] for name in chosen}
+    given = {name: {p: v for p, v in (parameters or {}).items() if p in declared[name]} for name in chosen}
+    get_profile(profile)
+    for name in chosen:
+        declared_parameters.check(given[name], declared[name])
+    for parameter, value in (parameters or {}).items():
+        known = ", ".join(sorted(set().union(*declared.values()))) or "none"
+        used = any(parameter in own for own in declared.values())
+        require(used, parameter, repr(value), f"no notebook has this parameter; known are {known}")
+    with tqdm(chosen, unit="notebook", disable=not chosen) as bar:
+        for name in bar:
+            bar.set_description(name)
+            try:
+                output = Path(folder) / f"{name}.ipynb"
+                run_experiment(name, profile=profile, parameters=given[name], output=output, notebooks=notebooks)
+            except ExperimentFailed as error:
+                yield name, error
+            else:
+                yield name, None
+
+
+def _find(name: str, notebooks: Path) -> tuple[Path, dict[str, declared_parameters.Parameter]]:
+    """The path of a notebook, and the parameters it declares."""
+    source = notebooks / f"{name}.ipynb"
+    known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
+    require(source.is_file(), "name", repr(name), f"no notebook {source}; known are {known}")
+    return source, declared_parameters.declared_in(source)

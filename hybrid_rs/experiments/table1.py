@@ -10,7 +10,7 @@ import pandas as pd
 
 from hybrid_rs.calibration import calibrated_tau, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts
-from hybrid_rs.frontier import Frontier, frontiers_of
+from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
 
 

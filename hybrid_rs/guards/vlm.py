@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,11 +139,15 @@ class VisionLanguageGuard:
     ) -> NDArray[np.float32]:
         """Return by how many logits unsafe beats safe.
 
+        Of the texts that go with one image the last is the *root*: it is read from beginning to end. The others are
+        *branches*: each shares its first s words with the root, and is read from word s on, on the root's keys and
+        values. Branches of one s are read together: all prompts have one length, so nothing is padded.
+
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.
             images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noise may leave them.
             image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i.
-                An image that serves several texts is encoded once.
+                Texts of one image share what they begin with; an image without a text is not encoded.
 
         Returns:
             shape ``(batch,)``, float32.
@@ -153,48 +158,47 @@ class VisionLanguageGuard:
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         self._check(texts, pixels, index)
-        shared = int(
-            np.argmin(np.append((texts == texts[:1]).all(axis=0), False))
-        )  # leading words that all texts share
-        gaps = [np.empty(0, dtype=np.float32)]
+        used, image = np.unique(index, return_inverse=True)
+        root = np.zeros(len(used), dtype=np.int64)
+        np.maximum.at(root, image, np.arange(len(texts)))
+        equal = texts == texts[root[image]]
+        shared = np.minimum.accumulate(equal, axis=1).sum(axis=1)  # leading words in common with the root
+        shared = np.minimum(shared, texts.shape[1] + len(self.after) - 1)  # the last token is always read
+        branches = np.setdiff1d(np.arange(len(texts)), root)
+        gaps = np.empty(len(texts), dtype=np.float32)
         with torch.inference_mode():
-            features = self._features(pixels)
-            for start in range(0, len(texts), self.batch_size):
-                rows = slice(start, start + self.batch_size)
-                gaps.append(self._gaps(texts[rows], features, index[rows], shared))
-        return np.concatenate(gaps)
+            for start in range(0, len(used), self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                here = branches[image[branches] // self.batch_size == start // self.batch_size]
+                prompts = self._prompts(texts[root[batch]], pixels[used[batch]])
+                gaps[root[batch]], cache = self._read(prompts, keep=here.size > 0)
+                for s in np.unique(shared[here]):
+                    group = here[shared[here] == s]
+                    for rows in np.split(group, range(self.batch_size, len(group), self.batch_size)):
+                        known = _selected(cache, image[rows] - start, len(self.before) + int(s))
+                        gaps[rows], _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
+        return gaps
 
-    def _features(self, images: NDArray[np.float32]) -> Any:
-        """Encode images, shape ``(images, image tokens, width)``."""
-        parameter = next(self.model.parameters())
+    def _prompts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> Any:
+        """Whole prompts, embedded, each with its image; shape ``(batch, length, width)``."""
+        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
+        prompts = self._embedded(self._ended(np.concatenate([before, texts], axis=1)))
         mean, std = (np.asarray(c, dtype=np.float32)[:, None, None] for c in (self.mean, self.std))
-        parts = []
-        for start in range(0, len(images), self.batch_size):
-            pixels = torch.from_numpy((images[start : start + self.batch_size] - mean) / std)
-            found = self.model.get_image_features(pixel_values=pixels.to(parameter.device, parameter.dtype))
-            parts.append(torch.stack(tuple(found.pooler_output)))
-        return torch.cat(parts)
+        pixels = torch.from_numpy((images - mean) / std).to(prompts.device, prompts.dtype)
+        features = self.model.get_image_features(pixel_values=pixels).pooler_output
+        prompts[:, np.flatnonzero(self.before == self.model.config.image_token_id)] = torch.stack(tuple(features))
+        return prompts
 
-    def _gaps(
-        self, texts: NDArray[np.int64], features: Any, index: NDArray[np.int64], shared: int
-    ) -> NDArray[np.float32]:
-        """Run the language model: what texts share is read once per image, the rest on its keys and values.
-
-        All prompts have one length, so there is no padding.
-        """
-        used, place = np.unique(index, return_inverse=True)
-        first = self._embedded(np.concatenate([self.before, texts[0, :shared]])[None]).repeat(len(used), 1, 1)
-        images = np.flatnonzero(self.before == self.model.config.image_token_id)
-        first[:, images] = features[torch.from_numpy(used)].to(first.dtype)
+    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[NDArray[np.float32], Any]:
+        """Run the language model, on known keys and values if given; return by how much unsafe wins, and the cache."""
         language = self.model.model.language_model
-        cache = language(inputs_embeds=first, use_cache=True).past_key_values
-        cache.batch_select_indices(torch.from_numpy(place).to(first.device))
-        after = np.broadcast_to(self.after, (len(texts), len(self.after)))
-        rest = self._embedded(np.concatenate([texts[:, shared:], after], axis=1))
-        hidden = language(inputs_embeds=rest, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
-        logits = self.model.lm_head(hidden).float()
-        unsafe = torch.logsumexp(logits[:, list(self.unsafe_ids)], dim=1)
-        return np.asarray((unsafe - torch.logsumexp(logits[:, list(self.safe_ids)], dim=1)).cpu().numpy())
+        output = language(inputs_embeds=embedded, past_key_values=known, use_cache=keep or known is not None)
+        logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
+        unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
+        return (unsafe - safe).cpu().numpy(), output.past_key_values
+
+    def _ended(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.concatenate([texts, np.broadcast_to(self.after, (len(texts), len(self.after)))], axis=1)
 
     def _embedded(self, ids: NDArray[np.int64]) -> Any:
         embeddings = self.model.get_input_embeddings()
@@ -213,6 +217,15 @@ class VisionLanguageGuard:
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
+
+
+def _selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
+    """A cache of the first tokens of some rows; the given one stays as it is."""
+    part = copy.copy(cache)
+    part.layers = [copy.copy(layer) for layer in cache.layers]
+    part.crop(length - cache.get_seq_length())
+    part.batch_select_indices(torch.from_numpy(rows).to(cache.layers[0].keys.device))
+    return part
 
 
 def _alphabet(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:

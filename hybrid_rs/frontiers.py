@@ -229,6 +229,33 @@ def frontiers_of(
     return [replace(front, alpha=alpha, n=c.n) for front, c in zip(made, counts, strict=True)]
 
 
+def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArray[np.float64]:
+    """Return which share of the inputs is certified: certified accuracy, where all of them are truly unsafe.
+
+    Args:
+        frontiers: one per input, with the same text budgets.
+        epsilon: image budgets, shape ``(budgets,)``, in the units of sigma.
+
+    Returns:
+        float64 of shape ``(d_max + 1, budgets)``; it falls along both.
+
+    References:
+        Cohen et al. (2019) plot this curve for d = 0.
+
+    Example:
+        >>> from hybrid_rs import UniformKernel
+        >>> law = {"kernel": UniformKernel(0.25, 376), "sigma": 1.0, "tau": 4.6e-5, "d_max": 1}
+        >>> certified_share([frontier(0.999, **law), frontier(0.7, **law)], [0.0, 4.0, 8.0])
+        array([[1. , 1. , 0. ],
+               [1. , 0.5, 0. ]])
+    """
+    require(len(frontiers) > 0, "frontiers", len(frontiers), "give the frontier of at least one input")
+    budgets = nonnegative("epsilon", epsilon)
+    require(budgets.ndim == 1, "epsilon", budgets.shape, "give budgets of shape (budgets,)")
+    radii = np.array([front.radii for front in frontiers])
+    return (radii[:, :, None] >= budgets).mean(axis=0)
+
+
 def _up_to(d_max: int, bounds: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     largest = min(len(p) for p in bounds) - 1
     require(d_max <= largest, "d_max", d_max, f"give at most {largest}, the largest budget sampled")

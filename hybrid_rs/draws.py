@@ -1,0 +1,144 @@
+"""The noise that smooths a guard, drawn so that a draw is a function of (seed, example, draw number) alone."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hybrid_rs._checks import integer, require
+from hybrid_rs.example import Example
+from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+
+if TYPE_CHECKING:
+    from hybrid_rs.smoothing import SmoothedGuard
+
+BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
+IMAGE, TEXT = 0, 1
+
+
+def drawn(
+    smoothed: Sequence[SmoothedGuard],
+    example: Example,
+    n: int,
+    seed: int,
+    batch_draws: int,
+    *,
+    forced: NDArray[np.bool_] | None,
+    rows: list[int] | None = None,
+    progress: bool = False,
+) -> Iterator[list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]]:
+    """Yield for every smoothed guard its verdicts, ``(draws, classifiers or conditions)``, and what was replaced."""
+    blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
+    first = smoothed[0]
+    noised = first.threat.noised(example.token_ids.size)
+    clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))
+    stream = Stream(seed, example.id)
+    ascending = sorted(range(len(smoothed)), key=lambda i: smoothed[i].kernel.beta)  # most replacements come last
+    with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
+        for start in range(0, n, blocks_at_once * BLOCK):
+            stop = min(n, start + blocks_at_once * BLOCK)
+            noisy = [
+                noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop) for each in smoothed
+            ]
+            texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
+            images = _images(example.image, first.sigma, stream, start, stop)
+            verdicts = _verdicts(first.guard, np.concatenate(texts, axis=1), images)
+            by_kernel = dict(zip(ascending, np.split(verdicts, len(smoothed), axis=1), strict=True))
+            yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
+            bar.update(stop - start)
+
+
+def noisy_texts(
+    guard: Guard,
+    kernel: UniformKernel | AbsorbingKernel,
+    clean: NDArray[np.int64],
+    noised: NDArray[np.bool_],
+    forced: NDArray[np.bool_] | None,
+    stream: Stream,
+    start: int,
+    stop: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
+
+    One draw of noise is shown to each classifier in part, or with more of it forced to be replaced.
+    """
+    where = noised.any(axis=0)
+    if not where.any():
+        shape = (stop - start, len(noised), clean.size)
+        return np.broadcast_to(clean, shape), np.zeros((stop - start, 0), dtype=bool)
+    alphabet = guard.alphabet
+    known = np.isin(clean, alphabet)
+    canonical = np.where(where & ~known, guard.pad_id, clean)
+    positions = np.searchsorted(alphabet, canonical[where])
+    blocks = [kernel.replacements(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)]
+    replaced, by = (np.concatenate(parts)[: stop - start] for parts in zip(*blocks, strict=True))
+    tokens = np.where(by == AbsorbingKernel.MASK, guard.mask_id or 0, alphabet[np.maximum(by, 0)])
+    rows = noised[:, where] & replaced[:, None] if forced is None else replaced[:, None] | forced[:, where]
+    texts = np.broadcast_to(canonical, (*rows.shape[:2], clean.size)).copy()
+    texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])
+    return texts, replaced
+
+
+def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int, stop: int) -> NDArray[np.float32]:
+    """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
+    if sigma == 0:
+        return image[None]
+    noise = np.concatenate(
+        [rng.standard_normal((BLOCK, *image.shape), dtype=np.float32) for rng in stream.blocks(IMAGE, start, stop)]
+    )
+    noise = noise[: stop - start]
+    noise *= np.float32(sigma)
+    noise += image
+    return noise
+
+
+def _verdicts(guard: Guard, texts: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Verdicts, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
+    draws, classifiers, length = texts.shape
+    new, place = _distinct(texts if len(images) == draws else texts.reshape(1, -1, length))
+    rows, image_of = texts.reshape(*new.shape, length)[new], np.nonzero(new)[0]
+    if "image_index" in inspect.signature(guard.unsafe).parameters:
+        verdicts = guard.unsafe(rows, images, image_index=image_of)  # type: ignore[call-arg]
+    else:
+        verdicts = guard.unsafe(rows, images[image_of])
+    verdicts = np.asarray(verdicts)
+    require(verdicts.shape == (len(rows),), "guard.unsafe(...).shape", verdicts.shape, f"return shape ({len(rows)},)")
+    return verdicts.astype(bool)[place.reshape(draws, classifiers)]
+
+
+def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which texts of each image to evaluate, shape ``(images, texts)``, and the place of each among those.
+
+    Of equal texts the last is taken, so that an image ends with the text that was replaced in most positions.
+    """
+    images, _, length = texts.shape
+    keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
+    last = [{key: column for column, key in enumerate(row)} for row in keys]
+    new = np.zeros(texts.shape[:2], dtype=bool)
+    for image, found in enumerate(last):
+        new[image, list(found.values())] = True
+    number = new.cumsum().reshape(new.shape) - 1
+    source = np.array([[found[key] for key in row] for row, found in zip(keys, last, strict=True)])
+    return new, np.take_along_axis(number, source, axis=1)
+
+
+class Stream:
+    """Independent random streams by (seed, example, kind of noise, block of 64 draws)."""
+
+    def __init__(self, seed: int, example: str) -> None:
+        digest = hashlib.sha256(example.encode()).digest()
+        self._entropy = [seed, *np.frombuffer(digest, dtype=np.uint32).tolist()]
+
+    def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
+        """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""
+        return [
+            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(kind, block))))
+            for block in range(start // BLOCK, -(-stop // BLOCK))
+        ]

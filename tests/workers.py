@@ -1,0 +1,52 @@
+"""What the tests of engines and of the counts store run in processes of their own, which must be able to import it."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from test_smoothing import EXAMPLE, KERNEL, NESTED, ToyGuard
+
+import hybrid_rs as hrs
+from hybrid_rs.experiments.counts import CountsStore
+
+EXAMPLES = [replace(EXAMPLE, id=f"toy/{i}") for i in range(12)]
+
+
+@dataclass
+class SlowGuard(ToyGuard):
+    """Takes a while over each batch, by the text and the noise: units finish in another order than they began."""
+
+    seconds: float = 0.01
+
+    def unsafe(self, token_ids, images):
+        time.sleep(self.seconds * (1 + int(1e4 * abs(images[0, 0, 0, 0])) % 5))
+        return super().unsafe(token_ids, images)
+
+
+@dataclass
+class MortalGuard(ToyGuard):
+    """Takes its process with it the first time that it is asked."""
+
+    death: Path | None = None
+
+    def unsafe(self, token_ids, images):
+        if not self.death.exists():
+            self.death.touch()
+            os._exit(1)
+        return super().unsafe(token_ids, images)
+
+
+def smoothed(guard):
+    return hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=NESTED)
+
+
+def write(path, seconds, step=1):
+    """Draw all examples, from the first or from the last, into a file."""
+    guard = smoothed(SlowGuard(seconds=seconds))
+    CountsStore(Path(path), "a").sample(guard, EXAMPLES[::step], n=100, progress=False)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))
