@@ -1,4 +1,4 @@
-"""How often a guard is right under noise, with intervals: verdicts on many examples in few large batches."""
+"""How often a guard is right under noise, with intervals over the examples."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import require
 from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.example import Example
-from hybrid_rs.guards.protocol import Guard
-from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
-from hybrid_rs.threats import Threat
+from hybrid_rs.smoothing import SmoothedGuard, sample_together
 
 
 @dataclass(frozen=True)
@@ -27,24 +25,34 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class NoisyAccuracy:
-    """Which noisy draws of which examples a guard got right.
+    """How many noisy draws of each example a guard got right.
 
     Args:
-        right: shape ``(examples, draws)``, bool; the draws of one example share the example, so they are no
+        right: shape ``(examples,)``, from 0 to ``draws``; the draws of one example share the example, so they are no
             independent trials, and the examples are.
+        draws: per example.
     """
 
-    right: NDArray[np.bool_]
+    right: NDArray[np.int64]
+    draws: int
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The share of each example's draws that are right, shape ``(examples,)``."""
+        return self.right / self.draws
 
     def single(self, alpha: float = 0.05) -> Interval:
         """Accuracy on a single noisy draw: the mean over examples of the share of right draws, bounded by betting."""
-        return mean_interval(self.right.mean(axis=1), alpha)
+        return mean_interval(self.shares, alpha)
 
-    def smoothed(self, alpha: float = 0.05) -> Interval:
-        """Accuracy of the majority of an example's draws, with the exact interval of Clopper and Pearson (1934)."""
-        draws = self.right.shape[1]
-        require(draws % 2 == 1, "draws", draws, "give an odd number of draws: a majority has no ties then")
-        k, n = int((2 * self.right.sum(axis=1) > draws).sum()), len(self.right)
+    def majority(self, alpha: float = 0.05) -> Interval:
+        """Accuracy of the majority of an example's draws, with the exact interval of Clopper and Pearson (1934).
+
+        Raises:
+            ValueError: if the number of draws is even, so that a majority may have ties.
+        """
+        require(self.draws % 2 == 1, "draws", self.draws, "give an odd number of draws: a majority has no ties then")
+        k, n = int((2 * self.right > self.draws).sum()), len(self.right)
         low, high = clopper_pearson_lower(k, n, alpha / 2), clopper_pearson_upper(k, n, alpha / 2)
         return Interval(float(low), k / n, float(high))
 
@@ -69,54 +77,29 @@ def mean_interval(scores: NDArray[np.float64], alpha: float = 0.05, *, least: fl
 
 
 def noisy_accuracy(
-    guard: Guard,
-    examples: Sequence[Example],
-    kernel: UniformKernel | AbsorbingKernel,
-    *,
-    sigma: float,
-    threat: Threat,
-    draws: int,
-    seed: int = 0,
-) -> NoisyAccuracy:
-    """Show every example to the guard under as many draws of noise, those of a threat with one smoothed classifier.
+    smoothed: Sequence[SmoothedGuard], examples: Sequence[Example], *, draws: int, seed: int = 0
+) -> list[NoisyAccuracy]:
+    """Count how many draws of every example each of several smoothed guards gets right, all under one noise.
 
-    The streams of example i depend on (seed, i) alone. So two calls with the same seed differ in nothing but what was
-    asked to differ: a larger beta replaces a superset of the words, and the image noise is the same, scaled by sigma.
+    The draws are those of :func:`hybrid_rs.smoothing.sample_together`: the smoothed guards may differ in kernel alone,
+    see the same image noise, and a larger beta replaces a superset of the words.
 
     Args:
-        guard: the classifier.
-        examples: with ground truth; every word in the guard's alphabet.
-        kernel: how tokens are noised.
-        sigma: standard deviation of the image noise, pixel units.
-        threat: which tokens are noised, and how many pads follow the text.
+        smoothed: the smoothed guards, each with one classifier: ``one_shot=True`` for suffixes.
+        examples: with ground truth.
         draws: per example.
         seed: of the noise.
 
+    Returns:
+        the accuracy of each smoothed guard.
+
     Raises:
-        ValueError: if the threat has several classifiers, a ground truth is missing, or a word is not in the alphabet.
+        ValueError: if a threat has several classifiers, or a ground truth is missing.
     """
-    alphabet = guard.alphabet
-    right = np.zeros((len(examples), draws), dtype=bool)
-    lengths = np.array([example.token_ids.size for example in examples])
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        patterns = threat.noised(int(length))
-        require(len(patterns) == 1, "threat", threat, "give one smoothed classifier: one_shot=True")
-        where = patterns[0]
-        texts, images = [], []
-        for i in rows:
-            example = examples[i]
-            require(example.unsafe is not None, f"{example.id}: unsafe", None, "give examples with ground truth")
-            text_rng, image_rng = (np.random.default_rng([seed, int(i), kind]) for kind in (0, 1))
-            clean = np.append(example.token_ids, np.full(threat.slot, guard.pad_id))
-            known = bool(np.isin(clean[where], alphabet).all())
-            require(known, f"{example.id}: token_ids", example.text, "use words of the guard's alphabet")
-            noised = np.tile(clean, (draws, 1))
-            by = kernel.sample(np.searchsorted(alphabet, clean[where]), draws, text_rng)
-            noised[:, where] = np.where(by == AbsorbingKernel.MASK, guard.mask_id or 0, alphabet[np.maximum(by, 0)])
-            noise = image_rng.standard_normal((draws, *example.image.shape), dtype=np.float32)
-            texts.append(noised)
-            images.append(example.image + np.float32(sigma) * noise)
-        verdicts = guard.unsafe(np.concatenate(texts), np.concatenate(images)).reshape(len(rows), draws)
-        right[rows] = verdicts == np.array([[examples[i].unsafe] for i in rows])
-    return NoisyAccuracy(right)
+    right = np.zeros((len(smoothed), len(examples)), dtype=np.int64)
+    for column, example in enumerate(examples):
+        require(example.unsafe is not None, f"{example.id}: unsafe", None, "give examples with ground truth")
+        for row, counts in enumerate(sample_together(smoothed, example, draws, seed=seed)):
+            require(len(counts.unsafe) == 1, "threat", smoothed[0].threat, "give one classifier: one_shot=True")
+            right[row, column] = counts.unsafe[0] if example.unsafe else draws - counts.unsafe[0]
+    return [NoisyAccuracy(each, draws) for each in right]
