@@ -41,6 +41,10 @@ class FeatureKernel:
         >>> import hybrid_rs as hrs
         >>> print(hrs.frontier(0.9995, kernel, sigma=0.5, tau=0.5, d_max=2))
         Certified at tau = 0.5, sigma = 0.5:
+          d = 0: epsilon <= 1.645
+          d = 1: epsilon <= 1.323
+          d = 2: epsilon <= 0.933
+        All points hold for one smoothed classifier; given that the probability is as stated.
     """
 
     beta: float
