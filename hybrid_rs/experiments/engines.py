@@ -56,10 +56,11 @@ class Unit:
     seed: int
     masked: bool
 
-    def draw(self, guard: Guard) -> list[Evidence]:
+    def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel."""
         smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat) for kernel in self.kernels]
-        return sample_together(smoothed, self.example, self.n, masked=self.masked, seed=self.seed)
+        law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
+        return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 
 
 class Engine(Protocol):
