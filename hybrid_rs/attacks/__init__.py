@@ -18,7 +18,7 @@ Example:
     ...     def unsafe(self, token_ids, images):
     ...         return self.scores(token_ids, images) > 0
     ...     def scores(self, token_ids, images):
-    ...         return images.sum(axis=(1, 2, 3)) / 8 - (token_ids == 7).sum(axis=1) - 1
+    ...         return images.sum(axis=(1, 2, 3)) / 8 - (token_ids == 7).sum(axis=1) - 2
     ...     def gradients(self, token_ids, images):
     ...         return self.scores(token_ids, images), None, np.full(images.shape, 1 / 8, np.float32)
     >>> smoothed = hrs.SmoothedGuard(Linear(), hrs.UniformKernel(0.25, 10), sigma=0.5, threat=hrs.L0Threat(1))
