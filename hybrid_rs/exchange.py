@@ -187,6 +187,7 @@ def read_authors(path: Path) -> list[AuthorsResult]:
     values = values.get("results") if isinstance(values, dict) else values
     curves = isinstance(values, list) and all(isinstance(v, dict) and "certified_curve" in v for v in values)
     require(curves and bool(values), "file", repr(str(path)), "give a list of objects with certified_curve")
+    assert isinstance(values, list)
     return [_authors_result(value, f"{path}, object {at}") for at, value in enumerate(values)]
 
 

@@ -13,7 +13,7 @@ __all__ = ["_assignment", "app", "main"]
 
 EPILOG = (
     "Exit status: 0 if all went well, 1 after an error (one message on stderr), 2 if the command was mistyped, 130 "
-    "after Ctrl-C. Results go to stdout; progress and notes go to stderr. Nothing is downloaded unless --download says so. "
+    "after Ctrl-C. Results go to stdout, progress and notes to stderr. Nothing is fetched unless --download says so. "
     "Completion by the tab key: hybrid-rs --install-completion."
 )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from tqdm import tqdm
 
 from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
@@ -72,7 +73,8 @@ def attack(
     if not as_json:
         result("     clean  certified  masked    attacked  (between)             edits  epsilon  label   id")
     with resumable(store, attacks):
-        for example, counts in work.counts(source, entries, progress=progress, safe=False):
+        drawn = list(work.counts(source, entries, progress=progress, safe=False))
+        for example, counts in tqdm(drawn, unit="attack", disable=not progress):
             if len(counts.p_s(alpha)) <= d:
                 left_out.append(f"{example.id}: fewer than d = {d} tokens to edit")
                 continue
@@ -113,8 +115,8 @@ def attack(
         )
     under = int((table["g"] < tau).sum())
     say(
-        f"In {len(rows)} attacks the smoothed value is never shown to be below p_adv (all bounds at once, risk {RISK:g}), "
-        f"and its estimate is below tau = {tau:g} in {under}."
+        f"In {len(rows)} attacks the smoothed value is never shown below p_adv (all bounds at once, risk {RISK:g}). "
+        f"Its estimate is below tau = {tau:g} in {under}."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,9 +20,9 @@ from hybrid_rs.cli.showing import TRUTH, down, json_line, note, radii_row, resul
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Problem
     from hybrid_rs.example import Example
-    from hybrid_rs.experiments.counts import CountsStore
-    from hybrid_rs.experiments.engines import Engine
+    from hybrid_rs.experiments.engines import Drawing, Engine, Unit
     from hybrid_rs.frontiers import Frontier
+    from hybrid_rs.guards.protocol import Guard
     from hybrid_rs.smoothing import SmoothedGuard
 
 
@@ -133,8 +133,8 @@ class Report:
         return [
             f"{'certified':>16}" + "".join(f"{k:>8}" for k in certified.sum(axis=0)),
             f"{'mean radius':>16}{radii_row(means.tolist())}",
-            f"Of {len(radii)} examples not labelled safe {int(certified[:, 0].sum())} are certified at d = 0; mean "
-            f"edits {down(float(edits), 2)} (none certified counts as 0); a mean radius is over those certified at its d.",
+            f"Of {len(radii)} examples not labelled safe {int(certified[:, 0].sum())} are certified at d = 0. Mean "
+            f"edits: {down(float(edits), 2)}, none counts as 0. A mean radius is over those certified at its d.",
             f"Of each example: {self.frontiers[0].claim}",
         ]
 
@@ -164,9 +164,9 @@ class Work:
         from hybrid_rs.experiments.counts import CountsStore
 
         self.smoothed, self.n, self.seed, self.masked = smoothed, n, seed, masked
-        self.engine, self.problems = engine, list[Any]()
+        self.problems: list[Problem] = []
         self._watched = Watched(engine)
-        self.store: CountsStore = CountsStore(store, name, self._watched)
+        self.store = CountsStore(store, name, self._watched)
         several = getattr(engine, "workers", None) != 1
         self.at_once = 64 if several else 1  # several workers want work in hand; one shows each example when it is done
 
@@ -183,25 +183,19 @@ class Work:
         """
         if not safe:
             entries = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is not False))
-        examples = source.examples(entries, self.smoothed)
+        examples = source.examples(entries, self.smoothed, self.problems)
         total = self.n * len(entries)
         stored = 0
         with tqdm(total=total, unit="draw", unit_scale=True, disable=not progress) as bar:
             self._watched.bar = bar
-            while chunk := list(islice(examples, self.at_once)):
-                usable: list[Example] = []
-                for item in chunk:
-                    if isinstance(item, _problem()):
-                        self.problems.append(item)
-                        bar.total -= self.n
-                    else:
-                        usable.append(item)
-                found = {}
+            while usable := list(islice(examples, self.at_once)):
+                found: dict[str, Any] = {}
                 for masked in {self._masked(example) for example in usable}:
                     group = [example for example in usable if self._masked(example) is masked]
                     law: dict[str, Any] = {"n": self.n, "seed": self.seed, "masked": masked}
                     known = sum(self.store.get(self.smoothed, example, **law) is not None for example in group)
-                    stored, bar.total = stored + known, bar.total - known * self.n
+                    stored += known
+                    bar.total = self.n * (len(entries) - stored - len(self.problems))
                     bar.refresh()
                     counts = self.store.sample(self.smoothed, group, **law, progress=False)
                     found |= dict(zip((example.id for example in group), counts, strict=True))
@@ -214,12 +208,6 @@ class Work:
         return self.masked and example.unsafe is not False
 
 
-def _problem() -> type[Problem]:
-    from hybrid_rs.datasets import Problem
-
-    return Problem
-
-
 @dataclass
 class Watched:
     """An engine whose draws a bar counts; of a single process, each draw."""
@@ -227,9 +215,11 @@ class Watched:
     engine: Any
     bar: Any = None
 
-    def draw(self, guard: Any, units: Any) -> Iterator[Any]:
+    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
         """Yield every unit with its counts, in the order of ``units``."""
-        if getattr(self.engine, "workers", None) == 1 and not hasattr(self.engine, "address"):
+        from hybrid_rs.experiments.engines import Local
+
+        if isinstance(self.engine, Local) and self.engine.workers == 1:
             drawing: Any = ((unit, unit.draw(guard, progress=not self.bar.disable)) for unit in units)
         else:
             drawing = self.engine.draw(guard, units)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -68,9 +67,9 @@ def decide(
         "schema": SCHEMA,
         "classifier": checkpoint.name,
         "margin": margin,
-        "kernel": {"name": type(smoothed.kernel).__name__} | dataclasses.asdict(smoothed.kernel),
+        "kernel": {"name": type(smoothed.kernel).__name__} | vars(smoothed.kernel),
         "sigma": sigma,
-        "threat": {"name": type(smoothed.threat).__name__} | dataclasses.asdict(smoothed.threat),  # type: ignore[call-overload]
+        "threat": {"name": type(smoothed.threat).__name__} | vars(smoothed.threat),
         "masked": masked,
         "d": d,
         "epsilon": epsilon,
@@ -82,11 +81,8 @@ def decide(
     kept, problems, found = Decisions(store), list(entries.problems), []
     with resumable(store), tqdm(total=len(entries), unit="example", disable=not progress) as bar:
         drawn = 0
-        for example in source.examples(entries, smoothed):
+        for example in source.examples(entries, smoothed, problems):
             bar.update()
-            if not hasattr(example, "token_ids"):
-                problems.append(example)  # type: ignore[arg-type]
-                continue
             question = asked | {"example": example.id}
             row = kept.get(question)
             if row is None:

@@ -68,7 +68,7 @@ def import_(
         ),
     ] = None,
 ) -> None:
-    """Read the results of another tool: check them, sum them up, and compute the authors' radii anew from their counts."""
+    """Read the results of another tool and sum them up; the authors' radii are computed anew from their counts."""
     kind = _kind(file)
     require(kind in ("table", "authors"), "file", repr(str(file)), "it was written here; export reads it")
     if kind == "table":
@@ -87,7 +87,8 @@ def _sum_up_table(file: Path) -> None:
         f"{len(rows)} examples: {len(right)} correct, {abstained} abstained, {len(rows) - len(right) - abstained} wrong"
     )
     result("  radius  correct with at least that radius")
-    for radius in sorted({0.0, *(floored(max(right, default=0.0) * share, 2) for share in (0.25, 0.5, 0.75, 1.0))}):
+    largest = max(right, default=0.0)
+    for radius in sorted({float(floored(largest * share, 2)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
         result(f"{radius:>8.2f}  {sum(r >= radius for r in right)} of {len(rows)}")
 
 
@@ -200,4 +201,5 @@ def _described(units: list[dict[str, Any]]) -> str:
     facts = [f"{len(units)} examples", f"sigma {first['sigma']:g}", f"beta {first['kernel']['beta']:g}"]
     threat = ", ".join(f"{name} {value}" for name, value in first["threat"].items() if name != "name")
     facts += [f"{first['threat']['name']} ({threat})", f"n {first['n']}", f"seed {first['seed']}"]
+    facts += [f"margin {first['margin']:g}"] if first["margin"] else []
     return ", ".join(facts + (["masked"] if first.get("masked") else []))

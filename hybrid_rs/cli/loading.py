@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._checks import require
+from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
@@ -39,7 +40,7 @@ class Source:
         """Load the entries, the first ``limit`` of them."""
         from hybrid_rs import datasets
 
-        layout = self.layout or guessed_layout(self.data)
+        layout, path = self.layout or guessed_layout(self.data), self.data
         names, split, common = self._fields(layout), self.split, {"on_problem": self.on_problem}
         require(
             split is None or layout in ("hateful-memes", "hugging-face"),
@@ -48,17 +49,19 @@ class Source:
             f"{layout} has none; leave it out",
         )
         if layout == "jsonl":
-            found = datasets.load_jsonl(self.data, **names, **common)
+            file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
+            usual = {"image": "file_name"} if file.name == "metadata.jsonl" else {}  # an imagefolder of Hugging Face
+            found = datasets.load_jsonl(file, **usual | names, **common)
         elif layout == "hateful-memes":
-            found = datasets.load_hateful_memes(self.data, split or "dev_seen", **common)  # type: ignore[arg-type]
+            found = datasets.load_hateful_memes(path, split or "dev_seen", **common)  # type: ignore[arg-type]
         elif layout == "mm-safetybench":
-            found = datasets.load_mm_safetybench(self.data, self.kind, **common)
+            found = datasets.load_mm_safetybench(path, self.kind, **common)
         else:
-            found = datasets.load_hugging_face(self.data, split, **names, **common)
+            found = datasets.load_hugging_face(path, split, **names, **common)
         return replace(found, entries=found.entries[: self.limit])
 
-    def examples(self, entries: Entries, smoothed: SmoothedGuard) -> Iterator[Example | Problem]:
-        """Yield the guard's example of every entry, or why it has none; refuse that, unless problems are skipped."""
+    def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
+        """Yield the guard's example of every entry; one that has none is refused, or put with the problems."""
         from hybrid_rs.datasets import Problem
 
         guard: Any = smoothed.guard
@@ -69,7 +72,7 @@ class Source:
             except ValueError as error:
                 if self.on_problem == "refuse":
                     raise ValueError(f"{_named(entry, error)}; give --on-problem skip to go on without it") from error
-                yield Problem(entry.id, str(error).removeprefix(f"entry {entry.id}: "))
+                problems.append(Problem(entry.id, str(error).removeprefix(f"entry {entry.id}: ")))
             else:
                 yield example
 
@@ -99,13 +102,14 @@ def guessed_layout(path: Path) -> str:
         require(path.suffix == ".jsonl", "data", repr(str(path)), "give a .jsonl file, or say --layout jsonl")
         return "jsonl"
     signs = {
+        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
         "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
         "mm-safetybench": (path / "processed_questions").is_dir(),
         "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
     }
     found = [name for name, shown in signs.items() if shown]
     seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
-    choice = f"say --layout {' or '.join(found or signs)}, or give a .jsonl file"
+    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder that one has"
     require(len(found) == 1, "data", repr(str(path)), f"{seen}; {choice}")
     return found[0]
 
@@ -124,6 +128,7 @@ class Checkpoint:
     @cached_property
     def guard(self) -> VisionLanguageGuard:
         """The guard."""
+        note(f"loading {self.model}")
         return self.load()
 
     @property
@@ -142,16 +147,24 @@ def load_guard(
     model: str, device: str, dtype: str, margin: float, batch_size: int, download: bool
 ) -> VisionLanguageGuard:
     """Load the guard, with an early word on a model or a device that is not there."""
-    from hybrid_rs.guards.vlm import VisionLanguageGuard, torch
+    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
 
-    remedy = "there is no such folder; a name on the hub needs --download, unless it was downloaded before"
-    is_name = model.count("/") <= 1 and not model.startswith((".", "/", "~"))
-    require(Path(model).is_dir() or is_name, "model", repr(model), remedy)
     kind = device.partition(":")[0]
+
+    import torch
+    from transformers.utils import logging
+
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     require(there.get(kind, False), "device", device, f"torch sees {', '.join(k for k, v in there.items() if v)} here")
     options: dict[str, Any] = {"margin": margin, "batch_size": batch_size, "download": download}
-    return VisionLanguageGuard.from_pretrained(model, device=device, dtype=dtype, **options)
+    logging.disable_progress_bar()
+    try:
+        return VisionLanguageGuard.from_pretrained(model, device=device, dtype=dtype, **options)
+    except ValueError as error:
+        if Path(model).is_dir() or download:
+            raise
+        remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
+        raise ValueError(f"model = {model!r}: {remedy}") from error
 
 
 def _folder(model: str) -> Path:

@@ -14,7 +14,7 @@ DATA, GUARD, NOISE, DRAWS = "Data", "Guard", "Smoothing and threat", "Draws"
 Data = Annotated[
     Path,
     typer.Argument(
-        help="A JSONL file, or the folder of Hateful Memes, of MM-SafetyBench (its data) or of a Hugging Face data set."
+        help="A JSONL file or its folder; or the folder of Hateful Memes, MM-SafetyBench (data) or Hugging Face data."
     ),
 ]
 LayoutOption = Annotated[
