@@ -25,6 +25,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, nonnegative, positive, probability, require
 from hybrid_rs.estimation import clopper_pearson_lower
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
-from hybrid_rs.worst_case import certified_radius, floored
+from hybrid_rs.worst_case import certified_radius
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
@@ -73,8 +74,9 @@ def write_table(rows: Iterable[Row]) -> str:
     """Return the table as text, radii rounded down."""
     lines = ["\t".join(HEADER)]
     for row in rows:
-        radius = f"{floored(row.radius, DIGITS):.{DIGITS}f}"
-        values = (row.idx, row.label, row.predict, radius, int(row.correct), row.time)
+        # in decimals, as Python shows the number: to round down again changes nothing
+        radius = Decimal(repr(float(row.radius))).quantize(Decimal(10) ** -DIGITS, ROUND_FLOOR)
+        values = (row.idx, row.label, row.predict, f"{radius:f}", int(row.correct), row.time)
         lines.append("\t".join(map(str, values)))
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""The shared table and the authors' JSON: read back as written, rounded down, refused where they contradict themselves."""
+"""The shared table and the authors' JSON: read back as written, rounded down, refused where they make no sense."""
 
 import io
 import json
