@@ -98,6 +98,10 @@ def test_a_threshold_that_is_met_in_the_draws_is_not_met_for_sure():
     assert (hrs.clopper_pearson_upper(k, n, alpha) < tau).mean() <= alpha
 
 
+def test_the_papers_threshold_takes_a_hundred_thousand_draws_to_be_shown_to_lie_above_anything():
+    assert hrs.clopper_pearson_upper(0, 99_000, 0.01) > 4.6e-5 > hrs.clopper_pearson_upper(0, 101_000, 0.01)
+
+
 def test_a_frontier_with_a_classifier_per_d_says_so():
     each = smoothed(threat=hrs.SuffixThreat(4, one_shot=False)).certify(example(), 200, tau=0.01)
     assert not each.one_classifier
