@@ -47,6 +47,7 @@ def certify(
     max_edits: o.MaxEdits = 8,
     per_d: o.PerD = False,
     masked: o.Masked = False,
+    simultaneous: o.Simultaneous = False,
     tau: o.Tau = 4.6e-5,
     n: o.N = 10_000,
     alpha: o.Alpha = 0.01,
@@ -71,9 +72,11 @@ def certify(
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.guard)
     work = Work(smoothed, checkpoint.name, store, engine_of(engine, workers, address, checkpoint), n, seed, masked)
-    report = Report(smoothed, tau, alpha, as_json)
+    report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
-        result(f"Certified at tau = {tau:g}; {smoothing}")
+        plain_too = "the better of plain and masked" if threat == "l0" else "masked"
+        result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {plain_too if masked else 'plain'}")
+        result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         result(f"{'p':>9}{'edits':>7}" + "".join(f"{f'd = {d}':>8}" for d in range(max_edits + 1)) + "  label   id")
     with resumable(store):
         for found in work.counts(source, entries, progress=progress):
@@ -84,8 +87,8 @@ def certify(
 class Report:
     """What is said of each example as it comes, and of all of them at the end."""
 
-    def __init__(self, smoothed: SmoothedGuard, tau: float, alpha: float, as_json: bool) -> None:
-        self.smoothed, self.tau, self.alpha, self.as_json = smoothed, tau, alpha, as_json
+    def __init__(self, work: Work, tau: float, alpha: float, simultaneous: bool, as_json: bool) -> None:
+        self.work, self.as_json, self.tau, self.alpha, self.simultaneous = work, as_json, tau, alpha, simultaneous
         self.frontiers: list[Frontier] = []
         self.safe: list[Any] = []
 
@@ -97,7 +100,8 @@ class Report:
             if self.as_json:
                 result(json_line(self._facts(example, counts) | {"flagged": flagged, "unsafe_draws": counts.unsafe}))
             return
-        front = self.smoothed.frontier(counts, alpha=self.alpha, tau=self.tau)
+        law: dict[str, Any] = {"alpha": self.alpha, "tau": self.tau, "simultaneous": self.simultaneous}
+        front = self.work.smoothed.frontier(counts, **law)
         self.frontiers.append(front)
         if self.as_json:
             values = {"p": front.p.tolist(), "masked": front.masked.tolist(), "radii": front.radii.tolist()}
@@ -108,10 +112,11 @@ class Report:
         result(f"{row}  {TRUTH[example.unsafe]:<6}  {example.id}")
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
-        s = self.smoothed
+        s = self.work.smoothed
+        guard = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        return {"id": example.id, "unsafe": example.unsafe} | law | threat
+        return {"id": example.id, "unsafe": example.unsafe} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:
         """Say what all of them show: on stderr if stdout is for JSON."""
@@ -149,8 +154,8 @@ class Report:
         for d, (by_estimate, by_bound) in enumerate(zip(seen, deployed, strict=True)):
             where = f", classifier of d = {d}" if len(seen) > 1 else ""
             lines.append(
-                f"False alarms at this tau{where}: {round(by_estimate * m)} of {m} safe examples have k / n >= tau; "
-                f"{round(by_bound * m)} are flagged if deployed as certified (upper bound of k / n not below tau)."
+                f"False alarms at this tau{where}: k / n >= tau for {round(by_estimate * m)} of {m} safe examples; "
+                f"flagged as deployed (upper bound of k / n not below tau): {round(by_bound * m)}."
             )
         return lines
 

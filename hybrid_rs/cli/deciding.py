@@ -56,8 +56,8 @@ def decide(
 ) -> None:
     """Decide for every example whether it is certified at (d, epsilon), drawing no more than that takes.
 
-    Whatever the truth, a decision is wrong with probability alpha at most. Decisions are kept as they are made: after
-    a Ctrl-C the same command goes on where it was.
+    Whatever the truth, a decision is wrong with probability alpha at most. Draws are made in this process. Decisions
+    are kept as they are made: after a Ctrl-C the same command goes on where it was.
     """
     source = Source(data, layout, split, kind, field, fit, on_problem, limit)
     checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)

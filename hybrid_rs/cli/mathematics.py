@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hybrid_rs.cli.showing import json_line
+
 
 def radius(
     p_a: Annotated[float, typer.Option("--p-a", help="Clean smoothed probability, or a lower bound of it.")],
@@ -16,13 +18,15 @@ def radius(
     tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
     d_max: Annotated[int, typer.Option(help="Largest text budget.")] = 8,
     save: Annotated[Path | None, typer.Option(help="File for the certificates, one a line, for `verify`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; radii are not rounded.")] = False,
 ) -> None:
     """Print the certified image radius at every text budget (uniform kernel), rounded down."""
     import hybrid_rs as hrs
 
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     front = hrs.frontier(p_a, kernel, sigma=sigma, tau=tau, d_max=d_max)
-    typer.echo(front)
+    law = {"vocab_size": vocab_size, "beta": beta, "sigma": sigma, "tau": tau}
+    typer.echo(json_line({"p_a": p_a, **law, "radii": front.radii.tolist()}) if as_json else front)
     if save:
         made = [
             hrs.certify(p_a, kernel, d=d, epsilon=front.radius(d), sigma=sigma, tau=tau)
@@ -42,13 +46,15 @@ def plan(
     p_a: Annotated[float, typer.Option("--p-a", help="True probability hoped for (p_S with --masked).")] = 1.0,
     power: Annotated[float, typer.Option(help="Probability with which the draws are to certify.")] = 0.9,
     masked: Annotated[bool, typer.Option("--masked", help="Draw given that edited positions are replaced.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Print the clean probability that a target requires, and the draws that show it (uniform kernel)."""
     import hybrid_rs as hrs
 
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     law = {"sigma": sigma, "tau": tau, "alpha": alpha}
-    typer.echo(hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked))
+    made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
+    typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
 
 
 def verify(

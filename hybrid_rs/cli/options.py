@@ -97,6 +97,14 @@ Masked = Annotated[
         "--masked", help="Certify from what the guard says when edited positions are replaced.", rich_help_panel=NOISE
     ),
 ]
+Simultaneous = Annotated[
+    bool,
+    typer.Option(
+        "--simultaneous",
+        help="Let the confidence cover all d at once, where that costs something: with --per-d or --masked.",
+        rich_help_panel=NOISE,
+    ),
+]
 Tau = Annotated[float, typer.Option(help="Decision threshold, fixed before drawing.", rich_help_panel=NOISE)]
 Budget = Annotated[int, typer.Option("--d", min=0, help="Text budget.", rich_help_panel=NOISE)]
 Epsilon = Annotated[

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,8 @@ from functools import cached_property
 from multiprocessing.connection import Connection
 from queue import LifoQueue
 from typing import Any, Protocol, TypeAlias
+
+from tqdm import tqdm
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -341,6 +344,7 @@ class _Process:
 def _serve(pipe: Connection, load: Callable[[], Guard]) -> None:
     """Draw what comes, until the other side is gone."""
     drawer = _Drawer(load)
+    tqdm.set_lock(threading.RLock())  # no bar is shown here, and the default lock would outlive a killed process
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             unit, guard = pipe.recv()

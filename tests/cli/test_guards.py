@@ -44,7 +44,7 @@ def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, not
             assert 0 <= radius - float(text) < 1e-3
         assert 0 <= front.p[0] - float(line[0]) < 1e-5
     assert fronts[0].claim in table.out
-    assert "safe examples have k / n >= tau" in table.out
+    assert "False alarms at this tau: k / n >= tau for " in table.out
     assert "4 of 4 examples were in counts.jsonl already" in table.err
 
 
@@ -74,7 +74,7 @@ def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_pa
 def test_safe_examples_are_false_alarms_at_a_threshold_of_zero_and_none_at_one(run, notes):
     for tau, alarms in ((0, 1), (1, 0)):
         printed = run("certify", notes, *MODEL, *SMALL, "--tau", tau)[1]
-        assert f"{alarms} of 1 safe examples have k / n >= tau" in printed.out
+        assert f"k / n >= tau for {alarms} of 1 safe examples" in printed.out
 
 
 @pytest.mark.parametrize("options", [("--masked",), ("--per-d",), ("--threat", "l0", "--masked")])
