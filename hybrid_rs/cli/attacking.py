@@ -12,7 +12,7 @@ from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, engine_of
-from hybrid_rs.cli.showing import TRUTH, down, json_line, note, result, resumable
+from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
 RISK = 0.01  # that all bounds and attacked values together say a certificate is broken that holds
 
@@ -92,12 +92,14 @@ def attack(
                     "clean": float(found["clean"]),
                 }
                 used = {name: row[name] for name in ("d", "epsilon", "edits", "epsilon_used", "queries", "token_ids")}
-                result(json_line({"id": example.id, "unsafe": example.unsafe, "tau": tau} | bounds | reached | used))
+                result(
+                    json_line({"id": example.id, "label": LABEL[example.unsafe], "tau": tau} | bounds | reached | used)
+                )
                 continue
             values = f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{down(bounds['certified_masked']):>8}"
             reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {1 - float(down(1 - high)):.5f}]"
             used_up = f"{row['edits']:>7}{row['epsilon_used']:>9.3f}"
-            result(f"{values}{reach}{used_up}  {TRUTH[example.unsafe]:<6}  {example.id}")
+            result(f"{values}{reach}{used_up}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
     say = note if as_json else result
     for line in [*left_out, *map(str, work.problems)]:
         say(f"left out: {line}")
@@ -110,8 +112,9 @@ def attack(
         names = ", ".join(broken["example"])
         raise RuntimeError(
             f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value lies below its "
-            f"certified bound p_adv ({names}). This must not happen: it is a mistake in the guard (verdicts that "
-            f"depend on more than the input) or in this package. Please report it with {store} and {attacks}."
+            f"certified bound p_adv ({names}). By chance this happens once in {1 / RISK:.0f} times at most; else it is a "
+            f"mistake in the guard (verdicts that depend on more than the input) or in this package. Try another "
+            f"--seed, and report it with {store} and {attacks}."
         )
     under = int((table["g"] < tau).sum())
     say(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, engine_of
-from hybrid_rs.cli.showing import TRUTH, down, json_line, note, radii_row, result, resumable
+from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Problem
@@ -98,7 +98,7 @@ class Report:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
             if self.as_json:
-                result(json_line(self._facts(example, counts) | {"flagged": flagged, "unsafe_draws": counts.unsafe}))
+                result(json_line(self._facts(example, counts) | {"flagged": flagged, "unsafe": counts.unsafe}))
             return
         law: dict[str, Any] = {"alpha": self.alpha, "tau": self.tau, "simultaneous": self.simultaneous}
         front = self.work.smoothed.frontier(counts, **law)
@@ -109,14 +109,14 @@ class Report:
             result(json_line(self._facts(example, counts) | values | claim))
             return
         row = f"{down(front.p[0]):>9}{front.edits():>7}{radii_row(front.radii.tolist())}"
-        result(f"{row}  {TRUTH[example.unsafe]:<6}  {example.id}")
+        result(f"{row}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed
         guard = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        return {"id": example.id, "unsafe": example.unsafe} | guard | law | threat
+        return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:
         """Say what all of them show: on stderr if stdout is for JSON."""

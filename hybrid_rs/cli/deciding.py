@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source
-from hybrid_rs.cli.showing import TRUTH, json_line, note, result, resumable
+from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
 
 SCHEMA = 1
 FOUND = ("verdict", "draws", "unsafe", "p_star", "lower", "upper")
@@ -94,11 +94,13 @@ def decide(
             found.append((example.unsafe, row))
             if as_json:
                 result(
-                    json_line({"id": example.id, "label": example.unsafe} | {k: row[k] for k in row if k != "example"})
+                    json_line(
+                        {"id": example.id, "label": LABEL[example.unsafe]} | {k: row[k] for k in row if k != "example"}
+                    )
                 )
             else:
                 shown = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} unsafe"
-                result(f"{shown:<44}  {TRUTH[example.unsafe]:<6}  {example.id}")
+                result(f"{shown:<44}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
     say = note if as_json else result
     for labels, whom in (((True, None), "not labelled safe"), ((False,), "labelled safe")):
         rows = [row for label, row in found if label in labels]

@@ -159,11 +159,11 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
         try:
             value = json.loads(line)
             radii = value.get("radii")
-            if radii is None and value["unsafe"] is False:
+            if radii is None and value["label"] == "safe":
                 continue
             settings.add(json.dumps([value[x] for x in ("tau", "alpha", "n", "sigma", "beta", "threat", "max_edits")]))
             require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
-            found.append((label if value["unsafe"] is None else int(value["unsafe"]), radii[d]))
+            found.append(({"unsafe": 1, None: label}[value["label"]], radii[d]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file}, line {number} = {line[:60]!r}: not from certify --json ({error})") from error
     require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run, not of {len(settings)}")

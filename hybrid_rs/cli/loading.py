@@ -129,13 +129,12 @@ class Checkpoint:
     def guard(self) -> VisionLanguageGuard:
         """The guard."""
         note(f"loading {self.model}")
-        return self.load()
+        return self.load(download=self.download)
 
     @property
     def load(self) -> partial[VisionLanguageGuard]:
-        """A function that makes the guard, in this process or in a worker."""
-        # a worker finds on disk what was downloaded here
-        return partial(load_guard, self.model, self.device, self.dtype, self.margin, self.batch_size, self.download)
+        """A function that makes the guard; a worker finds on disk what was downloaded here."""
+        return partial(load_guard, self.model, self.device, self.dtype, self.margin, self.batch_size)
 
     @cached_property
     def name(self) -> str:
@@ -144,19 +143,23 @@ class Checkpoint:
 
 
 def load_guard(
-    model: str, device: str, dtype: str, margin: float, batch_size: int, download: bool
+    model: str, device: str, dtype: str, margin: float, batch_size: int, download: bool = False
 ) -> VisionLanguageGuard:
     """Load the guard, with an early word on a model or a device that is not there."""
     from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
 
-    kind = device.partition(":")[0]
+    options: dict[str, Any] = {"margin": margin, "batch_size": batch_size, "download": download}
 
     import torch
     from transformers.utils import logging
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    require(there.get(kind, False), "device", device, f"torch sees {', '.join(k for k, v in there.items() if v)} here")
-    options: dict[str, Any] = {"margin": margin, "batch_size": batch_size, "download": download}
+    require(
+        there.get(device.partition(":")[0], False),
+        "device",
+        device,
+        f"torch sees {', '.join(k for k, v in there.items() if v)} here",
+    )
     logging.disable_progress_bar()
     try:
         return VisionLanguageGuard.from_pretrained(model, device=device, dtype=dtype, **options)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hybrid_rs.worst_case import floored
 
-TRUTH = {True: "unsafe", False: "safe", None: "?"}
+LABEL = {True: "unsafe", False: "safe", None: None}
 
 
 def note(text: str) -> None:

@@ -70,8 +70,8 @@ def test_of_several_runs_in_a_store_one_must_be_named(run, tmp_path):
 
 def test_what_certify_printed_is_exported_with_its_labels(run, tmp_path):
     law = {"tau": 4.6e-5, "alpha": 0.01, "n": 10, "sigma": 1.0, "beta": 0.25, "threat": "L0Threat", "max_edits": 1}
-    lines = [law | {"unsafe": True, "radii": [1.5, None]}, law | {"unsafe": None, "radii": [None, None]}]
-    file = write(tmp_path / "out.jsonl", *lines, law | {"unsafe": False, "flagged": [True]})
+    lines = [law | {"label": "unsafe", "radii": [1.5, None]}, law | {"label": None, "radii": [None, None]}]
+    file = write(tmp_path / "out.jsonl", *lines, law | {"label": "safe", "flagged": [True]})
     assert rows(run("export", file)[1].out) == [
         ["0", "1", "1", "1.500000", "1", "nan"],
         ["1", "1", "-1", "0.000000", "0", "nan"],

@@ -32,7 +32,8 @@ def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, not
     code, printed = run("certify", notes, *MODEL, *SMALL, "--json")
     assert code == 0
     rows = [json.loads(line) for line in printed.out.splitlines()]
-    assert [(row["id"], row["unsafe"]) for row in rows] == [(e.id, e.unsafe) for e in examples]
+    assert [row["id"] for row in rows] == [example.id for example in examples]
+    assert [row["label"] for row in rows] == ["unsafe", "unsafe", "safe", None]
     fronts = [smoothed.certify(e, n=128, tau=4.6e-5) for e in examples if e.unsafe is not False]
     assert [row["radii"] for row in rows if "radii" in row] == [front.radii.tolist() for front in fronts]
 
