@@ -112,8 +112,8 @@ def attack(
         names = ", ".join(broken["example"])
         raise RuntimeError(
             f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value lies below its "
-            f"certified bound p_adv ({names}). By chance this happens once in {1 / RISK:.0f} times at most; else it is a "
-            f"mistake in the guard (verdicts that depend on more than the input) or in this package. Try another "
+            f"certified bound p_adv ({names}). By chance that happens once in {1 / RISK:.0f} times at most; else it is "
+            f"a mistake in the guard (verdicts that depend on more than the input) or in this package. Try another "
             f"--seed, and report it with {store} and {attacks}."
         )
     under = int((table["g"] < tau).sum())
