@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hybrid_rs.cli.showing import resumable
+
 
 def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/bay_guard.")] = None,
@@ -43,6 +45,7 @@ def run(
     Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others.
     """
     from hybrid_rs.experiments.engines import engine_name
+    from hybrid_rs.experiments.parameters import NOTEBOOKS
     from hybrid_rs.experiments.runner import run_experiment, run_experiments
 
     given = dict(_assignment(text) for text in parameter or [])
@@ -50,15 +53,16 @@ def run(
         given["resample"] = True
     if engine or workers or address:
         given["engine"] = engine_name(engine or "local", workers, address)
-    if name != "all":
-        typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
-        return
     folder, failed = output or Path(), {}
-    for done, error in run_experiments(profile=profile, parameters=given, folder=folder):
-        if error is None:
-            typer.echo(folder / f"{done}.ipynb")
-        else:
-            failed[done] = error
+    with resumable(*() if resample else (NOTEBOOKS.parents[1] / "data" / "counts",)):
+        if name != "all":
+            typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
+            return
+        for done, error in run_experiments(profile=profile, parameters=given, folder=folder):
+            if error is None:
+                typer.echo(folder / f"{done}.ipynb")
+            else:
+                failed[done] = error
     if failed:
         raise RuntimeError(f"{len(failed)} failed: {', '.join(failed)}\n" + "\n".join(map(str, failed.values())))
 
