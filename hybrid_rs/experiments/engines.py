@@ -160,9 +160,12 @@ class Ray:
         if not ray.is_initialized():
             own = {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an experiment reports to nobody
-            ray.init(
-                **({"address": self.address} if self.address else own), log_to_driver=False, logging_level=logging.ERROR
-            )
+            asked = {"address": self.address} if self.address else own
+            try:
+                ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:  # Ray has no error of its own for this
+                remedy = "try again when the machine is less busy, give another address, or draw with the local engine"
+                raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
             self._started = True
         processors = int(ray.cluster_resources().get("CPU", 0))
         workers = processors if self.workers is None else self.workers
