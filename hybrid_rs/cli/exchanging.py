@@ -50,6 +50,8 @@ def export(
         rows = [certified_row(at, truth, radius) for at, (truth, radius) in enumerate(_certified(file, d, label))]
     else:
         rows = [certified_row(at, label, radius) for at, radius in enumerate(_stored(file, d, tau, alpha, run))]
+        said = "safe" if safe else "unsafe"
+        note(f"counts have no labels: every line says {said}; what certify --json printed has the labels of the data")
     text = write_table(rows)
     if out is None:
         result(text.rstrip("\n"))

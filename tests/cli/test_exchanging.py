@@ -48,7 +48,8 @@ def rows(text):
 
 def test_a_store_is_exported_with_the_radii_of_its_counts(run, tmp_path):
     store = write(tmp_path / "counts.jsonl", UNIT, UNIT | {"example": "b", "unsafe": [10]})
-    assert run("export", store, "--d", 1, "--out", "table.tsv")[0] == 0
+    code, printed = run("export", store, "--d", 1, "--out", "table.tsv")
+    assert (code, "counts have no labels: every line says unsafe" in printed.err) == (0, True)
     first, second = rows((tmp_path / "table.tsv").read_text())
     radius = hrs.frontier(hrs.Counts((10_000,), 10_000).p_a()[0], hrs.UniformKernel(0.25, 32_000), sigma=1, tau=4.6e-5)
     assert 0 <= radius.radius(1) - float(first[3]) <= 1.001e-6

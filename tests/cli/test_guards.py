@@ -9,6 +9,7 @@ import pytest
 import hybrid_rs as hrs
 from hybrid_rs.cli.loading import guessed_layout, identity
 from hybrid_rs.datasets import load_jsonl
+from hybrid_rs.exchange import read_table
 from hybrid_rs.experiments.engines import Unit
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 
@@ -28,7 +29,7 @@ def examples(notes, smoothed):
     return list(load_jsonl(notes / "notes.jsonl").examples(guard.encode, guard.image_size))
 
 
-def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, notes, smoothed, examples):
+def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, notes, smoothed, examples, tmp_path):
     code, printed = run("certify", notes, *MODEL, *SMALL, "--json")
     assert code == 0
     rows = [json.loads(line) for line in printed.out.splitlines()]
@@ -36,6 +37,11 @@ def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, not
     assert [row["label"] for row in rows] == ["unsafe", "unsafe", "safe", None]
     fronts = [smoothed.certify(e, n=128, tau=4.6e-5) for e in examples if e.unsafe is not False]
     assert [row["radii"] for row in rows if "radii" in row] == [front.radii.tolist() for front in fronts]
+
+    (tmp_path / "certified.jsonl").write_text(printed.out)
+    assert run("export", "certified.jsonl", "--d", 1, "--out", "table.tsv")[0] == 0
+    for row, front in zip(read_table(tmp_path / "table.tsv"), fronts, strict=True):
+        assert 0 <= front.radius(1) - row.radius <= 1.001e-6
 
     code, table = run("certify", notes, *MODEL, *SMALL)
     assert code == 0
