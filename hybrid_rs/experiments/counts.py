@@ -244,10 +244,15 @@ def recorded(path: Path) -> pd.DataFrame:
         units = [json.loads(line) for line in file]
     rows = []
     for unit in units:
-        shared = _key({name: value for name, value in unit.items() if name != "example"})
         flat = {name: value for part in ("kernel", "threat") for name, value in unit[part].items() if name != "name"}
-        rows.append({"run": hashlib.sha256(shared.encode()).hexdigest()[:12]} | unit | flat)
+        rows.append({"run": run_of(unit)} | unit | flat)
     return pd.DataFrame(rows)
+
+
+def run_of(unit: dict[str, Any]) -> str:
+    """Return a short hash of all that the units of one run share: everything but the example and its counts."""
+    shared = _key({name: value for name, value in unit.items() if name != "example"})
+    return hashlib.sha256(shared.encode()).hexdigest()[:12]
 
 
 def fingerprint(checkpoint: Path) -> str:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,8 @@ from functools import cached_property
 from multiprocessing.connection import Connection
 from queue import LifoQueue
 from typing import Any, Protocol, TypeAlias
+
+from tqdm import tqdm
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -56,10 +59,11 @@ class Unit:
     seed: int
     masked: bool
 
-    def draw(self, guard: Guard) -> list[Evidence]:
+    def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel."""
         smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat) for kernel in self.kernels]
-        return sample_together(smoothed, self.example, self.n, masked=self.masked, seed=self.seed)
+        law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
+        return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 
 
 class Engine(Protocol):
@@ -156,9 +160,12 @@ class Ray:
         if not ray.is_initialized():
             own = {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an experiment reports to nobody
-            ray.init(
-                **({"address": self.address} if self.address else own), log_to_driver=False, logging_level=logging.ERROR
-            )
+            asked = {"address": self.address} if self.address else own
+            try:
+                ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:  # Ray has no error of its own for this
+                remedy = "try again when the machine is less busy, give another address, or draw with the local engine"
+                raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
             self._started = True
         processors = int(ray.cluster_resources().get("CPU", 0))
         workers = processors if self.workers is None else self.workers
@@ -340,6 +347,7 @@ class _Process:
 def _serve(pipe: Connection, load: Callable[[], Guard]) -> None:
     """Draw what comes, until the other side is gone."""
     drawer = _Drawer(load)
+    tqdm.set_lock(threading.RLock())  # no bar is shown here, and the default lock would outlive a killed process
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             unit, guard = pipe.recv()

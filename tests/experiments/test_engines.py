@@ -150,3 +150,16 @@ def test_an_engine_is_named_in_full(name):
 def test_a_name_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=r"engine = |workers = 0"):
         get_engine(name, ToyGuard)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_cluster_that_does_not_answer_is_one_message(monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def init(**options):
+        raise Exception("timed out during startup")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RuntimeError, match=r"engine = 'ray': no cluster answered \(timed out during startup\)"):
+        list(Ray(ToyGuard, workers=1).draw(ToyGuard(), []))

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import hybrid_rs as hrs
 from hybrid_rs import cli
 
 
@@ -66,3 +67,13 @@ def test_saved_certificates_are_verified_and_a_changed_one_is_named(monkeypatch,
     assert code == 1
     assert printed.err.startswith("line 3: p_adv = ")
     assert printed.out.startswith("5 of 6 bounds proved")
+
+
+def test_json_is_not_rounded_and_has_null_where_there_is_no_number(monkeypatch, capsys):
+    printed = run(monkeypatch, capsys, "radius", "--p-a", "0.99954", "--d-max", "6", "--json")[1]
+    found = json.loads(printed.out)
+    front = hrs.frontier(0.99954, hrs.UniformKernel(0.25, 32_000), sigma=1.0, tau=4.6e-5, d_max=6)
+    assert found["radii"] == [*front.radii[:6].tolist(), None]
+    target = ("plan", "--d", "3", "--epsilon", "1", "--json")
+    assert json.loads(run(monkeypatch, capsys, *target)[1].out)["draws"] == 305
+    assert json.loads(run(monkeypatch, capsys, *target, "--p-a", "0.98")[1].out)["draws"] is None

@@ -1,0 +1,5 @@
+"""``python -m hybrid_rs.cli``."""
+
+from hybrid_rs.cli import main
+
+main()

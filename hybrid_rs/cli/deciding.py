@@ -1,0 +1,156 @@
+"""``hybrid-rs decide``: whether each example is certified at one pair of budgets, with no more draws than it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from hybrid_rs._checks import require
+from hybrid_rs.cli import options as o
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source
+from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
+
+SCHEMA = 1
+FOUND = ("verdict", "draws", "unsafe", "p_star", "lower", "upper")
+
+
+def decide(
+    data: o.Data,
+    model: o.Model,
+    d: o.Budget,
+    epsilon: o.Epsilon,
+    layout: o.LayoutOption = None,
+    split: o.Split = None,
+    kind: o.Kind = "SD_TYPO",
+    field: o.Field = None,
+    fit: o.FitOption = "stretch",
+    on_problem: o.OnProblemOption = "refuse",
+    limit: o.Limit = None,
+    device: o.Device = "cpu",
+    dtype: o.Dtype = "float32",
+    margin: o.Margin = 0.0,
+    batch_size: o.BatchSize = 256,
+    download: o.Download = False,
+    sigma: o.Sigma = 0.5,
+    beta: o.Beta = 0.25,
+    threat: o.ThreatOption = "suffix",
+    max_edits: o.MaxEdits = 8,
+    per_d: o.PerD = False,
+    masked: o.Masked = False,
+    tau: o.Tau = 4.6e-5,
+    max_draws: Annotated[
+        int, typer.Option(min=1, help="Draws after which an example stays undecided.", rich_help_panel=o.DRAWS)
+    ] = 10_000,
+    alpha: o.Alpha = 0.01,
+    seed: o.Seed = 0,
+    store: Annotated[
+        Path, typer.Option(help="File of finished decisions; what it has is not drawn again.", rich_help_panel=o.DRAWS)
+    ] = Path("decisions.jsonl"),
+    as_json: o.Json = False,
+    progress: o.Progress = True,
+) -> None:
+    """Decide for every example whether it is certified at (d, epsilon), drawing no more than that takes.
+
+    Whatever the truth, a decision is wrong with probability alpha at most. Draws are made in this process. Decisions
+    are kept as they are made: after a Ctrl-C the same command goes on where it was.
+    """
+    source = Source(data, layout, split, kind, field, fit, on_problem, limit)
+    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)
+    entries = source.entries()
+    smoothed = Smoothing(sigma, beta, threat, max_edits, per_d).of(checkpoint.guard)
+    asked = {
+        "schema": SCHEMA,
+        "classifier": checkpoint.name,
+        "margin": margin,
+        "kernel": {"name": type(smoothed.kernel).__name__} | vars(smoothed.kernel),
+        "sigma": sigma,
+        "threat": {"name": type(smoothed.threat).__name__} | vars(smoothed.threat),
+        "masked": masked,
+        "d": d,
+        "epsilon": epsilon,
+        "tau": tau,
+        "alpha": alpha,
+        "max_draws": max_draws,
+        "seed": seed,
+    }
+    kept, problems, found = Decisions(store), list(entries.problems), []
+    with resumable(store), tqdm(total=len(entries), unit="example", disable=not progress) as bar:
+        drawn = 0
+        for example in source.examples(entries, smoothed, problems):
+            bar.update()
+            question = asked | {"example": example.id}
+            row = kept.get(question)
+            if row is None:
+                law: dict[str, Any] = {"alpha": alpha, "tau": tau, "masked": masked, "seed": seed}
+                made = smoothed.decide(example, d, epsilon, max_draws=max_draws, **law)
+                row = kept.add(question | {name: getattr(made, name) for name in FOUND})
+                drawn += made.draws
+                bar.set_postfix_str(f"{drawn / max(bar.format_dict['elapsed'], 1e-9):.0f} draws/s")
+            found.append((example.unsafe, row))
+            if as_json:
+                result(
+                    json_line(
+                        {"id": example.id, "label": LABEL[example.unsafe]} | {k: row[k] for k in row if k != "example"}
+                    )
+                )
+            else:
+                shown = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} unsafe"
+                result(f"{shown:<44}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
+    say = note if as_json else result
+    for labels, whom in (((True, None), "not labelled safe"), ((False,), "labelled safe")):
+        rows = [row for label, row in found if label in labels]
+        if not rows:
+            continue
+        verdicts = [row["verdict"] for row in rows]
+        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("certified", "not certifiable", "undecided"))
+        draws = sum(row["draws"] for row in rows)
+        say(f"{len(rows)} examples {whom}, at d = {d}, epsilon = {epsilon:g}, tau = {tau:g}: {counts}; {draws} draws")
+    say(f"Each decision is wrong with probability {alpha:g} at most, by itself; it speaks of one smoothed classifier.")
+    for problem in problems:
+        say(f"left out: {problem}")
+
+
+class Decisions:
+    """An append-only file of decisions, one JSON object a line; what follows the last newline was cut off.
+
+    Raises:
+        ValueError: if a line cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: dict[str, dict[str, Any]] = {}
+        whole, _, rest = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                right = row["schema"] == SCHEMA and all(name in row for name in FOUND)
+            except (ValueError, KeyError, TypeError):
+                right = False
+            require(right, f"{path}, line {number}", repr(line[:60]), "no decision; give another --store")
+            self._rows[_key(row)] = row
+        if rest:
+            path.write_text(whole + "\n" * bool(whole))
+
+    def get(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what was decided, or None."""
+        return self._rows.get(_key(question))
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Keep a decision, and return it."""
+        line = json_line(row) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        return self._rows.setdefault(_key(row), json.loads(line))
+
+
+def _key(row: dict[str, Any]) -> str:
+    return json.dumps({name: x for name, x in row.items() if name not in FOUND}, sort_keys=True)

@@ -1,0 +1,207 @@
+"""``hybrid-rs export`` and ``import``: results to and from other certification tools."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hybrid_rs._checks import require
+from hybrid_rs.cli.showing import note, radii_row, result
+from hybrid_rs.worst_case import floored
+
+SourceFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A store of counts, what certify --json printed, the authors' result JSON, or such a table itself."
+    ),
+]
+
+
+def export(
+    file: SourceFile,
+    d: Annotated[int, typer.Option("--d", min=0, help="Text budget whose radii are written.")] = 0,
+    tau: Annotated[float, typer.Option(help="Threshold; of a store of counts only.")] = 4.6e-5,
+    alpha: Annotated[float, typer.Option(help="Risk of each bound; of a store of counts only.")] = 0.01,
+    run: Annotated[str | None, typer.Option(help="Which run of a store of counts, if it has several.")] = None,
+    safe: Annotated[
+        bool, typer.Option("--safe", help="Write label 0 (safe) where the file has no labels; default: 1, unsafe.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
+) -> None:
+    r"""Write the tab-separated table idx, label, predict, radius, correct, time that certification tools share.
+
+    It is the format of Cohen et al. (2019): predict is 1 where "unsafe" is certified at the text budget, and -1 where
+    nothing is; the radius is that of the image, rounded down. Nothing here records time: the column holds nan.
+    """
+    from hybrid_rs.exchange import certified_row, read_authors, read_table, write_table
+
+    kind, label = _kind(file), 0 if safe else 1
+    if kind == "table":
+        require(d == 0, "d", d, "a table has one radius for each example, of whatever d it was made for; leave it out")
+        rows = read_table(file)
+    elif kind == "authors":
+        require(d >= 1, "d", d, "the authors' scripts certify from d = 1 on; give --d")
+        rows = [certified_row(each.example, label, each.radius(d)) for each in read_authors(file)]
+    elif kind == "certified":
+        rows = [certified_row(at, truth, radius) for at, (truth, radius) in enumerate(_certified(file, d, label))]
+    else:
+        rows = [certified_row(at, label, radius) for at, radius in enumerate(_stored(file, d, tau, alpha, run))]
+        said = "safe" if safe else "unsafe"
+        note(f"counts have no labels: every line says {said}; what certify --json printed has the labels of the data")
+    text = write_table(rows)
+    if out is None:
+        result(text.rstrip("\n"))
+    else:
+        out.write_text(text)
+        note(f"{len(rows)} lines in {out}")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="The authors' result JSON, or a table idx label predict radius ....")],
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Size of the authors' replacement alphabet, which their scripts print: check their radii with it.",
+        ),
+    ] = None,
+) -> None:
+    """Read the results of another tool and sum them up; the authors' radii are computed anew from their counts."""
+    kind = _kind(file)
+    require(kind in ("table", "authors"), "file", repr(str(file)), "it was written here; export reads it")
+    if kind == "table":
+        _sum_up_table(file)
+    else:
+        _sum_up_authors(file, vocab_size)
+
+
+def _sum_up_table(file: Path) -> None:
+    from hybrid_rs.exchange import ABSTAIN, read_table
+
+    rows = read_table(file)
+    right = [row.radius for row in rows if row.correct]
+    abstained = sum(row.predict == ABSTAIN for row in rows)
+    result(
+        f"{len(rows)} examples: {len(right)} correct, {abstained} abstained, {len(rows) - len(right) - abstained} wrong"
+    )
+    result("  radius  correct with at least that radius")
+    largest = max(right, default=0.0)
+    for radius in sorted({float(floored(largest * share, 2)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+        result(f"{radius:>8.2f}  {sum(r >= radius for r in right)} of {len(rows)}")
+
+
+def _sum_up_authors(file: Path, vocab_size: int | None) -> None:
+    from hybrid_rs.exchange import read_authors
+
+    results = read_authors(file)
+    settings = {each.setting for each in results}
+    require(len(settings) == 1, "file", repr(str(file)), f"its examples differ in setting: {settings}")
+    first = results[0]
+    whose = "one set of draws for every d" if first.shared else "draws, and a classifier, for each d"
+    noise = f"beta = {first.beta:g}, sigma = {first.sigma:g}" if first.sigma else f"beta = {first.beta:g}, text alone"
+    result(
+        f"{len(results)} examples of the authors' scripts: {first.threat}, {first.kernel} kernel, {noise}, "
+        f"tau = {first.tau:g}, n = {first.n}, alpha = {first.alpha:g}; {whose}"
+    )
+    known = vocab_size is not None or first.kernel == "absorb"
+    ours = [each.recomputed(vocab_size or 2) for each in results] if known else None
+    result("  d   certified  mean radius" + ("   ours: certified  mean radius  theirs larger" if known else ""))
+    for d in range(1, max((point.d for each in results for point in each.curve), default=0) + 1):
+        theirs = [each.radius(d) for each in results]
+        line = f"{d:>3}{_share(theirs)}"
+        if ours is not None:
+            mine = [
+                next((r for point, r in zip(each.curve, radii, strict=True) if point.d == d), math.nan)
+                for each, radii in zip(results, ours, strict=True)
+            ]
+            line += f"      {_share(mine)}{sum(_larger(a, b) for a, b in zip(theirs, mine, strict=True)):>15}"
+        result(line)
+    if not known:
+        note(
+            "their radii were not checked: give --vocab-size, the number of tokens that their script said were allowed"
+        )
+    note("the file does not say whether a denoiser was used; if so, see what their radii are measured in")
+
+
+def _larger(theirs: float, ours: float) -> bool:
+    """Whether they certify what we do not: more than the last digits of their bisection."""
+    return not math.isnan(theirs) and (math.isnan(ours) or theirs > ours * (1 + 1e-6) + 1e-6)
+
+
+def _share(radii: list[float]) -> str:
+    found = [radius for radius in radii if not math.isnan(radius)]
+    mean = math.fsum(found) / len(found) if found else math.nan
+    return f"{f'{len(found)} of {len(radii)}':>12}{radii_row([mean]):>13}"
+
+
+def _kind(file: Path) -> str:
+    """Tell the formats apart by how a file begins."""
+    require(file.is_file(), "file", repr(str(file)), "no such file")
+    with file.open() as opened:
+        first = opened.readline()
+    if first.startswith("idx\t"):
+        return "table"
+    try:
+        value = json.loads(first)
+    except ValueError:
+        return "authors"  # JSON of many lines; what is none at all is refused when it is read
+    if isinstance(value, dict) and "certified_curve" not in value and "results" not in value:
+        return "store" if "classifier" in value else "certified"
+    return "authors"
+
+
+def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
+    """Labels and radii, from lines that ``certify --json`` printed; examples labelled safe are not certified."""
+    found, settings = [], set()
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            value = json.loads(line)
+            radii = value.get("radii")
+            if radii is None and value["label"] == "safe":
+                continue
+            settings.add(json.dumps([value[x] for x in ("tau", "alpha", "n", "sigma", "beta", "threat", "max_edits")]))
+            require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
+            found.append(({"unsafe": 1, None: label}[value["label"]], radii[d]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file}, line {number} = {line[:60]!r}: not from certify --json ({error})") from error
+    require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run, not of {len(settings)}")
+    return [(truth, math.nan if radius is None else float(radius)) for truth, radius in found]
+
+
+def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> list[float]:
+    """Radii of the examples of one run, from a store of counts."""
+    import hybrid_rs as hrs
+    from hybrid_rs.experiments.counts import _evidence, run_of
+
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            unit = json.loads(line)
+            runs.setdefault(run_of(unit), []).append(unit)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{file}, line {number} = {line[:60]!r}: not a unit of a store of counts") from error
+    listed = "".join(f"\n  {name}: {_described(units)}" for name, units in runs.items())
+    if run is None:
+        require(len(runs) == 1, "run", "none given", f"the file has several; give --run with one of{listed}")
+        run = next(iter(runs))
+    require(run in runs, "run", repr(run), f"give one of{listed}")
+    found = []
+    for unit in runs[run]:
+        law = dict(unit["kernel"])
+        kernel = {"UniformKernel": hrs.UniformKernel, "AbsorbingKernel": hrs.AbsorbingKernel}[law.pop("name")](**law)
+        front = hrs.frontier_of(_evidence(unit), kernel, sigma=unit["sigma"], tau=tau, d_max=d, alpha=alpha)
+        found.append(front.radius(d))
+    return found
+
+
+def _described(units: list[dict[str, Any]]) -> str:
+    first = units[0]
+    facts = [f"{len(units)} examples", f"sigma {first['sigma']:g}", f"beta {first['kernel']['beta']:g}"]
+    threat = ", ".join(f"{name} {value}" for name, value in first["threat"].items() if name != "name")
+    facts += [f"{first['threat']['name']} ({threat})", f"n {first['n']}", f"seed {first['seed']}"]
+    facts += [f"margin {first['margin']:g}"] if first["margin"] else []
+    return ", ".join(facts + (["masked"] if first.get("masked") else []))

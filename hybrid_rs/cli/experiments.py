@@ -1,0 +1,83 @@
+"""Commands that train the small guard and run experiments."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hybrid_rs.cli.showing import resumable
+
+
+def train(
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; default: data/bay_guard.")] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 3000,
+    batch_size: Annotated[int, typer.Option(help="Prompts per step.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Train the small guard from scratch, measure it, and write its checkpoint with its model card."""
+    from hybrid_rs.guards.bay_guard import CHECKPOINT
+    from hybrid_rs.guards.evaluation import evaluate_bay_guard
+    from hybrid_rs.guards.training import train_bay_guard
+
+    folder = train_bay_guard(out or CHECKPOINT, steps=steps, batch_size=batch_size, seed=seed, device=device)
+    evaluate_bay_guard(folder)
+    typer.echo((folder / "README.md").read_text())
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb; or all.")] = "all",
+    profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
+    resample: Annotated[bool, typer.Option("--resample", help="Draw again what the store of counts has.")] = False,
+    engine: Annotated[str | None, typer.Option(help="Where draws are made: local or ray.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, or Ray actors, that draw.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster that is running, such as auto.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Executed notebook, default <name>.ipynb; of all: folder.")
+    ] = None,
+) -> None:
+    """Run experiment notebooks with papermill; an unknown parameter is an error.
+
+    Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others.
+    """
+    from hybrid_rs.experiments.engines import engine_name
+    from hybrid_rs.experiments.parameters import NOTEBOOKS
+    from hybrid_rs.experiments.runner import run_experiment, run_experiments
+
+    given = dict(_assignment(text) for text in parameter or [])
+    if resample:
+        given["resample"] = True
+    if engine or workers or address:
+        given["engine"] = engine_name(engine or "local", workers, address)
+    folder, failed = output or Path(), {}
+    with resumable(*() if resample else (NOTEBOOKS.parents[1] / "data" / "counts",)):
+        if name != "all":
+            typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
+            return
+        for done, error in run_experiments(profile=profile, parameters=given, folder=folder):
+            if error is None:
+                typer.echo(folder / f"{done}.ipynb")
+            else:
+                failed[done] = error
+    if failed:
+        raise RuntimeError(f"{len(failed)} failed: {', '.join(failed)}\n" + "\n".join(map(str, failed.values())))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Split NAME=VALUE; the value is a Python literal where it is one, else the word itself.
+
+    Example:
+        >>> _assignment("sigma=0.5"), _assignment("kernel=uniform")
+        (('sigma', 0.5), ('kernel', 'uniform'))
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"parameter = {text!r}: write it as NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

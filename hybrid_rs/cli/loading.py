@@ -1,0 +1,233 @@
+"""What commands make of their options: entries, a guard with a name of its own, a smoothing, an engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybrid_rs._checks import require
+from hybrid_rs.cli.showing import note
+
+if TYPE_CHECKING:
+    from hybrid_rs.datasets import Entries, Entry, Problem
+    from hybrid_rs.example import Example
+    from hybrid_rs.experiments.engines import Local, Ray
+    from hybrid_rs.guards.vlm import VisionLanguageGuard
+    from hybrid_rs.smoothing import SmoothedGuard
+
+HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")  # files that make up a classifier
+FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on disk, as the options name it."""
+
+    data: Path
+    layout: str | None
+    split: str | None
+    kind: Any
+    field: list[str] | None
+    fit: Any
+    on_problem: Any
+    limit: int | None
+
+    def entries(self) -> Entries:
+        """Load the entries, the first ``limit`` of them."""
+        from hybrid_rs import datasets
+
+        layout, path = self.layout or guessed_layout(self.data), self.data
+        names, split, common = self._fields(layout), self.split, {"on_problem": self.on_problem}
+        require(
+            split is None or layout in ("hateful-memes", "hugging-face"),
+            "split",
+            split,
+            f"{layout} has none; leave it out",
+        )
+        if layout == "jsonl":
+            file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
+            usual = {"image": "file_name"} if file.name == "metadata.jsonl" else {}  # an imagefolder of Hugging Face
+            found = datasets.load_jsonl(file, **usual | names, **common)
+        elif layout == "hateful-memes":
+            found = datasets.load_hateful_memes(path, split or "dev_seen", **common)  # type: ignore[arg-type]
+        elif layout == "mm-safetybench":
+            found = datasets.load_mm_safetybench(path, self.kind, **common)
+        else:
+            found = datasets.load_hugging_face(path, split, **names, **common)
+        return replace(found, entries=found.entries[: self.limit])
+
+    def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
+        """Yield the guard's example of every entry; one that has none is refused, or put with the problems."""
+        from hybrid_rs.datasets import Problem
+
+        guard: Any = smoothed.guard
+        for entry in entries:
+            try:
+                (example,) = replace(entries, entries=(entry,)).examples(guard.encode, guard.image_size, fit=self.fit)
+                smoothed.threat.noised(example.token_ids.size)  # a threat may need a text that is not empty
+            except ValueError as error:
+                if self.on_problem == "refuse":
+                    raise ValueError(f"{_named(entry, error)}; give --on-problem skip to go on without it") from error
+                problems.append(Problem(entry.id, str(error).removeprefix(f"entry {entry.id}: ")))
+            else:
+                yield example
+
+    def _fields(self, layout: str) -> dict[str, Any]:
+        found, known = {}, FIELDS.get(layout, ())
+        for assignment in self.field or []:
+            name, equals, value = assignment.partition("=")
+            remedy = f"give one of {', '.join(f'{n}=NAME' for n in known)}" if known else f"{layout} has a fixed layout"
+            require(bool(equals and value) and name in known, "field", repr(assignment), remedy)
+            found[name] = value
+        return found
+
+
+def _named(entry: Entry, error: ValueError) -> str:
+    text = str(error)
+    return text if text.startswith("entry ") else f"entry {entry.id}: {text}"
+
+
+def guessed_layout(path: Path) -> str:
+    """Return the layout that a path shows by the files it has.
+
+    Raises:
+        ValueError: if there is no such path, or it shows none or several.
+    """
+    require(path.exists(), "data", repr(str(path)), "there is no such file or folder; nothing is downloaded")
+    if path.is_file():
+        require(path.suffix == ".jsonl", "data", repr(str(path)), "give a .jsonl file, or say --layout jsonl")
+        return "jsonl"
+    signs = {
+        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
+        "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
+        "mm-safetybench": (path / "processed_questions").is_dir(),
+        "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
+    }
+    found = [name for name, shown in signs.items() if shown]
+    seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
+    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder that one has"
+    require(len(found) == 1, "data", repr(str(path)), f"{seen}; {choice}")
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A guard on disk, and how to run it."""
+
+    model: str
+    device: str
+    dtype: str
+    margin: float
+    batch_size: int
+    download: bool
+
+    @cached_property
+    def guard(self) -> VisionLanguageGuard:
+        """The guard."""
+        note(f"loading {self.model}")
+        return self.load(download=self.download)
+
+    @property
+    def load(self) -> partial[VisionLanguageGuard]:
+        """A function that makes the guard; a worker finds on disk what was downloaded here."""
+        return partial(load_guard, self.model, self.device, self.dtype, self.margin, self.batch_size)
+
+    @cached_property
+    def name(self) -> str:
+        """What tells the classifier from others in a store: a digest of its files, and the precision; load it first."""
+        return identity(_folder(self.model), self.dtype)
+
+
+def load_guard(
+    model: str, device: str, dtype: str, margin: float, batch_size: int, download: bool = False
+) -> VisionLanguageGuard:
+    """Load the guard, with an early word on a model or a device that is not there."""
+    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
+
+    options: dict[str, Any] = {"margin": margin, "batch_size": batch_size, "download": download}
+
+    import torch
+    from transformers.utils import logging
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    require(
+        there.get(device.partition(":")[0], False),
+        "device",
+        device,
+        f"torch sees {', '.join(k for k, v in there.items() if v)} here",
+    )
+    logging.disable_progress_bar()
+    try:
+        return VisionLanguageGuard.from_pretrained(model, device=device, dtype=dtype, **options)
+    except ValueError as error:
+        if Path(model).is_dir() or download:
+            raise
+        remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
+        raise ValueError(f"model = {model!r}: {remedy}") from error
+
+
+def _folder(model: str) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    from transformers.utils import cached_file
+
+    return Path(str(cached_file(model, "config.json", local_files_only=True))).parent
+
+
+def identity(folder: Path, dtype: str) -> str:
+    """Return a digest of the files that make up a classifier: weights, configuration, tokenizer, template.
+
+    Weights alone would not do: another chat template is another classifier. Files that play no part may be among those
+    that count: one more or less only means that counts are drawn again.
+
+    Args:
+        folder: the checkpoint.
+        dtype: the precision that its weights are run in.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file()):
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest() + ("" if dtype == "float32" else f":{dtype}")
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """The noise and the threat."""
+
+    sigma: float
+    beta: float
+    threat: str
+    max_edits: int
+    per_d: bool = False
+
+    def of(self, guard: VisionLanguageGuard) -> SmoothedGuard:
+        """Return the smoothed guard, with the uniform kernel over the guard's alphabet."""
+        import hybrid_rs as hrs
+
+        require(
+            not (self.per_d and self.threat == "l0"), "per_d", True, "l0 has one classifier for all d; leave it out"
+        )
+        suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
+        threat = suffix if self.threat == "suffix" else hrs.L0Threat(self.max_edits)
+        return hrs.SmoothedGuard(guard, hrs.UniformKernel(self.beta, len(guard.alphabet)), self.sigma, threat)
+
+    def __str__(self) -> str:
+        kinds = {
+            "suffix": f"a suffix of {self.max_edits} tokens",
+            "l0": f"up to {self.max_edits} tokens replaced anywhere",
+        }
+        one = ", a classifier for each d" if self.per_d else ""
+        return f"sigma = {self.sigma:g}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
+
+
+def engine_of(engine: str, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:
+    """Return the engine that draws what a store lacks."""
+    from hybrid_rs.experiments.engines import engine_name, get_engine
+
+    return get_engine(engine_name(engine, workers, address), checkpoint.load)

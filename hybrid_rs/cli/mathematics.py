@@ -1,0 +1,82 @@
+"""Commands that need no guard: radii, plans, and the check of certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hybrid_rs.cli.showing import json_line
+
+
+def radius(
+    p_a: Annotated[float, typer.Option("--p-a", help="Clean smoothed probability, or a lower bound of it.")],
+    vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
+    beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
+    tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
+    d_max: Annotated[int, typer.Option(help="Largest text budget.")] = 8,
+    save: Annotated[Path | None, typer.Option(help="File for the certificates, one a line, for `verify`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; radii are not rounded.")] = False,
+) -> None:
+    """Print the certified image radius at every text budget (uniform kernel), rounded down."""
+    import hybrid_rs as hrs
+
+    kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
+    front = hrs.frontier(p_a, kernel, sigma=sigma, tau=tau, d_max=d_max)
+    law = {"vocab_size": vocab_size, "beta": beta, "sigma": sigma, "tau": tau}
+    typer.echo(json_line({"p_a": p_a, **law, "radii": front.radii.tolist()}) if as_json else front)
+    if save:
+        made = [
+            hrs.certify(p_a, kernel, d=d, epsilon=front.radius(d), sigma=sigma, tau=tau)
+            for d in range(front.edits() + 1)
+        ]
+        save.write_text("".join(certificate.to_json() + "\n" for certificate in made))
+
+
+def plan(
+    d: Annotated[int, typer.Option("--d", help="Text budget.")],
+    epsilon: Annotated[float, typer.Option(help="Image budget, l2, in the units of sigma.")],
+    vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
+    beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
+    tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
+    alpha: Annotated[float, typer.Option(help="Risk of the confidence bound.")] = 0.01,
+    p_a: Annotated[float, typer.Option("--p-a", help="True probability hoped for (p_S with --masked).")] = 1.0,
+    power: Annotated[float, typer.Option(help="Probability with which the draws are to certify.")] = 0.9,
+    masked: Annotated[bool, typer.Option("--masked", help="Draw given that edited positions are replaced.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Print the clean probability that a target requires, and the draws that show it (uniform kernel)."""
+    import hybrid_rs as hrs
+
+    kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
+    law = {"sigma": sigma, "tau": tau, "alpha": alpha}
+    made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
+    typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="Certificates, one JSON object a line, as `to_json` writes them.")],
+) -> None:
+    """Check every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
+    import hybrid_rs as hrs
+
+    if not file.is_file():
+        raise ValueError(f"file = {str(file)!r}: no such file")
+    lines = [(number, line) for number, line in enumerate(file.read_text().splitlines(), start=1) if line.strip()]
+    if not lines:
+        raise ValueError(f"file = {str(file)!r}: no certificate in it")
+    refused = certified = 0
+    for number, line in lines:
+        try:
+            certificate = hrs.Certificate.from_json(line)
+            hrs.verify(certificate)
+            certified += certificate.certified
+        except ValueError as error:
+            refused += 1
+            typer.echo(f"line {number}: {error}", err=True)
+    typer.echo(f"{len(lines) - refused} of {len(lines)} bounds proved; {certified} of them certified at their tau")
+    if refused:
+        raise typer.Exit(1)

@@ -1,0 +1,203 @@
+"""certify, decide, attack and doctor on the small guard, through the files that a user has."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+import hybrid_rs as hrs
+from hybrid_rs.cli.loading import guessed_layout, identity
+from hybrid_rs.datasets import load_jsonl
+from hybrid_rs.exchange import read_table
+from hybrid_rs.experiments.engines import Unit
+from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
+
+MODEL = ("--model", CHECKPOINT)
+SMALL = ("--n", 128, "--max-edits", 2, "--no-progress")
+
+
+@pytest.fixture(scope="module")
+def smoothed():
+    guard = load_bay_guard()
+    return hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, hrs.SuffixThreat(2))
+
+
+@pytest.fixture(scope="module")
+def examples(notes, smoothed):
+    guard = smoothed.guard
+    return list(load_jsonl(notes / "notes.jsonl").examples(guard.encode, guard.image_size))
+
+
+def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, notes, smoothed, examples, tmp_path):
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["id"] for row in rows] == [example.id for example in examples]
+    assert [row["label"] for row in rows] == ["unsafe", "unsafe", "safe", None]
+    fronts = [smoothed.certify(e, n=128, tau=4.6e-5) for e in examples if e.unsafe is not False]
+    assert [row["radii"] for row in rows if "radii" in row] == [front.radii.tolist() for front in fronts]
+
+    (tmp_path / "certified.jsonl").write_text(printed.out)
+    assert run("export", "certified.jsonl", "--d", 1, "--out", "table.tsv")[0] == 0
+    for row, front in zip(read_table(tmp_path / "table.tsv"), fronts, strict=True):
+        assert 0 <= front.radius(1) - row.radius <= 1.001e-6
+
+    code, table = run("certify", notes, *MODEL, *SMALL)
+    assert code == 0
+    shown = [line.split() for line in table.out.splitlines() if "@" in line]
+    for line, front in zip(shown, fronts, strict=True):
+        for text, radius in zip(line[2:5], front.radii, strict=True):
+            assert 0 <= radius - float(text) < 1e-3
+        assert 0 <= front.p[0] - float(line[0]) < 1e-5
+    assert fronts[0].claim in table.out
+    assert "False alarms at this tau: k / n >= tau for " in table.out
+    assert "4 of 4 examples were in counts.jsonl already" in table.err
+
+
+def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_path, monkeypatch):
+    asked = ("certify", notes, *MODEL, *SMALL, "--store")
+    assert run(*asked, "whole.jsonl")[0] == 0
+    draw, drawn = Unit.draw, []
+
+    def impatient(unit, guard, **options):
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(unit)
+        return draw(unit, guard, **options)
+
+    monkeypatch.setattr(Unit, "draw", impatient)
+    code, printed = run(*asked, "part.jsonl")
+    assert code == 130
+    assert "what was finished is in part.jsonl; run the same command again" in printed.err
+    monkeypatch.setattr(Unit, "draw", draw)
+    assert len((tmp_path / "part.jsonl").read_text().splitlines()) == 2
+    code, printed = run(*asked, "part.jsonl")
+    assert code == 0
+    assert (tmp_path / "part.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert "2 of 4 examples were in part.jsonl already" in printed.err
+
+
+def test_safe_examples_are_false_alarms_at_a_threshold_of_zero_and_none_at_one(run, notes):
+    for tau, alarms in ((0, 1), (1, 0)):
+        printed = run("certify", notes, *MODEL, *SMALL, "--tau", tau)[1]
+        assert f"k / n >= tau for {alarms} of 1 safe examples" in printed.out
+
+
+@pytest.mark.parametrize("options", [("--masked",), ("--per-d",), ("--threat", "l0", "--masked")])
+def test_every_evidence_keeps_the_claim_that_it_supports(run, notes, options):
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--limit", 3, "--json", *options)
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert code == 0
+    assert len(rows) == 3
+    own = options == ("--per-d",)
+    assert ("own" in rows[0]["claim"]) is own
+    assert len(rows[2]["flagged"]) == (3 if own else 1)
+
+
+def test_another_template_or_precision_is_another_classifier_and_a_readme_is_not(tmp_path):
+    folder = tmp_path / "guard"
+    shutil.copytree(CHECKPOINT, folder)
+    name = identity(folder, "float32")
+    assert name == identity(CHECKPOINT, "float32") != identity(folder, "bfloat16")
+    (folder / "README.md").write_text("other words")
+    assert identity(folder, "float32") == name
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    assert identity(folder, "float32") != name
+
+
+def test_entries_that_cannot_be_used_are_refused_or_named(run, notes, tmp_path):
+    for image in notes.glob("*.png"):
+        shutil.copy(image, tmp_path)
+    line = json.dumps({"image": "missing.png", "text": "x"})
+    empty = json.dumps({"image": "0.png", "text": "", "label": 1})
+    (tmp_path / "some.jsonl").write_text((notes / "notes.jsonl").read_text() + line + "\n" + empty + "\n")
+    asked = ("certify", "some.jsonl", *MODEL, *SMALL, "--threat", "l0")
+    code, printed = run(*asked)
+    assert (code, "there is no file 'missing.png'" in printed.err) == (1, True)
+    code, printed = run(*asked, "--on-problem", "skip")
+    assert code == 0
+    assert "2 entries left out:" in printed.out
+    assert "some/6: length = 0" in printed.out
+
+
+def test_decide_says_what_the_package_says_once(run, notes, smoothed, examples, tmp_path):
+    asked = ("decide", notes, *MODEL, "--d", 1, "--epsilon", 0.5, "--max-edits", 2, "--no-progress", "--json")
+    code, printed = run(*asked)
+    assert code == 0
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    made = [smoothed.decide(e, 1, 0.5, tau=4.6e-5) for e in examples]
+    assert [(row["verdict"], row["draws"], row["unsafe"]) for row in rows] == [
+        (m.verdict, m.draws, m.unsafe) for m in made
+    ]
+    kept = tmp_path / "decisions.jsonl"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-10])  # the last line was cut off
+    assert run(*asked)[1].out == printed.out
+    assert kept.read_bytes() == whole
+    assert "3 examples not labelled safe" in printed.err
+
+
+def test_attacks_stay_above_the_bound_and_one_that_does_not_is_shouted_about(run, notes, tmp_path):
+    asked = ("attack", notes, *MODEL, *SMALL, "--d", 1, "--epsilon", 0.5, "--limit", 1, "--fresh", 200)
+    code, printed = run(*asked)
+    assert code == 0
+    assert "never shown below p_adv" in printed.out
+    kept = tmp_path / "attacks.jsonl"
+    row = json.loads(kept.read_text())
+    assert row["edits"] <= 1
+    assert row["epsilon_used"] <= 0.5 * (1 + 1e-6)
+    kept.write_text(json.dumps(row | {"unsafe": 0}) + "\n")
+    code, printed = run(*asked)
+    assert code == 1
+    assert "error: CERTIFICATE BROKEN: at 1 of 1" in printed.err
+
+
+def test_doctor_finds_that_this_machine_can_certify_and_says_why_another_cannot(run, monkeypatch):
+    code, printed = run("doctor", "--json")
+    facts = json.loads(printed.out)
+    assert (code, facts["can_certify"], facts["draws_per_second"] > 0) == (0, True, True)
+    assert {"guard", "verify", "data", "scale", "book", "test"} <= facts["extras"].keys()
+    monkeypatch.setitem(sys.modules, "hybrid_rs.guards.bay_guard", None)
+    code, printed = run("doctor")
+    assert code == 1
+    assert printed.out.endswith("This machine cannot certify a guard.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "no/such"), "model = 'no/such': there is no such folder"),
+        ((*MODEL, "--layout", "mm-safetybench"), "give the folder data of MM-SafetyBench"),
+        ((*MODEL, "--device", "tpu"), "device = tpu: torch sees cpu"),
+        ((*MODEL, "--field", "picture=x"), "field = 'picture=x': give one of image=NAME"),
+        ((*MODEL, "--split", "test"), "split = test: jsonl has none"),
+        ((*MODEL, "--per-d", "--masked"), "masked = True: masked evidence is of one classifier"),
+        ((*MODEL, "--per-d", "--threat", "l0"), "per_d = True: l0 has one classifier"),
+        ((*MODEL, "--sigma", "nan"), "sigma = nan"),
+        ((*MODEL, "--margin", "inf"), "margin = inf"),
+    ],
+)
+def test_a_mistake_is_one_message_and_status_1(run, notes, options, message):
+    code, printed = run("certify", notes, *options, "--no-progress")
+    assert code == 1
+    assert printed.err.splitlines()[-1].startswith("error: ")
+    assert message in printed.err
+
+
+def test_a_mistyped_command_is_status_2(run, notes):
+    assert run("certify", notes)[0] == 2
+    assert run("certify", notes, *MODEL, "--threat", "l1")[0] == 2
+
+
+def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
+    assert guessed_layout(notes) == guessed_layout(notes / "notes.jsonl") == "jsonl"
+    for name, sign in (("hateful-memes", "img"), ("mm-safetybench", "processed_questions")):
+        (tmp_path / name / sign).mkdir(parents=True)
+        (tmp_path / name / "dev_seen.jsonl").touch()
+    assert guessed_layout(tmp_path / "hateful-memes") == "hateful-memes"
+    with pytest.raises(ValueError, match="looks like jsonl and mm-safetybench"):
+        guessed_layout(tmp_path / "mm-safetybench")
+    with pytest.raises(ValueError, match="none of the known layouts"):
+        guessed_layout(tmp_path)

@@ -1,0 +1,39 @@
+"""What the README and the help promise."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from hybrid_rs.cli import app
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+EXAMPLES = re.findall(r"`hybrid-rs ([a-z]+ [^`]*|[a-z]+)`", README)
+COMMANDS = get_command(app).commands
+
+
+def test_the_readme_has_an_example_of_every_command():
+    assert {example.split()[0] for example in EXAMPLES} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_of_the_readme_is_understood(example):
+    name, *words = shlex.split(example)
+    context = COMMANDS[name].make_context(name, words)  # parses and checks every option; runs nothing
+    assert context.params
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is(name):
+    assert COMMANDS[name].help
+    assert [p.name for p in COMMANDS[name].params if not getattr(p, "help", None)] == []
+
+
+def test_the_help_says_exit_codes_and_how_to_complete(run):
+    code, printed = run("--help")
+    said = " ".join(printed.out.split())
+    assert code == 0
+    assert "130 after Ctrl-C" in said
+    assert "hybrid-rs --install-completion" in said
