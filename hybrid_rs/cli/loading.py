@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._checks import require
 from hybrid_rs.cli.showing import note
+from hybrid_rs.experiments.counts import identity
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hybrid_rs.guards.vlm import VisionLanguageGuard
     from hybrid_rs.smoothing import SmoothedGuard
 
-HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")  # files that make up a classifier
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
 
@@ -176,24 +175,6 @@ def _folder(model: str) -> Path:
     from transformers.utils import cached_file
 
     return Path(str(cached_file(model, "config.json", local_files_only=True))).parent
-
-
-def identity(folder: Path, dtype: str) -> str:
-    """Return a digest of the files that make up a classifier: weights, configuration, tokenizer, template.
-
-    Weights alone would not do: another chat template is another classifier. Files that play no part may be among those
-    that count: one more or less only means that counts are drawn again.
-
-    Args:
-        folder: the checkpoint.
-        dtype: the precision that its weights are run in.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file()):
-        with file.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest() + ("" if dtype == "float32" else f":{dtype}")
 
 
 @dataclass(frozen=True)

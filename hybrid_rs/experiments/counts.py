@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")  # files that make up a classifier
 DRAWN = ("unsafe", "safe", "length")  # the fields that are drawn; all others say what was asked for
 
 
@@ -258,6 +259,24 @@ def run_of(unit: dict[str, Any]) -> str:
 def fingerprint(checkpoint: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights, the name of a classifier in the store."""
     return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+
+
+def identity(folder: Path, dtype: str) -> str:
+    """Return a digest of the files that make up a classifier: weights, configuration, tokenizer, template.
+
+    Weights alone would not do: another chat template is another classifier. Files that play no part may be among those
+    that count: one more or less only means that counts are drawn again.
+
+    Args:
+        folder: the checkpoint.
+        dtype: the precision that its weights are run in.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file()):
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest() + ("" if dtype == "float32" else f":{dtype}")
 
 
 def _named(value: Any) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from hybrid_rs.datasets import bay_notes
+from hybrid_rs._checks import require
+from hybrid_rs.datasets import bay_notes, load_jsonl
 from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import CountsStore, fingerprint
+from hybrid_rs.experiments.counts import CountsStore, fingerprint, identity
 from hybrid_rs.experiments.engines import get_engine
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
@@ -45,6 +47,12 @@ class Setting:
         """Return the guard smoothed by the uniform kernel over its alphabet."""
         return SmoothedGuard(self.guard, UniformKernel(beta, len(self.guard.alphabet)), sigma, threat)
 
+    @property
+    def counted(self) -> str:
+        """The file of counts, as provenance names it: from the repository's root where it is there."""
+        path, root = self.store.path.absolute(), COUNTS.parents[1]
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
     def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False) -> list[Any]:
         """Return the counts of a set's examples, one entry each; those that the store lacks are drawn."""
         return self.store.sample(smoothed, self.sets[name], n=self.size.n, seed=self.seed, masked=masked)
@@ -52,6 +60,47 @@ class Setting:
     def counts_together(self, name: str, smoothed: Sequence[SmoothedGuard]) -> list[list[Any]]:
         """Return :meth:`counts` under smoothed guards that differ in kernel alone, drawn with one noise."""
         return self.store.sample_together(smoothed, self.sets[name], n=self.size.n, seed=self.seed)
+
+
+def get_setting(
+    profile: str, *, model: str = "", data: str = "", seed: int = 0, resample: bool = False, engine: str = "local"
+) -> Setting:
+    """Return the setting of the book, or one of a user's own guard and data.
+
+    Args:
+        profile: "quick", "standard" or "full".
+        model: folder of a checkpoint for :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`; empty: the small guard.
+        data: a JSONL file of labelled entries, see :func:`hybrid_rs.datasets.load_jsonl`; empty: BayNotes. Its first
+            unsafe entries are certified; of the safe ones every other is kept for calibration. There may be fewer than
+            the profile asks for. Counts are kept beside the file.
+        seed: seed of the draws.
+        resample: draw all counts again, into a file of their own; by default those that are stored are used.
+        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`.
+
+    Raises:
+        ValueError: if there is no such profile, engine, model or file, only one of model and data is given, or an
+            entry has no label or there are not enough of them.
+    """
+    if not model and not data:
+        return bay_setting(profile, seed=seed, resample=resample, engine=engine)
+    require(bool(model and data), "model, data", (model, data), "give both, or neither for the small guard on BayNotes")
+    from hybrid_rs.guards.vlm import VisionLanguageGuard
+
+    size, load = get_profile(profile), partial(VisionLanguageGuard.from_pretrained, model)
+    guard, entries = load(), load_jsonl(data)
+    unlabelled = [entry.id for entry in entries if entry.unsafe is None]
+    require(not unlabelled, "data", data, f"entries without a label, such as {unlabelled[:1]}; label them")
+    examples = list(entries.examples(guard.encode, guard.image_size))
+    unsafe = [e for e in examples if e.unsafe][: size.n_unsafe]
+    benign = [e for e in examples if not e.unsafe]
+    sets = {"unsafe": unsafe, "safe": benign[::2][: size.n_safe], "calibration": benign[1::2][: size.n_calibration]}
+    short = [name for name, found in sets.items() if not found]
+    require(not short, "data", data, "give one unsafe entry and two safe ones at least")
+    size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
+    folder = Path(mkdtemp()) if resample else Path(data).parent
+    path = folder / f"{Path(data).stem}.{profile}.counts.jsonl"
+    store = CountsStore(path, identity(Path(model), "float32"), get_engine(engine, load))
+    return Setting(guard, sets, store, size, seed)
 
 
 def bay_setting(profile: str, *, seed: int = 0, resample: bool = False, engine: str = "local") -> Setting:
