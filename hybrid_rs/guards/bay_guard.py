@@ -41,16 +41,21 @@ def load_bay_guard(path: Path | str | None = None, **options: Any) -> VisionLang
             logging.enable_progress_bar()
 
 
-def new_model(seed: int) -> Any:
-    """Return the untrained network, a LLaVA model of 0.3 million parameters, initialised from a seed."""
+def new_model(seed: int, patch_size: int = 16) -> Any:
+    """Return the untrained network, a LLaVA model of 0.3 million parameters, initialised from a seed.
+
+    Args:
+        seed: seed of the weights.
+        patch_size: side of an image patch; an image of 32 by 32 pixels is read as ``(32 / patch_size)**2`` tokens.
+    """
     import torch
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(seed)
     ids = {token: VOCABULARY.index(token) for token in ("<pad>", "<s>", "</s>", "<image>")}
     vision = CLIPVisionConfig(
-        hidden_size=48, intermediate_size=192, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=16,
-        projection_dim=48,
+        hidden_size=48, intermediate_size=192, num_hidden_layers=2, num_attention_heads=2, image_size=32,
+        patch_size=patch_size, projection_dim=48,
     )  # fmt: skip
     text = LlamaConfig(
         vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=192, num_hidden_layers=3, num_attention_heads=2,
@@ -58,7 +63,7 @@ def new_model(seed: int) -> Any:
         tie_word_embeddings=False,
     )  # fmt: skip
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_id=ids["<image>"], image_seq_length=4,
+        vision_config=vision, text_config=text, image_token_id=ids["<image>"], image_seq_length=(32 // patch_size) ** 2,
         vision_feature_select_strategy="default", vision_feature_layer=-1, tie_word_embeddings=False,
     )  # fmt: skip
     return LlavaForConditionalGeneration(config)
