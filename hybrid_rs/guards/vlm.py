@@ -47,6 +47,7 @@ class VisionLanguageGuard:
         image_size: (height, width) that the model takes.
         margin: how far the gap must exceed zero for a verdict of unsafe.
         batch_size: texts in one forward pass.
+        tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
     """
 
     model: Any
@@ -62,6 +63,7 @@ class VisionLanguageGuard:
     image_size: tuple[int, int]
     margin: float = 0.0
     batch_size: int = 256
+    tokenizer: Any = None
 
     @classmethod
     def from_pretrained(
@@ -120,7 +122,25 @@ class VisionLanguageGuard:
             image_size=(size, size),
             margin=float(margin),
             batch_size=integer("batch_size", batch_size, at_least=1),
+            tokenizer=tokenizer,
         )
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the token ids of an untrusted text, shape ``(length,)``.
+
+        What is spelled like a special token, such as ``<image>``, is read as the ordinary text that it is.
+
+        Raises:
+            ValueError: if the guard has no tokenizer, or the text gives a token that only the prompt may hold.
+        """
+        require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        tokens = np.array(ids, dtype=np.int64)
+        held = np.isin(tokens, [*self.tokenizer.all_special_ids, self.model.config.image_token_id])
+        held &= tokens != self.tokenizer.unk_token_id
+        shown = self.tokenizer.convert_ids_to_tokens(tokens[held].tolist())
+        require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
+        return tokens
 
     def unsafe(
         self,

@@ -1,0 +1,232 @@
+"""What all data sets on disk share: entries that were checked, and a report of those that failed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hybrid_rs._checks import integer, require
+from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, read_image
+from hybrid_rs.example import Example
+
+OnProblem = Literal["refuse", "skip"]
+SHOWN = 20  # problems listed in a message
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry as a layout found it: nothing in it is believed.
+
+    Args:
+        name: where it stands, for the report.
+        id: what it is to be called.
+        text: what should be the text.
+        image: what should be the path of an image below the data set's root, or the bytes of one.
+        label: what should be 0, 1, true, false, or None where it is not known.
+    """
+
+    name: str
+    id: str
+    text: Any
+    image: Any
+    label: Any = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An entry, or a file, that cannot be used.
+
+    Args:
+        name: where it stands.
+        reason: what is wrong with it.
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pair of text and image, checked.
+
+    Args:
+        id: unique in its data set.
+        text: the untrusted text.
+        image: the file, links resolved; or the bytes of one.
+        unsafe: the ground truth, or None where it is not known.
+    """
+
+    id: str
+    text: str
+    image: Path | bytes
+    unsafe: bool | None = None
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of a data set that can be used, and the problems of the others.
+
+    Args:
+        entries: in the order of the data set.
+        problems: what was skipped, and why.
+        max_pixels: the limit that the images were checked against.
+    """
+
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...] = ()
+    max_pixels: int = MAX_PIXELS
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    @property
+    def report(self) -> str:
+        """What was loaded and what was not; it belongs beside every share that is computed from the entries."""
+        kinds = [entry.unsafe for entry in self.entries]
+        counts = f"{kinds.count(True)} unsafe, {kinds.count(False)} safe, {kinds.count(None)} unlabelled"
+        head = f"entries: {len(self.entries)} ({counts}); problems: {len(self.problems)}"
+        return "\n".join([head, *_listed(self.problems)])
+
+    def examples(
+        self, encode: Callable[[str], ArrayLike], image_size: tuple[int, int], *, fit: Fit = "stretch"
+    ) -> Iterator[Example]:
+        """Yield the examples for a guard, one at a time: texts as token ids, images at its resolution.
+
+        An example's id is the entry's, and a digest of the image file, the text and how the image was resized: noise
+        and stored counts go by the id, so those of one content are never taken for those of another.
+
+        Args:
+            encode: the guard's own tokenizer, from text to ids without special tokens; ``guard.encode`` of a
+                :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
+            image_size: (height, width) that the guard takes. The image budget epsilon is measured in these pixels.
+            fit: how another aspect ratio is met; see :func:`hybrid_rs.datasets.images.read_image`.
+
+        Raises:
+            ValueError: if an image has changed since it was checked, or a text cannot be encoded; it names the entry.
+        """
+        for entry in self.entries:
+            try:
+                data = file_bytes(entry.image, self.max_pixels)
+                pixels = read_image(data, image_size, fit=fit, max_pixels=self.max_pixels)
+                name = f"{entry.id}@{_digest(data, entry.text, *image_size, fit)[:12]}"
+                example = Example(name, np.asarray(encode(entry.text), np.int64), pixels, entry.unsafe, entry.text)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"entry {entry.id}: {error}") from error
+            yield example
+
+
+def checked(
+    records: Iterable[Record | Problem], root: Path, *, on_problem: OnProblem, max_pixels: int = MAX_PIXELS
+) -> Entries:
+    """Check what a layout found: every text, label and path, and every image by decoding it.
+
+    An entry with the id, or with both image and text, of an earlier one is a problem too: it would count twice.
+
+    Args:
+        records: what the layout found, and what it could not read.
+        root: the folder that no image may lie outside of, be it by ``..``, an absolute path or a link.
+        on_problem: "refuse" raises an error that lists the problems; "skip" leaves those entries out and reports them.
+        max_pixels: limit of an image, height times width.
+
+    Raises:
+        ValueError: if there are problems and they are refused, or an argument is out of range.
+    """
+    require(on_problem in get_args(OnProblem), "on_problem", repr(on_problem), 'give "refuse" or "skip"')
+    integer("max_pixels", max_pixels, at_least=1)
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}  # ids and contents, to the name of the record that had them first
+    for record in records:
+        if isinstance(record, Problem):
+            problems.append(record)
+            continue
+        try:
+            entry, content = _entry(record, root, max_pixels)
+            for key, what in ((f"id {entry.id}", "the id"), (content, "image and text")):
+                if key in seen:
+                    raise ValueError(f"{what} of {seen[key]} again")
+            entries.append(entry)
+            seen |= {f"id {entry.id}": record.name, content: record.name}
+        except (ValueError, OSError) as error:
+            problems.append(Problem(record.name, str(error)))
+    if not entries and not problems:
+        problems.append(Problem(root.name, "there is no entry in it"))
+    if on_problem == "refuse" and problems:
+        shown = "\n".join(_listed(problems))
+        raise ValueError(
+            f'on_problem = "refuse": {len(problems)} of the entries cannot be used; mend them, or give "skip"\n{shown}'
+        )
+    return Entries(tuple(entries), tuple(problems), max_pixels)
+
+
+def inside(root: Path, name: Any) -> Path:
+    """Return the file of that name below a folder, links resolved.
+
+    Raises:
+        ValueError: if the name is no relative path, leads out of the folder, or there is no such file.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"{name!r} is no path")
+    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+    if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        raise ValueError(f"the path {name!r} leads out of the folder")
+    try:
+        home, file = root.resolve(strict=True), (root / name).resolve()
+    except RuntimeError:  # what Python before 3.13 makes of it
+        raise ValueError(f"the path {name!r} is a loop of links") from None
+    if not file.is_relative_to(home):
+        raise ValueError(f"the path {name!r} leads out of the folder by a link")
+    if not file.is_file():
+        raise ValueError(f"there is no file {name!r}")
+    return file
+
+
+def folder(path: Path | str) -> Path:
+    """Return the path of a folder that exists."""
+    found = Path(path)
+    require(found.is_dir(), "path", str(path), "give a folder on this machine; nothing is downloaded")
+    return found
+
+
+def _entry(record: Record, root: Path, max_pixels: int) -> tuple[Entry, str]:
+    """The entry of a record, and a digest of its image and text."""
+    for name, value in (("id", record.id), ("text", record.text)):
+        if not isinstance(value, str):
+            raise ValueError(f"the {name} is {type(value).__name__}, not a string")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"the {name} is not valid Unicode")
+    unsafe = _label(record.label)
+    image = record.image if isinstance(record.image, bytes) else inside(root, record.image)
+    data = file_bytes(image, max_pixels)
+    decoded(data, max_pixels)
+    return Entry(record.id, record.text, image, unsafe), _digest(data, record.text)
+
+
+def _digest(data: bytes, *of: object) -> str:
+    return hashlib.sha256(repr(of).encode() + b"\0" + data).hexdigest()
+
+
+def _label(value: Any) -> bool | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    raise ValueError(f"the label is {value!r}, not 0 or 1")
+
+
+def _listed(problems: Iterable[Problem]) -> list[str]:
+    lines = [f"  {problem}" for problem in problems]
+    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return lines[:SHOWN] + more

@@ -1,0 +1,114 @@
+"""Image files that nobody vouches for, opened safely, as pixels in [0, 1]."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+
+Fit = Literal["stretch", "crop", "pad"]
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_PIXELS = 2**25  # 33 million: larger than what cameras of phones usually save
+
+
+def read_image(
+    source: Path | bytes, size: tuple[int, int] | None = None, *, fit: Fit = "stretch", max_pixels: int = MAX_PIXELS
+) -> NDArray[np.float32]:
+    """Read one JPEG, PNG or WebP image as a guard sees it.
+
+    The size is read from the header, and refused if too large, before anything is decompressed. Then the whole image
+    is decoded. It is turned as its EXIF orientation says, and what is transparent lies on white, as a page shows it.
+
+    Args:
+        source: a file, or the bytes of one.
+        size: (height, width) to resize to, bicubic with antialiasing; None keeps the image's own size.
+        fit: how another aspect ratio is met: "stretch" changes it, "crop" keeps the centre, "pad" adds black bars.
+        max_pixels: height times width at most; a file must be no larger than 4 bytes for each of them. Pillow's own
+            limit of 89 million stays in force.
+
+    Returns:
+        shape ``(3, height, width)``, float32, RGB in [0, 1].
+
+    Raises:
+        ValueError: if the file is too large, of another format, broken, cut off, animated, or not of 8 bits a channel.
+
+    Example:
+        >>> from PIL import Image
+        >>> file = BytesIO()
+        >>> Image.new("L", (4, 2), 255).save(file, "PNG")
+        >>> read_image(file.getvalue()).shape, read_image(file.getvalue(), (8, 8)).min()
+        ((3, 2, 4), np.float32(1.0))
+    """
+    require(fit in get_args(Fit), "fit", repr(fit), f"give one of {get_args(Fit)}")
+    image = decoded(file_bytes(source, max_pixels), max_pixels)
+    if size is not None and size != (image.height, image.width):
+        image = _resized(image, size, fit)
+    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
+    """Return the bytes of a file, or those given, if an image within the limit can need so many."""
+    most = 4 * max_pixels + 2**16
+    if isinstance(source, bytes):
+        data = source
+    else:
+        with source.open("rb") as file:
+            data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"the file is larger than {most} bytes, too large for max_pixels = {max_pixels}")
+    return data
+
+
+def decoded(data: bytes, max_pixels: int) -> Any:
+    """Return the image, whole, upright and in RGB; every failure is a ``ValueError`` with the reason."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ImportError('images need Pillow: pip install "hybrid_rs[guard]"') from error
+
+    if not data:
+        raise ValueError("the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow only warns of is decided here
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                image.verify()  # checksums; the image must then be opened anew
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
+                if image.format != "MPO" and getattr(image, "is_animated", False):
+                    raise ValueError("the image is animated: a guard would see one frame alone")
+                if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
+                    raise ValueError(f"mode {image.mode} is not of 8 bits a channel")
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                if not upright.has_transparency_data:
+                    return upright.convert("RGB")
+                layer = upright.convert("RGBA")
+                return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        except Image.UnidentifiedImageError as error:
+            raise ValueError(f"not an image of format {', '.join(FORMATS)}") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(f"more pixels than Pillow's limit of {Image.MAX_IMAGE_PIXELS}") from error
+        except ValueError:
+            raise
+        except (
+            Exception
+        ) as error:  # decoders of broken files raise whatever they meet: OSError, SyntaxError, IndexError
+            raise ValueError(f"the image is broken: {error}") from error
+
+
+def _resized(image: Any, size: tuple[int, int], fit: Fit) -> Any:
+    from PIL import Image, ImageOps
+
+    ways = {"stretch": Image.Image.resize, "crop": ImageOps.fit, "pad": ImageOps.pad}
+    return ways[fit](image, (size[1], size[0]), Image.Resampling.BICUBIC)

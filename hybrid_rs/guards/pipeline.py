@@ -1,0 +1,126 @@
+"""A guard made of any scikit-learn classifier, on word counts beside pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs.datasets.entries import Entry
+from hybrid_rs.datasets.images import Fit, read_image
+
+PAD = ","
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineGuard:
+    """A scikit-learn classifier of (text, image) pairs; satisfies :class:`hybrid_rs.Guard`.
+
+    A token is a word, found by splitting at white space; the features are how often each word of the vocabulary
+    occurs, and the pixels. So the order of words is lost, and a word outside the vocabulary is not seen at all.
+
+    Make one with :meth:`fit`.
+
+    Args:
+        classifier: whatever has ``predict(features)``, shape ``(batch, V + channels * height * width)``, and calls
+            unsafe pairs 1 or True.
+        vocabulary: V words, each once, the pad among them; a word's id is its place.
+        image_size: (height, width).
+    """
+
+    classifier: Any
+    vocabulary: tuple[str, ...]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        words = self.vocabulary
+        require(len(set(words)) == len(words), "vocabulary", f"{len(words)} words", "give every word once")
+        require(PAD in words, "vocabulary", f"{len(words)} words", f"it needs the pad, {PAD!r}")
+
+    @property
+    def alphabet(self) -> NDArray[np.int64]:
+        """The ids of the vocabulary."""
+        return np.arange(len(self.vocabulary), dtype=np.int64)
+
+    @property
+    def pad_id(self) -> int:
+        """The id of the comma."""
+        return self.vocabulary.index(PAD)
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of all words outside the vocabulary; it is outside the alphabet."""
+        return len(self.vocabulary)
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the mask; it is no word, and outside the alphabet."""
+        return len(self.vocabulary) + 1
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the ids of the words of a text, shape ``(length,)``."""
+        ids = {word: i for i, word in enumerate(self.vocabulary)}
+        return np.array([ids.get(word, self.unknown_id) for word in text.split()], dtype=np.int64)
+
+    def features(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the classifier sees, shape ``(batch, V + channels * height * width)``."""
+        words = len(self.vocabulary)
+        counts = np.zeros((len(token_ids), words + 2), dtype=np.float32)
+        np.add.at(counts, (np.arange(len(token_ids))[:, None], token_ids), 1)
+        return np.concatenate([counts[:, :words], images.reshape(len(images), -1)], axis=1)
+
+    def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return the verdicts, shape ``(batch,)``; arguments as in :class:`hybrid_rs.Guard`."""
+        return np.asarray(self.classifier.predict(self.features(token_ids, images))).astype(bool)
+
+    @classmethod
+    def fit(
+        cls,
+        classifier: Any,
+        entries: Sequence[Entry],
+        image_size: tuple[int, int],
+        *,
+        sigma: float,
+        beta: float,
+        slot: int,
+        copies: int = 10,
+        fit: Fit = "stretch",
+        seed: int = 0,
+    ) -> PipelineGuard:
+        """Train a classifier on noisy copies, as the smoothed guard will show it its inputs.
+
+        Args:
+            classifier: an estimator of scikit-learn, not yet fitted; it is fitted in place.
+            entries: with labels; their words and the pad are the vocabulary.
+            image_size: (height, width).
+            sigma: standard deviation of the image noise.
+            beta: probability that a token is replaced by another word of the vocabulary.
+            slot: pads after every text.
+            copies: noisy copies of each entry.
+            fit: how images of another aspect ratio are met.
+            seed: seed of the noise.
+
+        Raises:
+            ValueError: if an entry has no label, all have the same, or an argument is out of range.
+        """
+        labels = [entry.unsafe for entry in entries]
+        require(set(labels) == {True, False}, "entries", set(labels), "give safe and unsafe ones, all with labels")
+        level, scale = float(probability("beta", beta)), float(nonnegative("sigma", sigma))
+        words = sorted({PAD}.union(*(entry.text.split() for entry in entries)))
+        guard = cls(classifier, tuple(words), image_size)
+        images = [read_image(entry.image, image_size, fit=fit) for entry in entries]
+        pads = np.full(integer("slot", slot, at_least=0), guard.pad_id)
+        texts = [np.append(guard.encode(entry.text), pads) for entry in entries]
+        rng = np.random.default_rng(integer("seed", seed, at_least=0))
+        seen = []
+        for _ in range(integer("copies", copies, at_least=1)):
+            for text, image in zip(texts, images, strict=True):
+                noised = np.where(rng.random(text.size) < level, rng.choice(guard.alphabet, text.size), text)
+                noisy = image + np.float32(scale) * rng.standard_normal(image.shape, dtype=np.float32)
+                seen.append(guard.features(noised[None], noisy[None])[0])
+        classifier.fit(np.array(seen), np.array(labels * copies))
+        return guard
