@@ -162,7 +162,6 @@ def margin_gradients(
     guard: Any = objective.guard
     model, words = guard.model, guard.model.get_input_embeddings()
     weight = next(model.parameters())
-    mean, std = (torch.tensor(c, device=weight.device)[:, None, None] for c in (guard.mean, guard.std))
     texts, images = objective.texts(tokens, draws), objective.images(image, draws)
     images = np.broadcast_to(images, (draws.n, *image.shape))
     ends = [np.tile(end, (draws.n, 1)) for end in (guard.before, guard.after)]
@@ -173,10 +172,10 @@ def margin_gradients(
         rows = slice(start, start + guard.batch_size)
         with torch.enable_grad():
             pixels = torch.tensor(images[rows], device=weight.device, requires_grad=True)
-            features = model.get_image_features(pixel_values=((pixels - mean) / std).to(weight.dtype)).pooler_output
+            features = guard.features(pixels)
             embedded = words(torch.from_numpy(ids[rows]).to(weight.device)).detach().requires_grad_()
             prompt = embedded.clone()
-            prompt[:, pictures] = torch.stack(tuple(features)).to(prompt.dtype)
+            prompt[:, pictures] = features.to(prompt.dtype)
             hidden = model.model.language_model(inputs_embeds=prompt, use_cache=False).last_hidden_state[:, -1]
             logits = model.lm_head(hidden).float()
             unsafe = torch.logsumexp(logits[:, list(guard.unsafe_ids)], dim=1)

@@ -219,6 +219,7 @@ class CountsStore:
         return known is not None
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
+        variant = dict(getattr(smoothed.guard, "variant", {}))
         return {
             "schema": SCHEMA,
             "classifier": self.classifier,
@@ -229,7 +230,7 @@ class CountsStore:
             "threat": _named(smoothed.threat),
             "n": n,
             "seed": seed,
-        } | ({"masked": True} if masked else {})
+        } | {name: value for name, value in (("masked", masked), ("variant", variant)) if value}
 
 
 def recorded(path: Path) -> pd.DataFrame:
