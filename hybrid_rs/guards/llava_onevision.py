@@ -16,7 +16,7 @@ from hybrid_rs.guards.llava import normalisation, normalised
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
-class StillProcessor(LlavaOnevisionProcessor):
+class StillProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
     """The stock processor without its part for videos, which needs torchvision and which no guard uses."""
 
     def __init__(  # the loader goes by the names of these parameters

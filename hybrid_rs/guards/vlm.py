@@ -29,7 +29,10 @@ except ImportError as error:
 SENTINEL = "untrusted-text-goes-here"
 SAFE_WORDS = ("safe", "Safe", "SAFE", " safe", " Safe")
 UNSAFE_WORDS = ("unsafe", "Unsafe", "UNSAFE", " unsafe", " Unsafe")
-FAMILY = {"llava": (AutoProcessor, LlavaVision), "llava_onevision": (StillProcessor, OnevisionVision)}
+FAMILY: dict[str, tuple[Any, Any]] = {
+    "llava": (AutoProcessor, LlavaVision),
+    "llava_onevision": (StillProcessor, OnevisionVision),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
