@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -94,9 +95,11 @@ def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int
     """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
     if sigma == 0:
         return image[None]
-    noise = np.concatenate(
-        [rng.standard_normal((BLOCK, *image.shape), dtype=np.float32) for rng in stream.blocks(IMAGE, start, stop)]
-    )
+    blocks = stream.blocks(IMAGE, start, stop)
+    with ThreadPoolExecutor(len(blocks)) as pool:  # NumPy draws outside the interpreter's lock: one core per block
+        noise = np.concatenate(
+            list(pool.map(lambda rng: rng.standard_normal((BLOCK, *image.shape), dtype=np.float32), blocks))
+        )
     noise = noise[: stop - start]
     noise *= np.float32(sigma)
     noise += image
