@@ -96,14 +96,16 @@ def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int
     if sigma == 0:
         return image[None]
     blocks = stream.blocks(IMAGE, start, stop)
+    noise = np.empty((len(blocks) * BLOCK, *image.shape), dtype=np.float32)
+
+    def fill(rng: np.random.Generator, part: NDArray[np.float32]) -> None:
+        rng.standard_normal(out=part, dtype=np.float32)
+        part *= np.float32(sigma)
+        part += image
+
     with ThreadPoolExecutor(len(blocks)) as pool:  # NumPy draws outside the interpreter's lock: one core per block
-        noise = np.concatenate(
-            list(pool.map(lambda rng: rng.standard_normal((BLOCK, *image.shape), dtype=np.float32), blocks))
-        )
-    noise = noise[: stop - start]
-    noise *= np.float32(sigma)
-    noise += image
-    return noise
+        list(pool.map(fill, blocks, np.split(noise, len(blocks))))
+    return noise[: stop - start]
 
 
 def _answers(
