@@ -25,7 +25,8 @@ if __name__ == "__main__":
     example = bay_notes.examples("test", 1, unsafe=True)[0]
     small = load_bay_guard()
     for guard, draws in ((small, n), (untrained(small, patch_size=2), n // 8)):
-        measure(ways(8)["image only"], guard, example, 64, sigma=SIGMA)  # warm-up
+        for way in ("image only", "frontier, nested draws"):
+            measure(ways(8)[way], guard, example, min(256, draws), sigma=SIGMA)  # warm-up
         patches = int((guard.before == guard.model.config.image_token_id).sum())
         print(f"\n{patches} image tokens, n = {draws}")
         heads = ("pairs", "tokens", "images", "ms", "forward", "tokens x", "time x")

@@ -6,6 +6,7 @@ from hybrid_rs.decisions import Decision
 from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
+from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.frontiers import Frontier, frontier, frontier_of, frontiers_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
@@ -25,6 +26,7 @@ __all__ = [
     "Counts",
     "Decision",
     "Example",
+    "FeatureKernel",
     "Frontier",
     "Guard",
     "L0Threat",

@@ -13,6 +13,7 @@ from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.worst_case import attack_shift
 
@@ -80,7 +81,9 @@ class Certificate:
             if fields.pop("schema") != SCHEMA:
                 raise ValueError(f"this version reads schema {SCHEMA}")
             law = dict(fields["kernel"])
-            fields["kernel"] = {k.__name__: k for k in (UniformKernel, AbsorbingKernel)}[law.pop("name")](**law)
+            fields["kernel"] = {k.__name__: k for k in (UniformKernel, AbsorbingKernel, FeatureKernel)}[
+                law.pop("name")
+            ](**law)
             for name in ("p", "epsilon", "sigma", "tau", "log_t", "p_adv"):
                 fields[name] = float(fields[name])
                 require(not math.isnan(fields[name]), name, fields[name], "give a number")

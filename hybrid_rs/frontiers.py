@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.worst_case import certified_radius, floored
 
@@ -307,8 +308,16 @@ def _frontiers(
     p: NDArray[np.float64], kernel: Kernel, sigma: float, tau: float, *, masked: bool, one: bool, all_at_once: bool
 ) -> list[Frontier]:
     """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
-    ratios = [kernel.likelihood_ratio(d, masked=masked) for d in range(p.shape[1])]
-    radii = np.array([certified_radius(p[:, d], ratio, sigma=sigma, tau=tau) for d, ratio in enumerate(ratios)]).T
+    choices = [worst_ratios(kernel, d, masked=masked) for d in range(p.shape[1])]  # the least counts; nan if any is
+    radii = np.stack(
+        [
+            np.min(
+                [certified_radius(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0
+            )  # nan if any is
+            for d, ratios in enumerate(choices)
+        ],
+        axis=1,
+    )
     return [
         Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, float(sigma), float(tau), one, all_at_once)
         for r, row in zip(radii, p, strict=True)

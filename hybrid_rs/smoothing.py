@@ -15,6 +15,7 @@ from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
+from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
@@ -74,6 +75,8 @@ class SmoothedGuard:
                 self.kernel.vocab_size,
                 f"give the size of the guard's alphabet, vocab_size={alphabet.size}",
             )
+        elif isinstance(self.kernel, FeatureKernel):
+            raise ValueError(f"kernel = {self.kernel}: it is for tables; give a kernel over the guard's one alphabet")
         elif isinstance(self.kernel, AbsorbingKernel):
             mask = self.guard.mask_id
             fits = mask is not None and not np.isin(mask, alphabet)

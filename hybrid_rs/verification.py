@@ -10,17 +10,21 @@ has, under attack, at least
 and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`verify` evaluates D in ball arithmetic
 (Arb, through python-flint): every number is an interval that contains the true one, and the inputs are the exact
 values of their float64. The masses are written down from the kernel's definition, not taken from the package. A
-masked certificate is checked against every number of edits within its d positions, none to all of them.
+masked certificate is checked against every number of edits within its d positions, none to all of them; one for
+features of different arity against every choice of d features.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid_rs.certificate import Certificate
+from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.worst_case import LEAST_SHIFT
 
@@ -128,7 +132,9 @@ def _laws(certificate: Certificate) -> list[list[Atom]]:
         if certificate.masked:
             return [_masked_uniform(kernel, d, edited) for edited in range(d + 1)]
         return [_uniform(kernel, d)]
-    raise VerificationError(f"kernel = {kernel}: only the uniform and the absorbing kernel can be checked")
+    if isinstance(kernel, FeatureKernel) and not certificate.masked:
+        return [_features(kernel.beta, arities) for arities in _multisets(kernel.sizes, d)]
+    raise VerificationError(f"kernel = {kernel}, masked = {certificate.masked}: this certificate cannot be checked")
 
 
 def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
@@ -167,6 +173,27 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
         else:
             atoms.append((p, q, arb(0) if surplus == 0 else None))
     return atoms
+
+
+def _multisets(sizes: tuple[int, ...], d: int) -> list[tuple[int, ...]]:
+    """Return every choice of d features by its arities: no theorem on the worst choice is relied upon."""
+    available = Counter(sizes)
+    chosen = combinations_with_replacement(sorted(available), min(d, len(sizes)))
+    return [many for many in chosen if all(available[size] >= c for size, c in Counter(many).items())]
+
+
+def _features(beta: float, arities: tuple[int, ...]) -> list[Atom]:
+    """The product of the laws of single features."""
+    from flint import arb
+
+    law: list[Atom] = [(arb(1), arb(1), arb(0))]
+    for size, count in Counter(arities).items():
+        one = _uniform(UniformKernel(beta, size), count)
+        law = [
+            (p * p_one, q * q_one, None if log is None or log_one is None else log + log_one)
+            for (p, q, log), (p_one, q_one, log_one) in product(law, one)
+        ]
+    return law
 
 
 def _masked_uniform(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:

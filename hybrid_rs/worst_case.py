@@ -13,6 +13,7 @@ from scipy.special import ndtri, ndtri_exp
 from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs._roots import bracketed_root
+from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
@@ -123,7 +124,8 @@ def certified_edits(
     still = np.asarray(True)
     edits = np.asarray(-1)
     for d in range(integer("d_max", d_max, at_least=0) + 1):
-        still = still & (p_adv(p_a, epsilon, kernel.likelihood_ratio(d), sigma=sigma) >= threshold)
+        for ratio in worst_ratios(kernel, d):
+            still = still & (p_adv(p_a, epsilon, ratio, sigma=sigma) >= threshold)
         edits = np.where(still, d, edits)
         if not still.any():
             break

@@ -1,11 +1,42 @@
-"""Adaptive attacks on a smoothed guard: what they lower, how hard they search, and what they found."""
+"""Adaptive attacks on a smoothed guard: what they lower, how hard they search, and what they found.
+
+Any :class:`hybrid_rs.Guard` can be attacked. What more it offers, the search uses, unless :class:`Effort` forbids it:
+
+* ``unsafe`` alone: verdicts; the noise of the smoothing is the search's probe for text and image.
+* ``scores`` (and ``margin``): the same from scores, a smoother thing to lower than verdicts.
+* ``gradients`` (and ``embeddings``): the image descends by gradients, and they suggest words. A guard whose image alone
+  is differentiable returns None for the tokens' gradient and needs no ``embeddings``. See
+  :class:`hybrid_rs.guards.protocol.DifferentiableGuard` for shapes.
+
+Example:
+    A linear guard whose image alone is differentiable, under a joint attack:
+
+    >>> import hybrid_rs as hrs
+    >>> from hybrid_rs.attacks.joint import attack_jointly, evaluate
+    >>> class Linear:
+    ...     alphabet, pad_id, mask_id = np.arange(10), 0, None
+    ...     def unsafe(self, token_ids, images):
+    ...         return self.scores(token_ids, images) > 0
+    ...     def scores(self, token_ids, images):
+    ...         return images.sum(axis=(1, 2, 3)) / 8 - (token_ids == 7).sum(axis=1) - 2
+    ...     def gradients(self, token_ids, images):
+    ...         return self.scores(token_ids, images), None, np.full(images.shape, 1 / 8, np.float32)
+    >>> smoothed = hrs.SmoothedGuard(Linear(), hrs.UniformKernel(0.25, 10), sigma=0.5, threat=hrs.L0Threat(1))
+    >>> example = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 0.5, np.float32))
+    >>> found = attack_jointly(smoothed, example, d=1, epsilon=1.0)
+    >>> found.edits, round(found.epsilon_used, 3)
+    (1, 1.0)
+    >>> clean = smoothed.sample(example, n=2000).unsafe[0] / 2000
+    >>> evaluate(smoothed, example, found, n=2000).upper < 0.5 * clean
+    True
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +47,7 @@ from hybrid_rs.example import Example
 from hybrid_rs.kernels import AbsorbingKernel
 from hybrid_rs.smoothing import SmoothedGuard
 
+USES = ("verdicts", "scores", "gradients")
 SEARCH = 2  # the kind of random stream that searches draw from; smoothing draws from kinds 0 and 1
 CALL = 2**26  # bytes of images handed to a guard at a time, if each text needs its own copy
 
@@ -55,10 +87,11 @@ class Effort:
         rounds: alternations of text and image, in a joint attack.
         restarts: starting points, the clean input first.
         select: draws of the verdict by which one of all the inputs found is chosen.
-        gradients: use the model's gradients if the guard has a model; if False, verdicts and scores alone.
+        uses: the most that the search makes of the guard: its "verdicts" alone, its "scores", or its "gradients";
+            what the guard does not offer is done without.
 
     Raises:
-        ValueError: if a count is below 1 (sweeps: 0), or not whole.
+        ValueError: if a count is below 1 (sweeps: 0), or not whole, or ``uses`` is none of the three.
     """
 
     draws: int = 64
@@ -69,12 +102,13 @@ class Effort:
     rounds: int = 2
     restarts: int = 2
     select: int = 512
-    gradients: bool = True
+    uses: Literal["verdicts", "scores", "gradients"] = "gradients"
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "gradients":
+            if name != "uses":
                 integer(name, value, at_least=0 if name == "sweeps" else 1)
+        require(self.uses in USES, "uses", repr(self.uses), f"give one of {', '.join(USES)}")
 
 
 class Draws(NamedTuple):
@@ -97,9 +131,12 @@ class Objective:
         d: text budget; where the threat has a classifier for each d, that one is attacked.
         seed: of the search's draws, which no call of :meth:`SmoothedGuard.sample` shares.
         draws: number of draws for the scores' standard deviation.
+        uses: as in :class:`Effort`.
     """
 
-    def __init__(self, smoothed: SmoothedGuard, example: Example, *, d: int, seed: int = 0, draws: int = 64) -> None:
+    def __init__(
+        self, smoothed: SmoothedGuard, example: Example, *, d: int, seed: int = 0, draws: int = 64, uses: str = USES[-1]
+    ) -> None:
         self.smoothed, self.guard, self.d = smoothed, smoothed.guard, d
         self.text, self.noised, self.editable = under_attack(smoothed, example, d)
         self.image = example.image
@@ -107,7 +144,9 @@ class Objective:
         self._entropy = [integer("seed", seed, at_least=0), *digest.tolist()]
         self._drawn = 0
         self.queries, self.scale = 0, 1.0
-        self.soft = callable(getattr(self.guard, "scores", None))
+        self.margin = float(getattr(self.guard, "margin", 0.0))
+        self.soft = uses != "verdicts" and callable(getattr(self.guard, "scores", None))
+        self.differentiable = self.soft and uses == "gradients" and callable(getattr(self.guard, "gradients", None))
         if self.soft:
             self.scale = float(self.margins(self.text[None], self.image, self.draws(draws)).std()) or 1.0
 
@@ -165,7 +204,7 @@ class Objective:
             parts = range(0, len(texts), rows)
             answers = np.concatenate([ask(texts[i : i + rows], images[index[i : i + rows]]) for i in parts])
         if self.soft:
-            return np.asarray(answers, dtype=np.float64) - float(getattr(guard, "margin", 0.0))
+            return np.asarray(answers, dtype=np.float64) - self.margin
         return np.where(np.asarray(answers, dtype=bool), np.inf, -np.inf)
 
     def value(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:

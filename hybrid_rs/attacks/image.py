@@ -1,4 +1,4 @@
-"""Attacks on the image: descent in an l2 ball under both noises, by the model's gradient or by the noise itself."""
+"""Attacks on the image: descent in an l2 ball under both noises, by the guard's gradient or by the noise itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attack_image(
         ValueError: if epsilon is negative or not a number.
     """
     effort, budget = effort or Effort(), float(nonnegative("epsilon", epsilon))
-    objective, found = Objective(smoothed, example, d=0, seed=seed, draws=effort.draws), []
+    objective, found = Objective(smoothed, example, d=0, seed=seed, draws=effort.draws, uses=effort.uses), []
     for restart in range(effort.restarts):
         start = random_image(objective, budget) if restart else objective.image
         found.append(lower_image(objective, objective.text, start, budget, effort=effort))
@@ -57,7 +57,7 @@ def lower_image(
         tokens: the text, held fixed.
         image: where to begin.
         epsilon: radius of the ball around the clean image.
-        effort: steps, draws per step, and whether gradients are used.
+        effort: steps, and draws per step.
         reach: length of the first step as a share of epsilon; steps shrink linearly.
     """
     if epsilon == 0:
@@ -66,7 +66,7 @@ def lower_image(
     course = np.zeros(image.shape)
     for step in range(effort.steps):
         draws = objective.draws(effort.draws)
-        if effort.gradients and is_differentiable(objective):
+        if objective.differentiable:
             slope = gradient_slope(objective, tokens, image, draws)
         else:
             slope = noise_slope(objective, tokens, image, draws, width)
@@ -112,7 +112,7 @@ def random_image(objective: Objective, epsilon: float) -> NDArray[np.float32]:
 def gradient_slope(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws
 ) -> NDArray[np.float64]:
-    """Return the direction of steepest ascent by the model's gradients."""
+    """Return the direction of steepest ascent by the guard's gradients."""
     margins, _, slopes = margin_gradients(objective, tokens, image, draws)
     return np.tensordot(draw_weights(objective, margins), slopes.astype(np.float64), axes=1)
 
@@ -137,53 +137,12 @@ def draw_weights(objective: Objective, margins: NDArray[np.float64]) -> NDArray[
     return np.asarray(softmax(-steep - 2 * np.log1p(np.exp(-steep))))
 
 
-def is_differentiable(objective: Objective) -> bool:
-    """Whether the guard is a model whose gradients we know how to take."""
-    if not hasattr(objective.guard, "model"):
-        return False
-    from hybrid_rs.guards.vlm import VisionLanguageGuard  # imports torch
-
-    return isinstance(objective.guard, VisionLanguageGuard)
-
-
 def margin_gradients(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """Differentiate a vision-language guard's margin at noisy inputs.
-
-    The guard's ``batch_size`` bounds the memory.
-
-    Returns:
-        margins, shape ``(n,)``; their gradients by the embedding of each token, ``(n, length, width)``; and by the
-        pixels, ``(n, channels, height, width)``.
-    """
-    import torch
-
-    guard: Any = objective.guard
-    model, words = guard.model, guard.model.get_input_embeddings()
-    weight = next(model.parameters())
+) -> tuple[NDArray[np.float64], NDArray[np.float32] | None, NDArray[np.float32]]:
+    """Return the margins at noisy inputs, and their gradients by token and by pixel, as the guard gives them."""
     texts, images = objective.texts(tokens, draws), objective.images(image, draws)
-    images = np.broadcast_to(images, (draws.n, *image.shape))
-    ends = [np.tile(end, (draws.n, 1)) for end in (guard.before, guard.after)]
-    ids, first = np.concatenate([ends[0], texts, ends[1]], axis=1), len(guard.before)
-    pictures = np.flatnonzero(guard.before == model.config.image_token_id)
-    found: list[tuple[Any, Any, Any]] = []
-    for start in range(0, draws.n, guard.batch_size):
-        rows = slice(start, start + guard.batch_size)
-        with torch.enable_grad():
-            pixels = torch.tensor(images[rows], device=weight.device, requires_grad=True)
-            features = guard.features(pixels)
-            embedded = words(torch.from_numpy(ids[rows]).to(weight.device)).detach().requires_grad_()
-            prompt = embedded.clone()
-            prompt[:, pictures] = features.to(prompt.dtype)
-            hidden = model.model.language_model(inputs_embeds=prompt, use_cache=False).last_hidden_state[:, -1]
-            logits = model.lm_head(hidden).float()
-            unsafe = torch.logsumexp(logits[:, list(guard.unsafe_ids)], dim=1)
-            margins = unsafe - torch.logsumexp(logits[:, list(guard.safe_ids)], dim=1) - guard.margin
-            # rows do not see each other, so the gradient of the sum is each row's own
-            by_word, by_pixel = torch.autograd.grad(margins.sum(), (embedded, pixels))
-        by_word = by_word[:, first : first + texts.shape[1]]
-        found.append(tuple(part.detach().float().cpu().numpy() for part in (margins, by_word, by_pixel)))
     objective.queries += draws.n
-    margins, by_word, by_pixel = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return margins.astype(np.float64), by_word, by_pixel
+    guard: Any = objective.guard
+    scores, by_token, by_pixel = guard.gradients(texts, np.broadcast_to(images, (draws.n, *image.shape)))
+    return scores.astype(np.float64) - objective.margin, by_token, by_pixel

@@ -52,7 +52,7 @@ def attack_jointly(
         (array([1, 2, 7, 7]), 2, 1.0)
     """
     effort, budget = effort or Effort(), float(nonnegative("epsilon", epsilon))
-    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws)
+    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
     found = [(objective.text, objective.image)]
     for restart in range(effort.restarts):
         tokens, image = found[0]

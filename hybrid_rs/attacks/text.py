@@ -1,4 +1,4 @@
-"""Attacks on the text: greedy coordinate search, with candidates from the model's gradient or from the noise itself."""
+"""Attacks on the text: greedy coordinate search, with candidates from the guard's gradient or from the noise itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from hybrid_rs.attacks import Attack, Draws, Effort, Objective
-from hybrid_rs.attacks.image import draw_weights, is_differentiable, margin_gradients
+from hybrid_rs.attacks.image import draw_weights, margin_gradients
 from hybrid_rs.example import Example
 from hybrid_rs.smoothing import SmoothedGuard
+
+HEAT = 4  # one in so many candidates is compared on all draws
 
 
 def attack_text(
@@ -30,7 +33,7 @@ def attack_text(
         ValueError: if d is out of range.
     """
     effort = effort or Effort()
-    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws)
+    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
     found = [objective.text]
     for restart in range(effort.restarts):
         start = random_text(objective) if restart else objective.text
@@ -43,8 +46,9 @@ def lower_text(
 ) -> NDArray[np.int64]:
     """Return the text after d moves, and d more per sweep; each makes an edit, or takes one back and makes a better.
 
-    A move takes the best of its candidates and of the text as it was, all compared on the same fresh draws; a tie goes
-    to the candidate that was ranked first, so that a plateau is crossed and not sat upon.
+    A move takes the best of its candidates and of the text as it was, compared on the same fresh draws, in two heats:
+    a quarter of the draws chooses a quarter of the candidates. A tie goes to the candidate that was ranked first, so
+    that a plateau is crossed and not sat upon.
     """
     budget = min(objective.d, int(objective.editable.sum()))
     for move in range(budget * (1 + effort.sweeps)):
@@ -52,10 +56,18 @@ def lower_text(
         if edited.size == budget:
             again = edited[move % budget]
             base[again] = objective.text[again]
-        options = np.concatenate([candidates(objective, base, image, effort=effort), tokens[None]])
-        values = objective.value(objective.margins(options, image, objective.draws(effort.draws)))
-        tokens = options[int(np.argmin(values))]
+        options = candidates(objective, base, image, effort=effort)
+        kept = in_order(objective, options, image, max(1, effort.draws // HEAT))[: -(-len(options) // HEAT)]
+        tokens = in_order(objective, np.concatenate([kept, tokens[None]]), image, effort.draws)[0]
     return tokens
+
+
+def in_order(
+    objective: Objective, options: NDArray[np.int64], image: NDArray[np.float32], draws: int
+) -> NDArray[np.int64]:
+    """Return the texts by their value on the same fresh draws, the lowest first; ties keep their order."""
+    values = objective.value(objective.margins(options, image, objective.draws(draws)))
+    return options[np.argsort(values, kind="stable")]
 
 
 def candidates(
@@ -68,8 +80,9 @@ def candidates(
     alphabet, where = objective.guard.alphabet, np.flatnonzero(objective.editable)
     own = objective.canonical(tokens)[where]
     rankings = [noise_ranks(objective, tokens, image, own, where, objective.draws(effort.probes))]
-    if effort.gradients and is_differentiable(objective):
-        rankings.append(gradient_ranks(objective, tokens, image, own, where, objective.draws(effort.draws)))
+    if objective.differentiable:
+        ranks = gradient_ranks(objective, tokens, image, own, where, objective.draws(effort.draws))
+        rankings += [] if ranks is None else [ranks]
     rng, share = objective.rng(objective.draws(1), 2), -(-effort.candidates // (len(rankings) + 1))
     cells = []
     for ranks in rankings:
@@ -94,20 +107,26 @@ def noise_ranks(
 
     With a uniform kernel this is all there is to know of an edit: once l holds a, the smoothed value is
     (1 - beta) E[f | Z_l = a] + h sum over b != a of E[f | Z_l = b], h = beta / (V - 1). So the noise of one set of
-    draws tests all edits at once. The mean includes one more draw, of the average where the position was replaced at
-    all: a token that was never shown is ranked as its position, and masks rank positions.
+    draws tests all edits at once. The mean includes one more draw, of the sum of two averages: where the position was
+    replaced at all, and where the token was shown in place of another at any position, less the average of all. So a
+    token that was never shown at a position is ranked by what it did elsewhere, and masks rank positions.
     """
     texts, size = objective.texts(tokens, draws), objective.guard.alphabet.size
     f = expit(objective.ask(texts, objective.images(image, draws), 1) / objective.scale)
-    ranks = np.empty((where.size, size))
-    for row, (position, token) in enumerate(zip(where, own, strict=True)):
-        column = texts[:, position]
-        replaced, inside = column != token, column != objective.guard.mask_id
-        typical = (f[replaced].sum() + f.mean()) / (replaced.sum() + 1)
-        place = np.searchsorted(objective.guard.alphabet, column[inside])
-        total = np.bincount(place, weights=f[inside], minlength=size)
-        ranks[row] = (total + typical) / (np.bincount(place, minlength=size) + 1)
-    return ranks
+    seen, f_of = texts[:, where], np.broadcast_to(f[:, None], (draws.n, where.size))
+    token = np.searchsorted(objective.guard.alphabet, seen)
+    replaced, inside = seen != own, seen != objective.guard.mask_id
+    at_position = (np.where(replaced, f_of, 0).sum(axis=0) + f.mean()) / (replaced.sum(axis=0) + 1)
+    of_token = mean_of(token[replaced & inside], f_of[replaced & inside], size, prior=f.mean())
+    cell = (np.arange(where.size) * size + token)[inside]
+    prior = (at_position[:, None] + of_token - f.mean()).ravel()
+    return mean_of(cell, f_of[inside], where.size * size, prior=prior).reshape(where.size, size)
+
+
+def mean_of(group: NDArray[np.int64], values: NDArray[np.float64], groups: int, *, prior: Any) -> NDArray[np.float64]:
+    """Return the mean of each group's values and one more, the prior, shape ``(groups,)``."""
+    total, count = np.bincount(group, values, groups), np.bincount(group, minlength=groups)
+    return np.asarray((total + prior) / (count + 1))
 
 
 def gradient_ranks(
@@ -117,7 +136,7 @@ def gradient_ranks(
     own: NDArray[np.int64],
     where: NDArray[np.int64],
     draws: Draws,
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64] | None:
     """Return the slope of the value from each token's embedding towards each other one's, shape ``(positions, V)``.
 
     An edit shows in the draws that keep the position, so the gradients are averaged over those. The slope is per unit
@@ -126,17 +145,15 @@ def gradient_ranks(
     References:
         Zou et al. (2023), greedy coordinate gradient; here in expectation over both noises.
     """
-    import torch
-
     guard: Any = objective.guard
-    margins, by_word, _ = margin_gradients(objective, tokens, image, draws)
-    kept = objective.texts(tokens, draws)[:, where] == own
-    slopes = np.einsum("n,nl,nlw->lw", draw_weights(objective, margins), kept, by_word[:, where], optimize=True)
-    embeddings = guard.model.get_input_embeddings().weight.detach()
-    table, here = (embeddings[torch.from_numpy(ids).to(embeddings.device)].float() for ids in (guard.alphabet, own))
-    slope = torch.from_numpy(slopes).to(table.device, table.dtype)
-    change = slope @ table.T - (slope * here).sum(dim=1, keepdim=True)
-    return np.asarray((change / torch.cdist(here, table).clamp_min(1e-9)).cpu().numpy(), dtype=np.float64)
+    margins, by_token, _ = margin_gradients(objective, tokens, image, draws)
+    if by_token is None:
+        return None
+    kept, table = objective.texts(tokens, draws)[:, where] == own, guard.embeddings
+    slopes = np.einsum("n,nl,nlw->lw", draw_weights(objective, margins), kept, by_token[:, where], optimize=True)
+    here = table[np.searchsorted(guard.alphabet, own)]
+    change = slopes @ table.T - (slopes * here).sum(axis=1, keepdims=True)
+    return np.asarray(change / np.maximum(cdist(here, table), 1e-9))
 
 
 def random_text(objective: Objective) -> NDArray[np.int64]:

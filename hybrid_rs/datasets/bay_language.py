@@ -143,16 +143,26 @@ def write_note(rng: np.random.Generator, family: str, language: Language) -> str
     Seen notes use seen templates and seen cue words, unseen notes unseen templates and unseen cue words.
     """
     templates = _SEEN_TEMPLATES if language == "seen" else _UNSEEN_TEMPLATES
-    return _fill(rng, templates, cues(family, language))
+    return fill(rng, templates, cues(family, language))
 
 
 def write_glossary(rng: np.random.Generator, family: str) -> str:
     """A sentence of 4 to 21 words about one family's cue words, seen and unseen; it never names the family."""
-    return _fill(rng, _GLOSSARY_TEMPLATES, FAMILIES[family])
+    return fill(rng, _GLOSSARY_TEMPLATES, FAMILIES[family])
 
 
-def _fill(rng: np.random.Generator, templates: tuple[str, ...], goods: tuple[str, ...]) -> str:
-    """A random template whose every slot is filled by an independent draw."""
+def fill(rng: np.random.Generator, templates: tuple[str, ...], goods: tuple[str, ...]) -> str:
+    """A random template whose every slot is filled by an independent draw.
+
+    Args:
+        rng: the source of the template and of the words.
+        templates: sentences of words of the vocabulary and slots such as ``{name}``; ``{good}`` is a cue word.
+        goods: the words that may fill ``{good}``.
+
+    Example:
+        >>> fill(np.random.default_rng(0), ("is {good} here ?",), ("flour",))
+        'is flour here ?'
+    """
     slots = {slot: words.split() for slot, words in _SLOTS.items()} | {"good": list(goods)}
     template = templates[rng.integers(len(templates))]
     return re.sub(r"\{(\w+)\}", lambda m: slots[m[1]][rng.integers(len(slots[m[1]]))], template)

@@ -21,7 +21,8 @@ class PipelineGuard:
     """A scikit-learn classifier of (text, image) pairs; satisfies :class:`hybrid_rs.Guard`.
 
     A token is a word, found by splitting at white space; the features are how often each word of the vocabulary
-    occurs, and the pixels. So the order of words is lost, and a word outside the vocabulary is not seen at all.
+    occurs, and the pixels, divided by the root of their number so that neither part outweighs the other where
+    features are penalised or projected. The order of words is lost, and a word outside the vocabulary is not seen.
 
     Make one with :meth:`fit`.
 
@@ -69,9 +70,12 @@ class PipelineGuard:
     def features(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the classifier sees, shape ``(batch, V + channels * height * width)``."""
         words = len(self.vocabulary)
+        known = token_ids.size == 0 or (token_ids.min() >= 0 and token_ids.max() <= self.mask_id)
+        require(bool(known), "token_ids", token_ids, "give ids that this guard's encode made")
         counts = np.zeros((len(token_ids), words + 2), dtype=np.float32)
         np.add.at(counts, (np.arange(len(token_ids))[:, None], token_ids), 1)
-        return np.concatenate([counts[:, :words], images.reshape(len(images), -1)], axis=1)
+        pixels = images.reshape(len(images), -1)
+        return np.concatenate([counts[:, :words], pixels / np.float32(np.sqrt(pixels.shape[1]))], axis=1)
 
     def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return the verdicts, shape ``(batch,)``; arguments as in :class:`hybrid_rs.Guard`."""

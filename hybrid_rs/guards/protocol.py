@@ -42,3 +42,36 @@ class Guard(Protocol):
             shape ``(batch,)``, bool.
         """
         ...
+
+
+class DifferentiableGuard(Guard, Protocol):
+    """A guard with scores and their gradients: what an attack that sees inside the guard needs.
+
+    Attacks ask for ``scores`` and ``gradients`` by name, so that a guard may offer either, both or neither; see
+    :mod:`hybrid_rs.attacks`.
+    """
+
+    @property
+    def margin(self) -> float:
+        """The verdict is unsafe where the score exceeds this; 0 if the guard has no such member."""
+        ...
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The embedding of each token of the alphabet, shape ``(V, width)``; not asked for if text has no gradient."""
+        ...
+
+    def scores(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How unsafe each pair is, on any scale, shape ``(batch,)``; arguments as in :meth:`Guard.unsafe`."""
+        ...
+
+    def gradients(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
+        """The scores, and their gradients by token embedding and by pixel.
+
+        Returns:
+            scores, shape ``(batch,)``; by the embedding of each token, ``(batch, length, width)``, or None if only the
+            image is differentiable; by the pixels, the shape of ``images``.
+        """
+        ...

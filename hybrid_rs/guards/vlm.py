@@ -257,6 +257,56 @@ class VisionLanguageGuard:
             self.batch.run(len(used), read)
         return gaps
 
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The embedding of each token of the alphabet, shape ``(V, width)``."""
+        weight = self.model.get_input_embeddings().weight.detach()
+        table: NDArray[np.float32] = weight[torch.from_numpy(self.alphabet).to(weight.device)].float().cpu().numpy()
+        return table
+
+    def gradients(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the scores, and their gradients by the embedding of each token and by the pixels.
+
+        Args:
+            token_ids: shape ``(batch, length)``, int64.
+            images: shape ``(batch, 3, height, width)``, pixel units [0, 1] before normalisation; noise may leave them.
+
+        Returns:
+            shapes ``(batch,)``, ``(batch, length, width)`` and ``(batch, 3, height, width)``, float32.
+
+        Raises:
+            ValueError: as :meth:`scores`.
+        """
+        texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
+        self._check(texts, pixels, np.arange(len(texts)))
+        words, weight = self.model.get_input_embeddings(), next(self.model.parameters())
+        mean, std = (torch.tensor(c, device=weight.device)[:, None, None] for c in (self.mean, self.std))
+        pictures = np.flatnonzero(self.before == self.model.config.image_token_id)
+        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
+        ids = torch.from_numpy(self._ended(np.concatenate([before, texts], axis=1)))
+        found = []
+        for start in range(0, len(texts), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            with torch.enable_grad():
+                shown = torch.tensor(pixels[rows], device=weight.device, requires_grad=True)
+                features = self.model.get_image_features(pixel_values=((shown - mean) / std).to(weight.dtype))
+                embedded = words(ids[rows].to(weight.device)).detach().requires_grad_()
+                prompt = embedded.clone()
+                prompt[:, pictures] = torch.stack(tuple(features.pooler_output)).to(prompt.dtype)
+                hidden = self.model.model.language_model(inputs_embeds=prompt, use_cache=False).last_hidden_state[:, -1]
+                logits = self.model.lm_head(hidden).float()
+                unsafe, safe = (
+                    torch.logsumexp(logits[:, list(one)], dim=1) for one in (self.unsafe_ids, self.safe_ids)
+                )
+                # rows do not see each other, so the gradient of the sum is each row's own
+                by_token, by_pixel = torch.autograd.grad((unsafe - safe).sum(), (embedded, shown))
+            by_token = by_token[:, len(self.before) : len(self.before) + texts.shape[1]]
+            found.append([part.detach().float().cpu().numpy() for part in (unsafe - safe, by_token, by_pixel)])
+        scores, by_token, by_pixel = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return scores, by_token, by_pixel
+
     def _prompts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> Any:
         """Whole prompts, embedded, each with its image; shape ``(batch, length, width)``."""
         before = np.broadcast_to(self.before, (len(texts), len(self.before)))

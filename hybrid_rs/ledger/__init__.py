@@ -1,13 +1,13 @@
 """The ledger of claims: what the paper says, what was found here, and by which rule the verdict falls.
 
 ``data/claims.json`` holds every claim with the paper's value, ours and the verdict. The last two are never typed: each
-claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` gives both back.
+claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` finds both.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 CLAIMS = CHECKPOINT.parent / "claims.json"
 
-__all__ = ["CLAIMS", "VERDICTS", "Claim", "Finding", "read_claims", "recompute", "to_frame", "write_claims"]
+__all__ = [
+    "CLAIMS",
+    "VERDICTS",
+    "Claim",
+    "Finding",
+    "all_checks",
+    "read_claims",
+    "recompute",
+    "to_frame",
+    "write_claims",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,15 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
     return claims
 
 
+def all_checks() -> dict[str, Callable[[], Finding]]:
+    """Return the check of every claim, by the claim's name."""
+    from hybrid_rs.ledger.comparisons import COMPARISONS
+    from hybrid_rs.ledger.results import RESULTS
+    from hybrid_rs.ledger.theory import THEORY
+
+    return THEORY | RESULTS | COMPARISONS
+
+
 def recompute(claims: Iterable[Claim]) -> list[Claim]:
     """Return the claims with ours and verdict found anew, from the mathematics and the stored results.
 
@@ -72,10 +91,7 @@ def recompute(claims: Iterable[Claim]) -> list[Claim]:
     Raises:
         ValueError: if a claim has no check.
     """
-    from hybrid_rs.ledger.results import RESULTS
-    from hybrid_rs.ledger.theory import THEORY
-
-    checks, found = THEORY | RESULTS, []
+    checks, found = all_checks(), []
     for claim in claims:
         require(claim.id in checks, "id", repr(claim.id), f"no check of this name; known are {', '.join(checks)}")
         finding = checks[claim.id]()

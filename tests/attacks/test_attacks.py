@@ -9,8 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import brentq
-from scipy.special import ndtr
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Attack, Effort, Objective
@@ -19,10 +17,12 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.attacks.text import attack_text, candidates, noise_ranks
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.guards.bay_guard import load_bay_guard, new_model
+from hybrid_rs.guards.worst_guard import WorstGuard
 
 SHAPE = (3, 4, 4)
 GREY = np.full(SHAPE, 0.5, np.float32)
 V = 6
+WORST = Effort(draws=1000, probes=2000, candidates=16, select=4000, uses="verdicts")
 QUICK = Effort(draws=60, probes=120, candidates=12, steps=6, rounds=1, select=200)
 
 
@@ -53,28 +53,6 @@ class ScoringGuard(RandomGuard):
 
     def unsafe(self, token_ids, images):
         return self.scores(token_ids, images) > self.margin
-
-
-class WorstGuard:
-    """The classifier of the Neyman-Pearson region: its value at one attack is p_adv, the least there is."""
-
-    pad_id, mask_id = 0, None
-
-    def __init__(self, kernel, p_a, clean, attacked, direction, epsilon, sigma):
-        self.alphabet = np.arange(kernel.vocab_size)
-        self.clean, self.attacked, self.direction, self.sigma = clean, attacked, direction, sigma
-        ratio, self.shift = kernel.likelihood_ratio(int((clean != attacked).sum())), epsilon / sigma
-        self.odds = math.log((1 - kernel.beta) * (kernel.vocab_size - 1) / kernel.beta)
-        self.u = brentq(lambda u: ratio.p @ ndtr(self.cut(u, ratio.log_gamma)) - p_a, -100, 100)
-
-    def cut(self, u, log_gamma):
-        return (u - log_gamma) / self.shift + self.shift / 2
-
-    def unsafe(self, token_ids, images):
-        edited = self.clean != self.attacked
-        shows = (token_ids == self.attacked).astype(int) - (token_ids == self.clean)
-        along = np.tensordot(images - GREY, self.direction, axes=3) / self.sigma
-        return along < self.cut(self.u, self.odds * shows[:, edited].sum(axis=1))
 
 
 def setting(seed, *, threat, kernel=None, sigma=0.5, guard=RandomGuard, length=3):
@@ -269,14 +247,12 @@ def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_s
         attacked[edited] = (clean[edited] + rng.integers(1, vocab_size, d)) % vocab_size
         direction = rng.standard_normal(SHAPE)
         direction /= np.linalg.norm(direction)
-        guard = WorstGuard(kernel, p_a, clean, attacked, direction, epsilon, sigma)
+        guard = WorstGuard(kernel, sigma, p_a, clean, attacked, GREY, (GREY + epsilon * direction).astype(np.float32))
         smoothed = hrs.SmoothedGuard(guard, kernel, sigma, threat)
         assert within(smoothed.sample(example, n).unsafe[0], n, p_a)
-        ideal = Attack(attacked, (GREY + epsilon * direction).astype(np.float32), d, epsilon, 0.0, 0)
+        ideal = Attack(attacked, guard.attacked_image, d, epsilon, 0.0, 0)
         assert within(evaluate(smoothed, example, ideal, n).unsafe, n, floor)  # it attains the bound
-        found = attack_jointly(
-            smoothed, example, d, epsilon, effort=Effort(draws=1000, probes=2000, candidates=16, select=4000)
-        )
+        found = attack_jointly(smoothed, example, d, epsilon, effort=WORST)
         estimate = evaluate(smoothed, example, found, n, alpha=1e-4)
         assert estimate.lower <= 1.2 * floor  # verdicts alone find the attack
         assert estimate.unsafe / n <= 1.2 * floor + 4 * math.sqrt(floor / n)
@@ -387,16 +363,41 @@ def test_the_small_guard_is_attacked_further_than_by_chance(trained):
     assert ours.upper >= hrs.p_adv(p_a, 1.0, kernel.likelihood_ratio(2), sigma=0.5)
 
 
-@pytest.mark.parametrize("gradients", [True, False])
-def test_words_of_the_note_are_replaced_to_effect(trained, gradients):
+@pytest.mark.parametrize("uses", ["gradients", "scores"])
+def test_words_of_the_note_are_replaced_to_effect(trained, uses):
     kernel, n = hrs.UniformKernel(0.25, trained.alphabet.size), 300
     smoothed, example = hrs.SmoothedGuard(trained, kernel, 0.5, hrs.L0Threat(4)), bay_example()
-    effort = Effort(draws=24, probes=400, candidates=12, sweeps=0, restarts=1, select=64, gradients=gradients)
+    effort = Effort(draws=24, probes=400, candidates=12, sweeps=0, restarts=1, select=64, uses=uses)
     found = attack_text(smoothed, example, 2, effort=effort)
     assert found.epsilon_used == 0
     estimate = evaluate(smoothed, example, found, n, alpha=1e-3)
     clean = hrs.clopper_pearson_lower(smoothed.sample(example, n).unsafe[0], n, 1e-3)
     assert estimate.upper < clean
+
+
+class PartlyDifferentiable(ScoringGuard):
+    """Only the image is: there is no gradient by token, and there are no embeddings."""
+
+    def gradients(self, token_ids, images):
+        return self.scores(token_ids, images), None, np.broadcast_to(self.by_pixel, images.shape)
+
+
+@pytest.mark.parametrize("threat", THREATS)
+def test_a_guard_offers_what_it_has_and_the_search_uses_no_more_than_it_may(threat):
+    smoothed, example = setting(0, threat=threat, guard=PartlyDifferentiable)
+    found = attack_jointly(smoothed, example, 1, 0.5, effort=QUICK)
+    slope = smoothed.guard.by_pixel
+    down = project(example.image - 9 * slope.astype(np.float32), example.image, 0.5) - example.image
+    moved = found.image - example.image
+    assert (moved * slope).sum() < 0.95 * (down * slope).sum() < 0  # gradients go straight down
+    for uses, kind in [("verdicts", RandomGuard), ("scores", ScoringGuard)]:  # less is offered, or less is used
+        less, _ = setting(0, threat=threat, guard=kind)
+        less.guard.bias -= PartlyDifferentiable.margin - getattr(kind, "margin", 0.0)
+        limited = attack_jointly(smoothed, example, 1, 0.5, effort=replace(QUICK, uses=uses))
+        same = attack_jointly(less, example, 1, 0.5, effort=QUICK)
+        np.testing.assert_array_equal(limited.token_ids, same.token_ids)
+        np.testing.assert_array_equal(limited.image, same.image)
+        assert not np.array_equal(limited.image, found.image)
 
 
 def test_bad_input_is_named_with_its_value():
@@ -413,6 +414,7 @@ def test_bad_input_is_named_with_its_value():
         (lambda: attack_jointly(smoothed, example, 1, 0.1, seed=-1), "seed = -1"),
         (lambda: Effort(draws=0), "draws = 0"),
         (lambda: Effort(sweeps=-1), "sweeps = -1"),
+        (lambda: Effort(uses="magic"), "uses = 'magic'"),
         (lambda: evaluate(each, example, found, 10), "d = None"),
         (lambda: evaluate(smoothed, example, replace(found, token_ids=stray), 10), "edits at"),
         (lambda: evaluate(smoothed, example, replace(found, token_ids=stray[:-1]), 10), r"token_ids = \(4,\)"),

@@ -101,7 +101,7 @@ def entries(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pipeline(entries):
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
+    classifier = make_pipeline(StandardScaler(with_std=False), LogisticRegression())
     return PipelineGuard.fit(classifier, entries.entries, (8, 8), sigma=0.25, beta=0.25, slot=4)
 
 
@@ -119,7 +119,9 @@ def test_a_pipeline_sees_counts_of_words_and_pixels(pipeline):
     shown = pipeline.features(np.append(ids, pipeline.mask_id)[None], image)[0]
     counts = dict(zip(pipeline.vocabulary, shown, strict=False))
     assert (counts["open"], counts["valve"], sum(counts.values())) == (2, 1, 3)  # neither zebra nor mask
-    np.testing.assert_array_equal(shown[len(pipeline.vocabulary) :], image.ravel())
+    np.testing.assert_allclose(shown[len(pipeline.vocabulary) :] * np.sqrt(192), image.ravel(), rtol=1e-6)
+    with pytest.raises(ValueError, match="token_ids"):
+        pipeline.features(np.array([[pipeline.mask_id + 1]]), image)
     np.testing.assert_array_equal(pipeline.features(ids[None, ::-1], image), pipeline.features(ids[None], image))
 
 

@@ -1,0 +1,128 @@
+"""Subsamples drawn and shown to a guard: the smoothing that :mod:`hybrid_rs.baselines.mmcert` certifies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, probability
+from hybrid_rs.baselines.mmcert import SubsamplingLaw
+from hybrid_rs.draws import BLOCK, Stream
+from hybrid_rs.evidence import Counts
+from hybrid_rs.example import Example
+from hybrid_rs.guards.protocol import Guard
+
+KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random stream; smoothing draws from 0 and 1, attacks from 2
+
+
+@dataclass(frozen=True)
+class SparseThreat:
+    """The adversary changes any r1 tokens and any r2 pixels, as far as it likes."""
+
+
+@dataclass(frozen=True)
+class Subsampling:
+    """The noise: what is kept, and what is written over the rest.
+
+    Args:
+        keep_tokens: k1; a shorter text is kept whole.
+        keep_pixels: k2, of the height x width places, each with all its channels; a smaller image is kept whole.
+        token_fill: the id that overwrites the other tokens.
+        pixel_fill: the value in [0, 1] that overwrites the other pixels.
+    """
+
+    keep_tokens: int
+    keep_pixels: int
+    token_fill: int
+    pixel_fill: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("keep_tokens", "keep_pixels", "token_fill"):
+            integer(name, getattr(self, name), at_least=0)
+        probability("pixel_fill", self.pixel_fill)
+
+    def law(self, example: Example) -> SubsamplingLaw:
+        """Return the sizes that the certificate of this example needs."""
+        tokens, pixels = example.token_ids.size, example.image[0].size
+        return SubsamplingLaw(tokens, min(self.keep_tokens, tokens), pixels, min(self.keep_pixels, pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class SubsampledGuard:
+    """A guard smoothed by keeping a random part of each modality.
+
+    What overwrites the rest is a constant. It must not depend on the input (such as the image's mean): the adversary
+    would move it, and then an untouched sample would not be shown as before.
+
+    Args:
+        guard: the base classifier.
+        kernel: what is kept.
+
+    Example:
+        >>> class Bright:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return images.mean(axis=(1, 2, 3)) > 0.55
+        >>> subsampled = SubsampledGuard(Bright(), Subsampling(keep_tokens=1, keep_pixels=16, token_fill=0))
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> counts = subsampled.sample(example, n=1000)
+        >>> subsampled.kernel.law(example).certified_pixels(counts.p_a(alpha=0.01), r_tokens=0, tau=0.5)
+        array([2])
+    """
+
+    guard: Guard
+    kernel: Subsampling
+    threat: SparseThreat = SparseThreat()
+    sigma: float = 0.0  # no Gaussian noise
+
+    def sample(self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256) -> Counts:
+        """Draw ``n`` subsamples and count the guard's unsafe verdicts.
+
+        A draw is a function of (seed, example.id, its number), as in :meth:`hybrid_rs.SmoothedGuard.sample`.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: a non-negative whole number.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+
+        Raises:
+            ValueError: if n, seed or batch_draws is out of range.
+        """
+        n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
+        step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
+        stream = Stream(seed, example.id)
+        batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))
+        return Counts((sum(int(np.sum(self.guard.unsafe(*batch))) for batch in batches),), n, example.id, seed)
+
+    def _shown(
+        self, example: Example, stream: Stream, start: int, stop: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Texts, shape ``(draws, length)``, and images, shape ``(draws, channels, height, width)``, of some draws."""
+        law, (height, width) = self.kernel.law(example), example.image.shape[1:]
+
+        def kept(kind: int, total: int, k: int) -> NDArray[np.bool_]:
+            first = np.tile(np.arange(total) < k, (BLOCK, 1))
+            return np.concatenate([rng.permuted(first, axis=1) for rng in stream.blocks(kind, start, stop)])
+
+        keep_text = kept(KEPT_TOKENS, law.tokens, law.keep_tokens)[: stop - start]
+        keep_image = kept(KEPT_PIXELS, law.pixels, law.keep_pixels)[: stop - start].reshape(-1, 1, height, width)
+        texts = np.where(keep_text, example.token_ids, self.kernel.token_fill)
+        return texts, np.where(keep_image, example.image, np.float32(self.kernel.pixel_fill))
+
+
+class Subsamples:
+    """An engine that lets a ``CountsStore`` draw for a SubsampledGuard what it draws for a SmoothedGuard.
+
+    Give it to the store: ``CountsStore(path, classifier, Subsamples())``.
+    """
+
+    def draw(self, guard: Guard, units: Iterable[Any]) -> Iterator[tuple[Any, list[Counts]]]:
+        """Yield every unit (see :class:`hybrid_rs.experiments.engines.Unit`) with its counts, in this process."""
+        for unit in units:
+            kernels = (SubsampledGuard(guard, kernel) for kernel in unit.kernels)
+            yield unit, [subsampled.sample(unit.example, unit.n, seed=unit.seed) for subsampled in kernels]

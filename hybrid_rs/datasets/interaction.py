@@ -1,0 +1,105 @@
+"""The interaction-only filter: examples that a guard flags for text and image together, and for neither alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hybrid_rs._checks import require
+from hybrid_rs.example import Example
+from hybrid_rs.guards.protocol import Guard
+
+BoolArray = NDArray[np.bool_]
+BATCH = 256  # pairs shown to the guard at a time; bounds memory alone
+
+
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """What a guard says of examples whole, and with either modality put out of play; arrays of shape ``(examples,)``.
+
+    Args:
+        image_safe: the image with the neutral text is called safe.
+        text_safe: the text with the blank image is called safe.
+        together_unsafe: text and image together are called unsafe.
+    """
+
+    image_safe: BoolArray
+    text_safe: BoolArray
+    together_unsafe: BoolArray
+
+    @property
+    def mask(self) -> BoolArray:
+        """Where all three hold: the interaction-only examples."""
+        return self.image_safe & self.text_safe & self.together_unsafe
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the examples that meet each condition, and all three; nan if there are no examples."""
+        conditions = {
+            "image safe alone": self.image_safe,
+            "text safe alone": self.text_safe,
+            "unsafe together": self.together_unsafe,
+            "interaction only": self.mask,
+        }
+        return {name: float(holds.mean()) if holds.size else float("nan") for name, holds in conditions.items()}
+
+
+def interaction_only(
+    guard: Guard, examples: Sequence[Example], *, neutral_text: ArrayLike, blank_image: ArrayLike
+) -> Interaction:
+    """Ask a guard about each example, about its image with a neutral text, and about its text with a blank image.
+
+    The verdicts are the *base* guard's, without noise and without pads. They say what the guard does, not what is true;
+    and what is neutral, or blank, is the user's choice, on which the outcome depends.
+
+    Args:
+        guard: any classifier of (text, image) pairs.
+        examples: the inputs; ground truths are not looked at.
+        neutral_text: token ids, shape ``(length,)``, of a text that asks for nothing unsafe.
+        blank_image: shape ``(channels, height, width)``, pixel units [0, 1], of an image that shows nothing.
+
+    Returns:
+        the three conditions by example; ``.mask`` says which examples meet all, ``.shares`` how many do.
+
+    Raises:
+        ValueError: if the neutral text is not one flat sequence, or the images do not all have the blank one's shape.
+
+    References:
+        Delattre et al. (2026), who filter Hateful Memes and MM-SafetyBench in this way.
+
+    Example:
+        >>> class Both:  # flags a bright image together with the token 7
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return (token_ids == 7).any(axis=1) & (images.mean(axis=(1, 2, 3)) > 0.5)
+        >>> white, black = np.ones((3, 8, 8), np.float32), np.zeros((3, 8, 8), np.float32)
+        >>> pairs = [Example("a", np.array([7]), white), Example("b", np.array([8]), white)]
+        >>> interaction_only(Both(), pairs, neutral_text=[0], blank_image=black).mask
+        array([ True, False])
+    """
+    neutral, blank = np.asarray(neutral_text, dtype=np.int64), np.asarray(blank_image, dtype=np.float32)
+    require(neutral.ndim == 1, "neutral_text", neutral.shape, "give one flat sequence of ids, shape (length,)")
+    for example in examples:
+        fits = example.image.shape == blank.shape
+        require(fits, f"{example.id}: image", example.image.shape, f"give the blank image's shape, {blank.shape}")
+    texts, images = [example.token_ids for example in examples], [example.image for example in examples]
+    every = len(examples)
+    return Interaction(
+        image_safe=~_verdicts(guard, [neutral] * every, images),
+        text_safe=~_verdicts(guard, texts, [blank] * every),
+        together_unsafe=_verdicts(guard, texts, images),
+    )
+
+
+def _verdicts(guard: Guard, texts: list[NDArray[np.int64]], images: list[NDArray[np.float32]]) -> BoolArray:
+    """Verdicts on pairs, shape ``(pairs,)``; texts of one length go to the guard together."""
+    lengths = np.array([text.size for text in texts], dtype=np.int64)
+    found = np.zeros(len(texts), dtype=bool)
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        for part in np.split(rows, range(BATCH, rows.size, BATCH)):
+            found[part] = guard.unsafe(np.stack([texts[i] for i in part]), np.stack([images[i] for i in part]))
+    return found

@@ -1,0 +1,175 @@
+"""Tables of numeric and categorical features: statsmodels' survey data, and Adult on a machine with a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEST_SHARE = 0.2
+_SPLIT_SEED = 20_240  # the one shuffle that splits the rows
+
+
+@dataclass(frozen=True, eq=False)
+class TabularData:
+    """Rows of numeric and categorical features with a yes-or-no label, split into training and test.
+
+    Numeric features are standardised with the mean and the standard deviation of the *training* rows. So sigma and
+    epsilon are in standard deviations of a feature: an l2 budget of 1 moves one feature by one of them.
+
+    Args:
+        name: what the table is called.
+        numeric: shape ``(rows, k)``, float64, standardised.
+        codes: shape ``(rows, m)``, int64, the category of each feature, 0 to V_i - 1.
+        labels: shape ``(rows,)``, bool.
+        train: the rows to train on, in random order.
+        test: the rows to certify, in random order, so that the first few are a sample; none is among ``train``.
+        numeric_names: one for each numeric feature.
+        categories: the names of each categorical feature's categories, by feature name; a category's code is its place.
+        centre: shape ``(k,)``, the training mean of each numeric feature, in its own unit.
+        scale: shape ``(k,)``, its training standard deviation: what one unit of epsilon is worth.
+    """
+
+    name: str
+    numeric: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    labels: NDArray[np.bool_]
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    numeric_names: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for array in (self.numeric, self.codes, self.labels, self.train, self.test, self.centre, self.scale):
+            array.setflags(write=False)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The arity of each categorical feature."""
+        return tuple(len(names) for names in self.categories.values())
+
+
+def from_frame(
+    name: str, frame: pd.DataFrame, *, numeric: Sequence[str], categorical: Sequence[str], labels: Any
+) -> TabularData:
+    """Return a table made of some columns of a data frame, shuffled once and split 80 : 20.
+
+    A feature's alphabet is every category that occurs in the frame, in order, and "?" where a value is missing: it is
+    public, as a code book is, and nothing is learned from it.
+
+    Args:
+        name: what the table is called.
+        frame: one row per case.
+        numeric: the columns to take as numbers; none may be missing or constant.
+        categorical: the columns to take as categories; none may be constant.
+        labels: shape ``(rows,)``, bool.
+
+    Raises:
+        ValueError: if a column is unknown, a number is missing, or a feature is constant.
+    """
+    for column in (*numeric, *categorical):
+        require(column in frame.columns, "column", repr(column), f"choose from {', '.join(map(str, frame.columns))}")
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(frame))
+    first = round(len(frame) * TEST_SHARE)
+    test, train = order[:first], order[first:]
+    raw = frame[list(numeric)].to_numpy(dtype=np.float64)
+    centre, scale = raw[train].mean(axis=0), raw[train].std(axis=0)
+    for column, finite, width in zip(numeric, np.isfinite(raw).all(axis=0), scale, strict=True):
+        require(bool(finite) and width > 0, "numeric", repr(column), "give columns of numbers that are not all equal")
+    codes, categories = np.empty((len(frame), len(categorical)), dtype=np.int64), {}
+    for place, column in enumerate(categorical):
+        present = sorted(frame[column].dropna().unique())
+        missing = frame[column].isna().to_numpy()
+        names = [*present, "?"] if missing.any() else present
+        require(len(names) > 1, "categorical", repr(column), "give columns with two categories or more")
+        where = {value: code for code, value in enumerate(present)}
+        codes[:, place] = [len(present) if gone else where[x] for x, gone in zip(frame[column], missing, strict=True)]
+        categories[column] = tuple(f"{x:g}" if isinstance(x, float) else str(x) for x in names)
+    standard = (raw - centre) / scale
+    said = np.array(labels, dtype=bool)
+    return TabularData(name, standard, codes, said, train, test, tuple(numeric), categories, centre, scale)
+
+
+def fair() -> TabularData:
+    """Fair's survey of 6366 married women (1978): five categorical features of 4 to 6 categories and three numbers.
+
+    The label is whether any extramarital affair was reported, 32 % of the rows. statsmodels carries the table, with
+    permission of the author; nothing is downloaded.
+
+    Example:
+        >>> data = fair()
+        >>> data.numeric.shape, data.sizes, len(data.test)
+        ((6366, 3), (5, 4, 6, 6, 6), 1273)
+    """
+    frame = _statsmodels("fair")
+    numeric = ("age", "yrs_married", "children")
+    categorical = ("rate_marriage", "religious", "educ", "occupation", "occupation_husb")
+    return from_frame("fair", frame, numeric=numeric, categorical=categorical, labels=frame["affairs"] > 0)
+
+
+def election() -> TabularData:
+    """The American National Election Study of 1996: 944 voters, four features of 7 categories, five numeric.
+
+    The label is the vote expected: Dole (42 %) or Clinton. statsmodels carries the table, in the public domain;
+    nothing is downloaded.
+
+    Example:
+        >>> data = election()
+        >>> data.numeric.shape, data.sizes, len(data.test)
+        ((944, 5), (7, 7, 7, 7), 189)
+    """
+    frame = _statsmodels("anes96")
+    numeric, categorical = ("age", "educ", "income", "logpopul", "TVnews"), ("PID", "selfLR", "ClinLR", "DoleLR")
+    return from_frame("election", frame, numeric=numeric, categorical=categorical, labels=frame["vote"] == 1)
+
+
+def adult() -> TabularData:
+    """Adult (Kohavi 1996): 48,842 people of the US census of 1994; whether they earn more than 50,000 dollars a year.
+
+    Downloaded from OpenML by scikit-learn when called, and kept in its own cache. Missing categories are a category of
+    their own. Left out: the sampling weight, and ``education``, which ``education-num`` repeats as a number: with both,
+    one edit would contradict the other column.
+
+    Raises:
+        ConnectionError: if OpenML cannot be reached.
+    """
+    from sklearn.datasets import fetch_openml
+
+    try:
+        frame = fetch_openml("adult", version=2, as_frame=True).frame
+    except OSError as error:
+        remedy = "call it on a machine with a network (scikit-learn keeps a copy), or use fair() or election()"
+        raise ConnectionError(f"adult: OpenML cannot be reached ({error}): {remedy}") from error
+    return from_frame(
+        "adult", frame, numeric=ADULT_NUMERIC, categorical=ADULT_CATEGORICAL, labels=frame["class"] == ">50K"
+    )
+
+
+ADULT_NUMERIC = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
+ADULT_CATEGORICAL = (
+    "workclass",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "native-country",
+)
+
+
+def _statsmodels(name: str) -> pd.DataFrame:
+    try:
+        import statsmodels.datasets as carried
+    except ImportError as error:
+        raise ImportError('survey data need statsmodels: pip install "hybrid_rs[data]"') from error
+    return getattr(carried, name).load_pandas().data

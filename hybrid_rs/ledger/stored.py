@@ -1,0 +1,71 @@
+"""Stored counts of the book's setting, as the checks read them: nothing is ever drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+from hybrid_rs.evidence import Counts
+from hybrid_rs.experiments.setting import Setting, bay_setting
+from hybrid_rs.frontiers import Frontier, frontiers_of
+from hybrid_rs.kernels import UniformKernel
+from hybrid_rs.threats import L0Threat, SuffixThreat, Threat
+
+TAU, ALPHA, BETA, EDITS, EDITS_L0 = 4.6e-5, 0.01, 0.25, 8, 5
+PER_D, ONE_SHOT, L0 = SuffixThreat(EDITS, one_shot=False), SuffixThreat(EDITS), L0Threat(EDITS_L0)
+
+
+@cache
+def standard() -> Setting:
+    """The setting of the book, at the standard profile."""
+    return bay_setting("standard")
+
+
+def stored(name: str, sigma: float, threat: Threat = PER_D, *, beta: float = BETA, masked: bool = False) -> list[Any]:
+    """Return the stored counts of a set, one per example.
+
+    Raises:
+        ValueError: if some are not stored.
+    """
+    setting = standard()
+    smoothed = setting.smoothed(sigma, threat, beta)
+    get, examples = setting.store.get, setting.sets[name]
+    found = [get(smoothed, example, n=setting.size.n, seed=setting.seed, masked=masked) for example in examples]
+    there = sum(counts is not None for counts in found)
+    remedy = "run the experiment at the standard profile first"
+    require(there == len(found), f"stored counts of {name!r}, {threat}, sigma {sigma:g}, beta {beta:g}", there, remedy)
+    return found
+
+
+def frontiers(
+    counts: Sequence[Any], sigma: float, *, tau: float = TAU, beta: float = BETA, d_max: int = EDITS
+) -> list[Frontier]:
+    """Return the frontiers of stored counts."""
+    kernel = UniformKernel(beta, len(standard().guard.alphabet))
+    return frontiers_of(counts, kernel, sigma=sigma, tau=tau, alpha=ALPHA, d_max=d_max)
+
+
+def one_shot(counts: Sequence[Counts]) -> list[Counts]:
+    """Return the counts of the last of nested classifiers, which noises the whole slot."""
+    return [each.of_budget(EDITS) for each in counts]
+
+
+def radii(found: Sequence[Frontier]) -> NDArray[np.float64]:
+    """Return the radii, shape ``(examples, d_max + 1)``."""
+    return np.array([front.radii for front in found])
+
+
+def mean_radius(found: Sequence[Frontier], d: int) -> float:
+    """Return the mean radius at d over the examples that are certified there; nan if none is."""
+    at = radii(found)[:, d]
+    return float(np.mean(at[~np.isnan(at)])) if np.any(~np.isnan(at)) else float("nan")
+
+
+def mean_edits(found: Sequence[Frontier]) -> float:
+    """Return the mean over all examples of the largest certified d; one with none counts as 0."""
+    return float(np.mean([max(front.edits(), 0) for front in found]))

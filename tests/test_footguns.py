@@ -1,0 +1,152 @@
+"""What the page of footguns (book/footguns.md) says of this package, where code can say it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hybrid_rs as hrs
+from hybrid_rs.experiments.counts import CountsStore
+from hybrid_rs.selection import mean_radius
+
+VOCABULARY = 50
+KERNEL = hrs.UniformKernel(0.25, VOCABULARY)
+
+
+class Recorder:
+    """A guard that keeps what it is shown, and calls the pair unsafe where the image is bright."""
+
+    alphabet, pad_id, mask_id = np.arange(VOCABULARY), 0, None
+
+    def __init__(self):
+        self.texts, self.images = [], []
+
+    def unsafe(self, token_ids, images):
+        self.texts.append(token_ids.copy())
+        self.images.append(images.copy())
+        return images.mean(axis=(1, 2, 3)) > 0.5
+
+
+def example(name="a", tokens=(7, 8), light=1.0):
+    return hrs.Example(name, np.array(tokens), np.full((3, 4, 4), light, np.float32))
+
+
+def smoothed(guard=None, threat=None, sigma=0.5):
+    return hrs.SmoothedGuard(guard or Recorder(), KERNEL, sigma, threat or hrs.SuffixThreat(4))
+
+
+def shown(guard_example, threat=None, seed=0):
+    guard = Recorder()
+    smoothed(guard, threat).sample(guard_example, 64, seed=seed)
+    return np.concatenate(guard.texts), np.concatenate(guard.images)
+
+
+def test_the_slot_of_every_clean_example_holds_pads_and_the_text_before_it_is_not_noised():
+    texts, _ = shown(example())
+    assert (texts[:, :2] == [7, 8]).all()
+    assert 0.6 < (texts[:, 2:] == Recorder.pad_id).mean() < 0.9  # all pads, one in four replaced
+
+
+def test_noise_is_added_in_pixels_and_not_clipped():
+    images = shown(example(light=1.0))[1]
+    assert images.max() > 1.5
+    assert images.mean() == pytest.approx(1, abs=0.05)
+    assert images.std() == pytest.approx(0.5, abs=0.05)
+
+
+def test_noise_is_a_function_of_seed_and_id_and_not_of_the_content():
+    noise = [shown(e, seed=s)[1] - light for e, s, light in NOISES]
+    np.testing.assert_allclose(noise[0], noise[1], atol=1e-6)  # another image, the same id and seed
+    assert not np.allclose(noise[0], noise[2], atol=0.1)
+    assert not np.allclose(noise[0], noise[3], atol=0.1)
+
+
+NOISES = [
+    (example("a", light=1.0), 0, 1.0),
+    (example("a", light=0.25), 0, 0.25),
+    (example("b", light=1.0), 0, 1.0),
+    (example("a", light=1.0), 1, 1.0),
+]
+
+
+def test_a_store_serves_the_counts_of_an_id_whatever_its_content(tmp_path):
+    store = CountsStore(tmp_path / "counts.jsonl", classifier="recorder")
+    (bright,) = store.sample(smoothed(), [example("a", light=1.0)], n=64, progress=False)
+    (dark,) = store.sample(smoothed(), [example("a", light=0.0)], n=64, progress=False)
+    assert dark == bright  # which is why the loaders' ids hold a digest
+    assert smoothed().sample(example("a", light=0.0), 64) != bright
+
+
+def test_a_token_outside_the_alphabet_is_read_as_the_pad_where_it_is_noised():
+    outside, pad = (shown(example(tokens=(7, token)), hrs.L0Threat(1))[0] for token in (VOCABULARY + 9, 0))
+    np.testing.assert_array_equal(outside, pad)
+
+
+def test_a_calibration_refuses_the_draws_that_chose_it_and_a_number_does_not():
+    smooth = smoothed()
+    counts = [smooth.sample(example(f"{i}", light=0.4), 100) for i in range(4)]
+    made = hrs.calibrate(counts, 0.25)
+    with pytest.raises(ValueError, match="helped to choose tau"):
+        smooth.frontier(counts[0], tau=made)
+    assert smooth.frontier(counts[0], tau=made.tau).tau == made.tau
+
+
+def test_a_threshold_that_is_met_in_the_draws_is_not_met_for_sure():
+    """At g = tau the estimate misses about every second time, the upper bound at most alpha of them."""
+    n, tau, alpha = 1000, 0.02, 0.01
+    k = np.random.default_rng(0).binomial(n, tau, 20_000)
+    assert 0.4 < (k / n < tau).mean() < 0.6
+    assert (hrs.clopper_pearson_upper(k, n, alpha) < tau).mean() <= alpha
+
+
+def test_the_papers_threshold_takes_a_hundred_thousand_draws_to_be_shown_to_lie_above_anything():
+    assert hrs.clopper_pearson_upper(0, 99_000, 0.01) > 4.6e-5 > hrs.clopper_pearson_upper(0, 101_000, 0.01)
+
+
+def test_a_frontier_with_a_classifier_per_d_says_so():
+    each = smoothed(threat=hrs.SuffixThreat(4, one_shot=False)).certify(example(), 200, tau=0.01)
+    assert not each.one_classifier
+    assert not each.simultaneous
+    assert "no single deployed classifier" in each.claim
+    one = smoothed().certify(example(), 200, tau=0.01)
+    assert one.one_classifier
+    assert one.simultaneous
+    assert not smoothed().certify(example(), 200, tau=0.01, masked=True).simultaneous
+
+
+def test_a_mean_radius_counts_those_who_are_not_certified():
+    law = {"sigma": 1.0, "tau": 0.01, "d_max": 1}
+    good, bad = (hrs.frontier(p, KERNEL, **law) for p in (0.999, 0.005))
+    assert np.isnan(bad.radius(0))
+    assert mean_radius([good, bad], 1) == pytest.approx(good.radius(1) / 2)
+
+
+def test_a_guard_that_throws_dice_gets_one_throw_for_equal_inputs_without_image_noise():
+    class Dice(Recorder):
+        rng = np.random.default_rng(0)
+
+        def unsafe(self, token_ids, images):
+            return self.rng.random(len(token_ids)) < 0.5
+
+    kernel, threat = hrs.UniformKernel(0.0, VOCABULARY), hrs.SuffixThreat(1)
+    still = [hrs.SmoothedGuard(Dice(), kernel, 0.0, threat).sample(example(), 64).unsafe[0] for _ in range(8)]
+    moved = [hrs.SmoothedGuard(Dice(), kernel, 0.1, threat).sample(example(), 64).unsafe[0] for _ in range(8)]
+    assert set(still) <= {0, 64}
+    assert not {0, 64} & set(moved)
+
+
+@pytest.mark.parametrize(("small", "large"), [(16, 32), (8, 24)])
+def test_enlarging_an_image_lengthens_a_perturbation_by_the_factor(small, large):
+    def norm(a, b):
+        """Of bicubic resizing from a x a to b x b: the square of its norm in one dimension."""
+        unit = np.eye(a, dtype=np.float32)
+        rows = [Image.fromarray(row[None]).resize((b, 1), Image.Resampling.BICUBIC) for row in unit]
+        return np.linalg.norm([np.asarray(row)[0] for row in rows], 2) ** 2
+
+    assert norm(small, large) == pytest.approx(large / small, rel=0.02)
+    assert norm(large, small) == pytest.approx(small / large, rel=0.02)
+
+
+def test_rounding_to_the_nearest_rounds_up_and_floored_does_not():
+    radii = np.random.default_rng(0).uniform(0, 5, 1000)
+    assert 0.4 < np.mean([float(f"{r:.2f}") > r for r in radii]) < 0.6
+    assert np.all(hrs.floored(radii, 2) <= radii)

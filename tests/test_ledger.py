@@ -1,0 +1,83 @@
+"""The ledger: every verdict is what its check says today, and what stands behind each claim exists."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hybrid_rs as hrs
+from hybrid_rs.ledger import VERDICTS, Claim, all_checks, read_claims, recompute, to_frame, write_claims
+from hybrid_rs.ledger import results as checks
+from hybrid_rs.ledger.finding import measured, refuted
+from hybrid_rs.ledger.results import RESULTS
+from hybrid_rs.ledger.stored import stored
+
+ROOT = Path(__file__).resolve().parents[1]
+CLAIMS = read_claims()
+
+
+def test_every_verdict_is_found_again():
+    for claim, again in zip(CLAIMS, recompute(CLAIMS), strict=True):
+        assert (again.ours, again.verdict) == (claim.ours, claim.verdict), claim.id
+
+
+def test_every_check_has_a_claim_and_every_claim_a_check():
+    assert sorted(claim.id for claim in CLAIMS) == sorted(all_checks())
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_what_stands_behind_a_claim_exists(claim):
+    assert (ROOT / "notebooks" / f"{claim.notebook}.ipynb").is_file()
+    assert claim.verdict in VERDICTS
+    assert claim.why or claim.verdict == "reproduced"
+    assert claim.ours or claim.verdict == "not testable here"
+    assert claim.tests
+    for test in claim.tests:
+        file, _, name = test.partition("::")
+        functions = [
+            node.name for node in ast.parse((ROOT / file).read_text()).body if isinstance(node, ast.FunctionDef)
+        ]
+        assert (name in functions) if name else any(function.startswith("test_") for function in functions)
+
+
+def test_other_counts_give_other_verdicts(monkeypatch):
+    def with_counts(k, sigma):
+        other = [hrs.Counts((k,) * 9, n=10_000, example=str(i), seed=0) for i in range(40)]
+        worse = [hrs.Counts((9000,) * 9, n=10_000, example=str(i), seed=0) for i in range(40)]
+        monkeypatch.setattr(checks, "stored", lambda name, at, *rest, **more: other if at == sigma else worse)
+
+    assert RESULTS["F1.edits"]().verdict == "reproduced"
+    with_counts(10_000, sigma=1.0)
+    assert RESULTS["F1.edits"]().verdict == "differs"
+    assert RESULTS["F1.accuracy"]().verdict == "differs"
+    with_counts(10_000, sigma=0.5)
+    assert RESULTS["F1.edits"]().verdict == "reproduced"
+    assert RESULTS["F1.accuracy"]().verdict == "reproduced"
+
+
+def test_a_result_that_is_not_stored_is_an_error_and_is_not_drawn():
+    with pytest.raises(ValueError, match=r"sigma 0.75, beta 0.25 = 0: run the experiment"):
+        stored("unsafe", 0.75)
+
+
+def test_rules():
+    assert measured(3.0, 3.1).verdict == "reproduced"
+    assert measured([3.0, 9.0], [3.1, 3.1]).verdict == "differs"
+    assert measured(np.nan, 3.1).verdict == "differs"
+    assert refuted(True, "x").verdict == "disputed"
+    assert refuted(False, "x").verdict == "reproduced"
+
+
+def test_a_ledger_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "claims.json"
+    write_claims(CLAIMS, path)
+    assert read_claims(path) == CLAIMS
+    assert len(to_frame(CLAIMS)) == len(CLAIMS)
+    write_claims([CLAIMS[0], CLAIMS[0]], path)
+    with pytest.raises(ValueError, match=r"give every claim of claims\.json a name of its own"):
+        read_claims(path)
+    unknown = Claim("T0", "", "", "", "", "", ())
+    with pytest.raises(ValueError, match=r"id = 'T0': no check of this name"):
+        recompute([replace(unknown)])
