@@ -252,8 +252,18 @@ def recorded(path: Path) -> pd.DataFrame:
 
 
 def fingerprint(checkpoint: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights, the name of a classifier in the store."""
-    return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    """Return the SHA-256 of a checkpoint's weights, in one file or several, the name of a classifier in the store.
+
+    Raises:
+        ValueError: if there are no weights in the folder.
+    """
+    files, digest = sorted(checkpoint.glob("*.safetensors")), hashlib.sha256()
+    require(bool(files), "checkpoint", checkpoint, "give a folder with weights in *.safetensors")
+    for path in files:
+        with path.open("rb") as file:
+            while part := file.read(2**24):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def _named(value: Any) -> dict[str, Any]:

@@ -245,13 +245,16 @@ class VisionLanguageGuard:
 
         def read(batch: slice) -> None:
             here = branches[(batch.start <= image[branches]) & (image[branches] < batch.stop)]
-            prompts = self._prompts(texts[root[batch]], pixels[used[batch]])
-            gaps[root[batch]], cache = self._read(prompts, keep=here.size > 0)
+            opening = self._opening(self._pixels(pixels[used[batch]]))
+            prompts = torch.cat([opening, self._embedded(self._ended(texts[root[batch]]))], dim=1)
+            found, cache = self._read(prompts, keep=here.size > 0)
+            gaps[root[batch]] = found.cpu().numpy()
             for s in np.unique(shared[here]):
                 group = here[shared[here] == s]
                 for rows in np.split(group, range(self.batch.size, len(group), self.batch.size)):
                     known = selected(cache, image[rows] - batch.start, len(self.before) + int(s))
-                    gaps[rows], _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
+                    found, _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
+                    gaps[rows] = found.cpu().numpy()
 
         with torch.inference_mode():
             self.batch.run(len(used), read)
@@ -281,40 +284,22 @@ class VisionLanguageGuard:
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         self._check(texts, pixels, np.arange(len(texts)))
-        words, weight = self.model.get_input_embeddings(), next(self.model.parameters())
-        mean, std = (torch.tensor(c, device=weight.device)[:, None, None] for c in (self.mean, self.std))
-        pictures = np.flatnonzero(self.before == self.model.config.image_token_id)
-        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
-        ids = torch.from_numpy(self._ended(np.concatenate([before, texts], axis=1)))
-        found = []
-        for start in range(0, len(texts), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            with torch.enable_grad():
-                shown = torch.tensor(pixels[rows], device=weight.device, requires_grad=True)
-                features = self.model.get_image_features(pixel_values=((shown - mean) / std).to(weight.dtype))
-                embedded = words(ids[rows].to(weight.device)).detach().requires_grad_()
-                prompt = embedded.clone()
-                prompt[:, pictures] = torch.stack(tuple(features.pooler_output)).to(prompt.dtype)
-                hidden = self.model.model.language_model(inputs_embeds=prompt, use_cache=False).last_hidden_state[:, -1]
-                logits = self.model.lm_head(hidden).float()
-                unsafe, safe = (
-                    torch.logsumexp(logits[:, list(one)], dim=1) for one in (self.unsafe_ids, self.safe_ids)
-                )
-                # rows do not see each other, so the gradient of the sum is each row's own
-                by_token, by_pixel = torch.autograd.grad((unsafe - safe).sum(), (embedded, shown))
-            by_token = by_token[:, len(self.before) : len(self.before) + texts.shape[1]]
-            found.append([part.detach().float().cpu().numpy() for part in (unsafe - safe, by_token, by_pixel)])
-        scores, by_token, by_pixel = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return scores, by_token, by_pixel
+        width = self.model.get_input_embeddings().embedding_dim
+        gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
+        by_token = np.empty((*texts.shape, width), dtype=np.float32)
 
-    def _prompts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> Any:
-        """Whole prompts, embedded, each with its image; shape ``(batch, length, width)``."""
-        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
-        prompts = self._embedded(self._ended(np.concatenate([before, texts], axis=1)))
-        prompts[:, np.isin(self.before, _placeholders(self.model.config)).nonzero()[0]] = self.features(
-            torch.from_numpy(images).to(prompts.device)
-        )
-        return prompts
+        def read(rows: slice) -> None:
+            with torch.enable_grad():
+                shown, words = self._pixels(pixels[rows]).requires_grad_(), self._embedded(texts[rows]).requires_grad_()
+                ending = self._embedded(np.tile(self.after, (len(words), 1)))
+                found, _ = self._read(torch.cat([self._opening(shown), words, ending], dim=1))
+                # rows do not see each other, so the gradient of the sum is each row's own
+                slopes = torch.autograd.grad(found.sum(), (words, shown))
+            parts = (part.detach().float().cpu().numpy() for part in (found, *slopes))
+            gaps[rows], by_token[rows], by_pixel[rows] = parts
+
+        self.batch.run(len(texts), read)
+        return gaps, by_token, by_pixel
 
     def features(self, images: Any) -> Any:
         """Return the embeddings that stand for images, shape ``(batch, tokens, width)``; differentiable.
@@ -326,20 +311,29 @@ class VisionLanguageGuard:
         inputs["pixel_values"] = inputs["pixel_values"].to(self.model.get_input_embeddings().weight.dtype)
         return torch.stack(tuple(self.model.get_image_features(**inputs).pooler_output))
 
-    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[NDArray[np.float32], Any]:
+    def _opening(self, images: Any) -> Any:
+        """The prompt before the text, embedded, for a tensor of images; shape ``(batch, length, width)``."""
+        opening = self._embedded(np.tile(self.before, (len(images), 1)))
+        opening[:, np.isin(self.before, _placeholders(self.model.config)).nonzero()[0]] = self.features(images)
+        return opening
+
+    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
         """Run the language model, on known keys and values if given; return by how much unsafe wins, and the cache."""
         language = self.model.model.language_model
         output = language(inputs_embeds=embedded, past_key_values=known, use_cache=keep or known is not None)
         logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
         unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
-        return (unsafe - safe).cpu().numpy(), output.past_key_values
+        return unsafe - safe, output.past_key_values
 
     def _ended(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.concatenate([texts, np.broadcast_to(self.after, (len(texts), len(self.after)))], axis=1)
 
     def _embedded(self, ids: NDArray[np.int64]) -> Any:
         embeddings = self.model.get_input_embeddings()
-        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device))
+        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device)).detach()
+
+    def _pixels(self, images: NDArray[np.float32]) -> Any:
+        return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
 
     def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
         require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")

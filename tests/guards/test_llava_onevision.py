@@ -1,5 +1,8 @@
 """Tiles are the processor's own, noise reaches them untouched, and scores are those of the stock model."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +91,30 @@ def test_scores_are_those_of_whole_prompts_without_a_cache(guards, size, seed):
     expected = whole_scores(guard, tokens, pixels[index])
     assert np.ptp(expected) > 100 * TOLERANCE
     np.testing.assert_allclose(guard.scores(tokens, pixels, index), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (50, 37)])
+def test_gradients_are_differences_of_scores(guards, size):
+    """By pixels, through resizing and tiles; by tokens, along the way from one embedding to another."""
+    guard, rng = guards[size], np.random.default_rng(4)
+    texts, images = rng.choice(guard.alphabet, (3, 5)), rng.random((3, 3, *size), dtype=np.float32)
+    scores, by_token, by_pixel = guard.gradients(texts, images)
+    np.testing.assert_allclose(scores, guard.scores(texts, images), atol=TOLERANCE)
+    assert by_token.shape == (3, 5, guard.embeddings.shape[1])
+    step = 0.5 * by_pixel / np.linalg.norm(by_pixel.reshape(3, -1), axis=1)[:, None, None, None]
+    for length, tolerance in ((0.02, 0.05), (0.01, 0.03)):
+        ahead, back = (guard.scores(texts, images + np.float32(t) * step) for t in (length, -length))
+        expected = (by_pixel * step).sum(axis=(1, 2, 3))
+        np.testing.assert_allclose((ahead - back) / (2 * length), expected, rtol=tolerance, atol=5e-3)
+
+
+def test_a_checkpoint_that_describes_its_videos_loads_too(folder, guards, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    described = json.loads((folder / "processor_config.json").read_text())
+    described |= {"processor_class": "LlavaOnevisionProcessor", "video_processor": {"do_resize": True}}
+    (tmp_path / "copy" / "processor_config.json").write_text(json.dumps(described))
+    guard = VisionLanguageGuard.from_pretrained(tmp_path / "copy")
+    np.testing.assert_array_equal(guard.before, guards[32, 32].before)
 
 
 def test_it_is_smoothed_and_certified(guards):
