@@ -1,12 +1,13 @@
 """Small models of the classes that large guards are of, with random weights, in the layout of the hub.
 
-Tokenizers are byte-level, trained on a few sentences; templates are those of the checkpoints that they stand for.
+Tokenizers are trained on a few sentences; templates are those of the checkpoints that they stand for.
 """
 
+import re
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
@@ -42,15 +43,25 @@ SENTENCES = ["safe unsafe Safe Unsafe, is the picture with its text safe or unsa
 
 
 def tokenizer(*special: str, bos: str | None = None) -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer of about 340 tokens; with ``bos`` it begins every text with that token."""
+    """Return a tokenizer of about 340 tokens: byte-level, as Qwen2's.
+
+    With ``bos`` it is as Llama's: it begins every text with that token, and puts a space before words at its beginning.
+    """
     words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
     letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=340, initial_alphabet=letters, special_tokens=[*special, "<image>"])
-    words.train_from_iterator(SENTENCES, trainer)
     if bos:
+        letters = [*map(chr, range(33, 127)), "\n", "\u2581"]
+        words.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+        words.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.Fuse()])
         words.post_processor = processors.TemplateProcessing(f"{bos} $0", special_tokens=[(bos, special.index(bos))])
+    else:
+        words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        words.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=340, initial_alphabet=letters, special_tokens=[*special, "<image>"], show_progress=False
+    )
+    lines = [word for line in SENTENCES for word in re.findall(r" ?[A-Za-z]+|\S|\n", line)] if bos else SENTENCES
+    words.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=words, bos_token=bos, eos_token=special[-1], extra_special_tokens={"image_token": "<image>"}
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +23,10 @@ try:
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
     from hybrid_rs.guards.prefix import roots, selected
+    from hybrid_rs.guards.prompt import SAFE_WORDS, UNSAFE_WORDS, ordinary_ids, placeholders, prompt, single_ids
 except ImportError as error:
     raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
 
-SENTINEL = "untrusted-text-goes-here"
-SAFE_WORDS = ("safe", "Safe", "SAFE", " safe", " Safe")
-UNSAFE_WORDS = ("unsafe", "Unsafe", "UNSAFE", " unsafe", " Unsafe")
 FAMILY: dict[str, tuple[Any, Any]] = {
     "llava": (AutoProcessor, LlavaVision),
     "llava_onevision": (StillProcessor, OnevisionVision),
@@ -135,8 +133,8 @@ class VisionLanguageGuard:
             raise ValueError(f"path = {path}: {remedy} ({error})") from error
         vision, tokenizer = view.of(model.config, processor.image_processor, image_size), processor.tokenizer
         before, after = prompt(processor, vision.image_size, policy, answer_prefix)
-        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *_placeholders(model.config)}
-        letters = _alphabet(tokenizer, special, alphabet)
+        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(model.config)}
+        letters = ordinary_ids(tokenizer, special, alphabet)
         chosen = {
             "dtype": None if dtype == "float32" else dtype,
             "attention": None if attention == "sdpa" else attention,
@@ -148,12 +146,12 @@ class VisionLanguageGuard:
         return cls(
             model=model.to(device).eval(),
             alphabet=letters,
-            pad_id=_single_ids(tokenizer, (",",))[0],
+            pad_id=single_ids(tokenizer, (",",))[0],
             mask_id=tokenizer.mask_token_id,
             before=before,
             after=after,
-            safe_ids=_single_ids(tokenizer, SAFE_WORDS),
-            unsafe_ids=_single_ids(tokenizer, UNSAFE_WORDS),
+            safe_ids=single_ids(tokenizer, SAFE_WORDS),
+            unsafe_ids=single_ids(tokenizer, UNSAFE_WORDS),
             vision=vision,
             margin=float(margin),
             batch_size=integer("batch_size", batch_size, at_least=1),
@@ -175,12 +173,12 @@ class VisionLanguageGuard:
         weights, config = list(self.model.parameters()), self.model.config
         spelled = self.tokenizer.convert_ids_to_tokens if self.tokenizer else list
         unsafe, safe = (" ".join(map(str, spelled(list(ids)))) for ids in (self.unsafe_ids, self.safe_ids))
-        placeholders = int(np.isin(self.before, _placeholders(config)).sum())
+        pictures = int(np.isin(self.before, placeholders(config)).sum())
         return (
             f"VisionLanguageGuard({config.model_type}, {sum(w.numel() for w in weights):,} parameters,"
             f" {str(weights[0].dtype).removeprefix('torch.')}, {config._attn_implementation} on {weights[0].device};"
-            f" images {self.image_size[0]} x {self.image_size[1]} as {placeholders} tokens; prompt of"
-            f" {len(self.before) - placeholders} tokens before the text and {len(self.after)} after;"
+            f" images {self.image_size[0]} x {self.image_size[1]} as {pictures} tokens; prompt of"
+            f" {len(self.before) - pictures} tokens before the text and {len(self.after)} after;"
             f" alphabet of {len(self.alphabet):,}; unsafe: {unsafe}; safe: {safe}; margin {self.margin:g})"
         )
 
@@ -195,7 +193,7 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         tokens = np.array(ids, dtype=np.int64)
-        held = np.isin(tokens, [*self.tokenizer.all_special_ids, *_placeholders(self.model.config)])
+        held = np.isin(tokens, [*self.tokenizer.all_special_ids, *placeholders(self.model.config)])
         held &= tokens != self.tokenizer.unk_token_id
         shown = self.tokenizer.convert_ids_to_tokens(tokens[held].tolist())
         require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
@@ -314,7 +312,7 @@ class VisionLanguageGuard:
     def _opening(self, images: Any) -> Any:
         """The prompt before the text, embedded, for a tensor of images; shape ``(batch, length, width)``."""
         opening = self._embedded(np.tile(self.before, (len(images), 1)))
-        opening[:, np.isin(self.before, _placeholders(self.model.config)).nonzero()[0]] = self.features(images)
+        opening[:, np.isin(self.before, placeholders(self.model.config)).nonzero()[0]] = self.features(images)
         return opening
 
     def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
@@ -344,7 +342,7 @@ class VisionLanguageGuard:
         inside = index.size == 0 or (index.min() >= 0 and index.max() < len(images))
         require(bool(inside), "image_index", index, f"give places from 0 to {len(images) - 1}")
         known = (texts >= 0) & (texts < self.model.get_input_embeddings().num_embeddings)
-        known &= ~np.isin(texts, _placeholders(self.model.config))
+        known &= ~np.isin(texts, placeholders(self.model.config))
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
@@ -354,56 +352,3 @@ def best_attention(device: str, dtype: str) -> str:
     """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
     serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
     return "flash_attention_2" if serves else "sdpa"
-
-
-def _placeholders(config: Any) -> list[int]:
-    """The ids that stand for images and videos, which no untrusted text may hold."""
-    return [i for i in (config.image_token_id, getattr(config, "video_token_id", None)) if i is not None]
-
-
-def _alphabet(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:
-    """The ordinary tokens, or those of them that were chosen."""
-    ordinary = set(tokenizer.get_vocab().values()) - special
-    if chosen is None:
-        return np.array(sorted(ordinary), dtype=np.int64)
-    ids = np.unique(np.asarray(chosen, dtype=np.int64))
-    for token in ids.tolist():
-        shown = f"{token} ({tokenizer.convert_ids_to_tokens(token)!r})" if token in special else token
-        require(token in ordinary, "alphabet", shown, "leave out special tokens, the image placeholder and unknown ids")
-    return ids
-
-
-def prompt(
-    processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = ""
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ids before and after the untrusted text, by the checkpoint's own chat template.
-
-    Args:
-        processor: the checkpoint's; it knows how many placeholders an image of that size takes.
-        image_size: (height, width).
-        policy: text that goes before the untrusted text.
-        answer_prefix: how the answer begins.
-
-    Raises:
-        ValueError: if the template does not show the text once, after the policy.
-    """
-    texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
-    conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
-    rendered = processor.apply_chat_template(conversation, add_generation_prompt=True)
-    pieces = rendered.split(SENTINEL)
-    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text once")
-    require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
-    tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
-    begun = tokenizer.bos_token is not None and rendered.startswith(tokenizer.bos_token)
-    before = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")["input_ids"][0]
-    after = tokenizer(pieces[1] + answer_prefix, add_special_tokens=False, return_tensors="np")["input_ids"][0]
-    return before.astype(np.int64), after.astype(np.int64)
-
-
-def _single_ids(tokenizer: Any, words: Sequence[str]) -> tuple[int, ...]:
-    """Ids of those spellings that are one ordinary token."""
-    found = [tokenizer.encode(word, add_special_tokens=False) for word in words]
-    unknown = tokenizer.unk_token_id
-    ids = tuple(sorted({ids[0] for ids in found if len(ids) == 1 and ids[0] != unknown}))
-    require(len(ids) > 0, "tokenizer", list(words), "use a tokenizer that has one of these as a single token")
-    return ids

@@ -45,10 +45,11 @@ def test_the_prompt_is_that_of_the_stock_processor_with_one_beginning_token(fold
     content = [{"type": "image"}, {"type": "text", "text": text}]
     rendered = stock.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     asked = stock(text=rendered, images=np.zeros((SIDE, SIDE, 3), np.uint8), return_tensors="np")["input_ids"][0]
-    ids = np.concatenate([guard.before, guard.encode(text), guard.after])
-    np.testing.assert_array_equal(ids, asked)
-    assert (ids == guard.tokenizer.bos_token_id).sum() == 1
-    assert ids[0] == guard.tokenizer.bos_token_id
+    np.testing.assert_array_equal(guard.before, asked[: len(guard.before)])
+    np.testing.assert_array_equal(guard.after, asked[len(asked) - len(guard.after) :])
+    middle = asked[len(guard.before) : len(asked) - len(guard.after)]
+    assert guard.tokenizer.decode(middle.tolist()) == guard.tokenizer.decode(guard.encode(text).tolist()).strip()
+    assert (asked == guard.tokenizer.bos_token_id).sum() == (guard.before == guard.tokenizer.bos_token_id).sum() == 1
 
 
 @pytest.mark.parametrize("kind", ["llava", "onevision"])
@@ -75,8 +76,10 @@ def test_the_verdict_is_read_after_the_forced_answer(folders, kind, draws):
     shown = guard.vision.inputs(torch.from_numpy(images[index[:1]]))
     with torch.inference_mode():
         logits = guard.model(input_ids=torch.from_numpy(ids)[None], **shown).logits[0, -1]
-    words = [guard.tokenizer.convert_tokens_to_ids(word) for word in ("safe", "Safe", "unsafe", "Unsafe")]
-    assert set(words) <= {*guard.safe_ids, *guard.unsafe_ids}
+    vocabulary = guard.tokenizer.get_vocab()
+    for word, found in (("safe", guard.safe_ids), ("unsafe", guard.unsafe_ids)):
+        spelled = {i for token, i in vocabulary.items() if token.lstrip("Ġ\u2581").lower() == word}
+        assert set(found) == spelled
     gap = torch.logsumexp(logits[list(guard.unsafe_ids)], 0) - torch.logsumexp(logits[list(guard.safe_ids)], 0)
     np.testing.assert_allclose(expected[0], gap.item(), atol=1e-4)
 
