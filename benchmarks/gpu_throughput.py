@@ -57,7 +57,7 @@ def llava(tiny: bool) -> LlavaConfig:
 
 
 def onevision(hidden: int, inner: int, layers: int, heads: int, key_heads: int, tiny: bool) -> LlavaOnevisionConfig:
-    """LLaVA-OneVision: SigLIP at 384 pixels, Qwen2 of the given shape."""
+    """LLaVA-OneVision: SigLIP at 384 pixels, Qwen2 of the given shape; the narrow one ties its embeddings."""
     side, seen = (28, {"hidden_size": 32, "intermediate_size": 64}) if tiny else (384, {})
     if tiny:
         hidden, inner, layers, heads, key_heads = 64, 128, 2, 4, 2
@@ -67,7 +67,8 @@ def onevision(hidden: int, inner: int, layers: int, heads: int, key_heads: int, 
     )  # fmt: skip
     text = Qwen2Config(
         hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=key_heads, vocab_size=152_128, max_position_embeddings=32_768, tie_word_embeddings=False,
+        num_key_value_heads=key_heads, vocab_size=152_128, max_position_embeddings=32_768,
+        tie_word_embeddings=hidden < 1024,
     )  # fmt: skip
     grids = [[side * i, side * j] for i in range(1, 7) for j in range(1, 7)]
     return LlavaOnevisionConfig(vision_config=vision, text_config=text, image_grid_pinpoints=grids)
