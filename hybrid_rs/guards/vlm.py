@@ -96,7 +96,9 @@ class VisionLanguageGuard:
         Args:
             path: a folder, or a name on the hub.
             device: "cpu", "cuda", "cuda:1", ...
-            dtype: "float32" or "bfloat16"; the latter is another classifier, whose verdicts differ here and there.
+            dtype: "float32" or "bfloat16"; the latter is another classifier, whose verdicts differ here and there. In
+                either, a device may round sums otherwise in batches of another size, and so decide a draw whose gap
+                is within rounding of the margin otherwise.
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
                 bfloat16 on a CUDA device, else the former.
             image_size: (height, width) of the images, in which noise and the image budget are measured. LLaVA-1.5
