@@ -120,19 +120,11 @@ class VisionLanguageGuard:
         attention = attention or best_attention(device, dtype)
         known = attention in ("sdpa", "flash_attention_2")
         require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
-        local = {"local_files_only": not download}
-        try:
-            config = AutoConfig.from_pretrained(path, **local)
-            kind = config.model_type
-            require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
-            stock, view = FAMILY[kind]
-            processor = stock.from_pretrained(path, **local)
-            model = AutoModelForImageTextToText.from_pretrained(
-                path, dtype=getattr(torch, dtype), attn_implementation=attention, **local
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-            remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
-            raise ValueError(f"path = {path}: {remedy} ({error})") from error
+        kind = _loaded(AutoConfig, path, download).model_type
+        require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
+        stock, view = FAMILY[kind]
+        processor, numbers = _loaded(stock, path, download), getattr(torch, dtype)
+        model = _loaded(AutoModelForImageTextToText, path, download, dtype=numbers, attn_implementation=attention)
         vision, tokenizer = view.of(model.config, processor.image_processor, image_size), processor.tokenizer
         before, after = prompt(processor, vision.image_size, policy, answer_prefix)
         special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(model.config)}
@@ -354,3 +346,12 @@ def best_attention(device: str, dtype: str) -> str:
     """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
     serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
     return "flash_attention_2" if serves else "sdpa"
+
+
+def _loaded(kind: Any, path: str | Path, download: bool, **options: Any) -> Any:
+    """What a class of transformers makes of a checkpoint; an error says which, and what to do."""
+    try:
+        return kind.from_pretrained(path, local_files_only=not download, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
+        remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
+        raise ValueError(f"path = {path}: {remedy} ({error})") from error

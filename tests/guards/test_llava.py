@@ -192,5 +192,5 @@ def test_bad_choices_are_named_with_their_value(folders, tmp_path):
         with pytest.raises(ValueError, match=message):
             VisionLanguageGuard.from_pretrained(folders["llava"], **choice)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ValueError, match="model_type = llama"):
+    with pytest.raises(ValueError, match=r"^model_type = llama"):
         VisionLanguageGuard.from_pretrained(tmp_path)
