@@ -9,17 +9,24 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
+from hybrid_rs.datasets import bay_orders
+from hybrid_rs.datasets.bay_language import encode
+from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.evidence import Counts
 from hybrid_rs.experiments.attacks import ATTACKS, beside_bounds
 from hybrid_rs.experiments.costs import ways
+from hybrid_rs.experiments.setting import COUNTS
 from hybrid_rs.feature_kernel import FeatureKernel
+from hybrid_rs.frontiers import Frontier
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.ledger.finding import Finding, holds, measured, untested
-from hybrid_rs.ledger.stored import BETA, EDITS, L0, ONE_SHOT, standard, stored
+from hybrid_rs.ledger.stored import BETA, EDITS, L0, ONE_SHOT, frontiers, mean_edits, mean_radius, standard, stored
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.threats import Threat
-from hybrid_rs.worst_case import certified_edits, p_adv
+from hybrid_rs.worst_case import certified_edits, floored, p_adv
 
+ORDERS = 1680  # samples of BayOrders, as many as the paper has of MM-SafetyBench
 ADULT = (8, 16, 7, 14, 6, 5, 2, 41)  # categories of its features, as its documentation lists them
 
 
@@ -59,6 +66,37 @@ def attacks_stay_above() -> Finding:
     return holds(below == 0, f"{below} of {len(table)} attacked inputs below; least ratio to the bound {least:.2f}")
 
 
+def share_that_passes() -> Finding:
+    """The share of BayOrders that passes the interaction-only filter, of as many samples as take seconds."""
+    neutral, blank = encode(bay_orders.NEUTRAL_TEXT), bay_orders.blank_image()
+    samples = bay_orders.examples(ORDERS // 4)
+    found = interaction_only(standard().guard, samples, neutral_text=neutral, blank_image=blank)
+    return measured(100 * float(found.mask.mean()), 7.5, f"about {{:.0f}} % of {len(samples)}")
+
+
+def orders_edits() -> Finding:
+    """Mean text budget on the filtered examples of BayOrders."""
+    return measured(float(floored(mean_edits(_orders()), 2)), 3.62)
+
+
+def orders_radius() -> Finding:
+    """Mean radius at d = 1 on the filtered examples of BayOrders."""
+    return measured(float(floored(mean_radius(_orders(), 1), 2)), 3.37)
+
+
+def _orders() -> list[Frontier]:
+    """The frontiers of the stored unsafe examples of BayOrders, all of them interaction-only."""
+    unsafe = {example.id for example in bay_orders.examples(ORDERS) if example.unsafe}
+    rows = [json.loads(line) for line in (COUNTS / "T2_standard.jsonl").read_text().splitlines()]
+    counts = [Counts(tuple(row["unsafe"]), row["n"]) for row in rows if row["example"] in unsafe]
+    return frontiers(counts, 1.0)
+
+
+def length_of_text() -> Finding:
+    """Whether replacement hurts long prompts more: a question about prompts and a guard that are not here."""
+    return untested()
+
+
 def subsampling_certifies_nothing() -> Finding:
     """What subsampling leaves of p_A = 1 when every pixel moves, however little."""
     example = standard().sets["unsafe"][0]
@@ -96,6 +134,10 @@ def adult_edits() -> Finding:
 COMPARISONS: dict[str, Callable[[], Finding]] = {
     "T4.frontier": frontier_cost,
     "T4.seconds": seconds,
+    "T2.share": share_that_passes,
+    "T2.edits": orders_edits,
+    "T2.radius": orders_radius,
+    "T5.length": length_of_text,
     "F2.attacks": attacks_stay_above,
     "F3.mmcert": subsampling_certifies_nothing,
     "F3.unimodal": unimodal_fails,
