@@ -26,7 +26,7 @@ def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
         ValueError: if the base has no margin and no scores, or the margin is not a finite number.
     """
     guard = smoothed.guard
-    scored = hasattr(guard, "margin") and hasattr(guard, "scores")
+    scored = "margin" in getattr(guard, "__dataclass_fields__", {}) and hasattr(guard, "scores")
     require(scored, "smoothed.guard", type(guard).__name__, "give a guard with scores(...) and a field margin")
     require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
     return replace(smoothed, guard=replace(cast(Any, guard), margin=float(margin)))

@@ -212,21 +212,22 @@ def whole_scores(
     Returns:
         shape ``(batch,)``, float32.
     """
-    mean, std = (np.asarray(c, dtype=np.float32)[:, None, None] for c in (guard.mean, guard.std))
-    weight, found = guard.model.get_input_embeddings().weight, []
-    for start in range(0, len(token_ids), guard.batch_size):
-        texts, pixels = token_ids[start : start + guard.batch_size], images[start : start + guard.batch_size]
+    weight, found = guard.model.get_input_embeddings().weight, np.empty(len(token_ids), dtype=np.float32)
+
+    def read(rows: slice) -> None:
+        texts = token_ids[rows]
         before, after = (np.tile(end, (len(texts), 1)) for end in (guard.before, guard.after))
         prompts = torch.from_numpy(np.concatenate([before, texts, after], axis=1))
-        shown = torch.from_numpy((pixels - mean) / std).to(weight.device, weight.dtype)
+        shown = guard.vision.inputs(torch.tensor(images[rows], device=weight.device))
+        shown["pixel_values"] = shown["pixel_values"].to(weight.dtype)
         with torch.inference_mode():
-            output = guard.model(
-                input_ids=prompts.to(weight.device), pixel_values=shown, use_cache=False, logits_to_keep=1
-            )
+            output = guard.model(input_ids=prompts.to(weight.device), **shown, use_cache=False, logits_to_keep=1)
         logits = output.logits[:, -1].float()
         unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (guard.unsafe_ids, guard.safe_ids))
-        found.append((unsafe - safe).cpu().numpy())
-    return np.concatenate([np.zeros(0, dtype=np.float32), *found])
+        found[rows] = (unsafe - safe).cpu().numpy()
+
+    guard.batch.run(len(token_ids), read)
+    return found
 
 
 def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> VisionLanguageGuard:

@@ -220,6 +220,7 @@ class CountsStore:
         return known is not None
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
+        variant = dict(getattr(smoothed.guard, "variant", {}))
         return {
             "schema": SCHEMA,
             "classifier": self.classifier,
@@ -230,7 +231,7 @@ class CountsStore:
             "threat": _named(smoothed.threat),
             "n": n,
             "seed": seed,
-        } | ({"masked": True} if masked else {})
+        } | {name: value for name, value in (("masked", masked), ("variant", variant)) if value}
 
 
 def recorded(path: Path) -> pd.DataFrame:
@@ -257,8 +258,18 @@ def run_of(unit: dict[str, Any]) -> str:
 
 
 def fingerprint(checkpoint: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights, the name of a classifier in the store."""
-    return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    """Return the SHA-256 of a checkpoint's weights, in one file or several, the name of a classifier in the store.
+
+    Raises:
+        ValueError: if there are no weights in the folder.
+    """
+    files, digest = sorted(checkpoint.glob("*.safetensors")), hashlib.sha256()
+    require(bool(files), "checkpoint", checkpoint, "give a folder with weights in *.safetensors")
+    for path in files:
+        with path.open("rb") as file:
+            while part := file.read(2**24):
+                digest.update(part)
+    return digest.hexdigest()
 
 
 def identity(folder: Path, dtype: str) -> str:

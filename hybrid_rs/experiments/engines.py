@@ -315,8 +315,9 @@ class _Drawer:
 def _traits(guard: Guard) -> tuple[Any, ...]:
     """What tells one guard from another at a glance; of the alphabet, its size and sum."""
     alphabet = guard.alphabet
-    margin = float(getattr(guard, "margin", 0.0))
-    return type(guard).__qualname__, margin, int(guard.pad_id), guard.mask_id, int(alphabet.size), int(alphabet.sum())
+    margin, variant = float(getattr(guard, "margin", 0.0)), dict(getattr(guard, "variant", {}))
+    ids = int(guard.pad_id), guard.mask_id, int(alphabet.size), int(alphabet.sum())
+    return type(guard).__qualname__, margin, variant, *ids
 
 
 class _Process:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,30 @@ from hybrid_rs._checks import integer, require
 
 try:
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    from hybrid_rs.guards.batches import BatchSize
+    from hybrid_rs.guards.llava import LlavaVision
+    from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
+    from hybrid_rs.guards.prefix import roots, selected
+    from hybrid_rs.guards.prompt import SAFE_WORDS, UNSAFE_WORDS, ordinary_ids, placeholders, prompt, single_ids
 except ImportError as error:
     raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
 
-SENTINEL = "untrusted-text-goes-here"
-SAFE_WORDS = ("safe", "Safe", "SAFE", " safe", " Safe")
-UNSAFE_WORDS = ("unsafe", "Unsafe", "UNSAFE", " unsafe", " Unsafe")
+FAMILY: dict[str, tuple[Any, Any]] = {
+    "llava": (AutoProcessor, LlavaVision),
+    "llava_onevision": (StillProcessor, OnevisionVision),
+}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VisionLanguageGuard:
-    """A LLaVA model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
+    """A model of the LLaVA family that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
     The prompt is the checkpoint's own chat template around the untrusted text. The verdict compares, at the first
-    answer position, the log-sum-exp over the single-token spellings of "unsafe" with that of "safe".
+    answer position, the log-sum-exp over the single-token spellings of "unsafe" with that of "safe". Token ids are
+    what is smoothed, not text; images are taken, and noised, in [0, 1] at ``image_size``, and resized, cut into tiles
+    and normalised on the model's device afterwards.
 
     Build one with :meth:`from_pretrained`.
 
@@ -39,15 +50,15 @@ class VisionLanguageGuard:
         pad_id: the id of an ordinary comma.
         mask_id: the tokenizer's mask token, or None.
         before: prompt ids before the untrusted text, image placeholders already repeated.
-        after: prompt ids after it.
+        after: prompt ids after it, a forced beginning of the answer included.
         safe_ids: ids of the spellings of safe.
         unsafe_ids: ids of the spellings of unsafe.
-        mean: per channel, subtracted from pixels in [0, 1].
-        std: per channel, what pixels are then divided by.
-        image_size: (height, width) that the model takes.
+        vision: how images become the model's input.
         margin: how far the gap must exceed zero for a verdict of unsafe.
-        batch_size: texts in one forward pass.
+        batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
         tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
+        variant: choices at loading that make another classifier of the same weights; part of the key under which
+            counts are stored. Empty for float32 with the bare prompt.
     """
 
     model: Any
@@ -58,12 +69,11 @@ class VisionLanguageGuard:
     after: NDArray[np.int64]
     safe_ids: tuple[int, ...]
     unsafe_ids: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_size: tuple[int, int]
+    vision: LlavaVision | OnevisionVision
     margin: float = 0.0
     batch_size: int = 256
     tokenizer: Any = None
+    variant: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_pretrained(
@@ -72,19 +82,32 @@ class VisionLanguageGuard:
         *,
         device: str = "cpu",
         dtype: str = "float32",
+        attention: str | None = None,
+        image_size: tuple[int, int] | None = None,
+        policy: str | None = None,
+        answer_prefix: str = "",
         margin: float = 0.0,
         batch_size: int = 256,
         alphabet: ArrayLike | None = None,
         download: bool = False,
     ) -> VisionLanguageGuard:
-        """Load a checkpoint in the Hugging Face layout.
+        r"""Load a checkpoint in the Hugging Face layout, of LLaVA-1.5 or LLaVA-OneVision.
 
         Args:
             path: a folder, or a name on the hub.
             device: "cpu", "cuda", "cuda:1", ...
-            dtype: "float32" or "bfloat16".
+            dtype: "float32" or "bfloat16"; the latter is another classifier, whose verdicts differ here and there. In
+                either, a device may round sums otherwise in batches of another size, and so decide a draw whose gap
+                is within rounding of the margin otherwise.
+            attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
+                bfloat16 on a CUDA device, else the former.
+            image_size: (height, width) of the images, in which noise and the image budget are measured. LLaVA-1.5
+                takes that of its vision tower alone; OneVision takes any, by default that of one tile.
+            policy: text that goes before the untrusted text, in the same turn of the chat template.
+            answer_prefix: how the answer is made to begin, for templates that answer in JSON, such as
+                ``'{\n    "rating": "'``; the verdict is read after it.
             margin: logits by which unsafe must win; raise it for fewer false alarms.
-            batch_size: texts in one forward pass.
+            batch_size: texts, or images, in one forward pass to begin with.
             alphabet: shape ``(V,)``, the token ids that noise may put in place of others; by default all ids but
                 special and added tokens and the image placeholder.
             download: whether files may be fetched from the hub; by default only what is on disk is used.
@@ -94,35 +117,63 @@ class VisionLanguageGuard:
         """
         require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
-        try:
-            model = AutoModelForImageTextToText.from_pretrained(
-                path, dtype=getattr(torch, dtype), local_files_only=not download, attn_implementation="sdpa"
-            )
-            processor = AutoProcessor.from_pretrained(path, local_files_only=not download)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-            remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
-            raise ValueError(f"path = {path}: {remedy} ({error})") from error
-        kind = model.config.model_type
-        require(kind == "llava", "model_type", kind, "give a LLaVA checkpoint (model_type llava)")
-        tokenizer, images = processor.tokenizer, processor.image_processor
-        size = int(model.config.vision_config.image_size)
-        before, after = _prompt(processor, size)
-        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), model.config.image_token_id}
+        attention = attention or best_attention(device, dtype)
+        known = attention in ("sdpa", "flash_attention_2")
+        require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
+        kind = _loaded(AutoConfig, path, download).model_type
+        require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
+        stock, view = FAMILY[kind]
+        processor, numbers = _loaded(stock, path, download), getattr(torch, dtype)
+        model = _loaded(AutoModelForImageTextToText, path, download, dtype=numbers, attn_implementation=attention)
+        vision, tokenizer = view.of(model.config, processor.image_processor, image_size), processor.tokenizer
+        before, after = prompt(processor, vision.image_size, policy, answer_prefix)
+        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(model.config)}
+        letters = ordinary_ids(tokenizer, special, alphabet)
+        chosen = {
+            "dtype": None if dtype == "float32" else dtype,
+            "attention": None if attention == "sdpa" else attention,
+            "image_size": None if vision == view.of(model.config, processor.image_processor, None) else image_size,
+            "policy": hashlib.sha256(policy.encode()).hexdigest() if policy else None,
+            "answer_prefix": answer_prefix or None,
+            "alphabet": None if alphabet is None else hashlib.sha256(letters.tobytes()).hexdigest(),
+        }
         return cls(
             model=model.to(device).eval(),
-            alphabet=_alphabet(tokenizer, special, alphabet),
-            pad_id=_single_ids(tokenizer, (",",))[0],
+            alphabet=letters,
+            pad_id=single_ids(tokenizer, (",",))[0],
             mask_id=tokenizer.mask_token_id,
             before=before,
             after=after,
-            safe_ids=_single_ids(tokenizer, SAFE_WORDS),
-            unsafe_ids=_single_ids(tokenizer, UNSAFE_WORDS),
-            mean=tuple(images.image_mean) if images.do_normalize else (0.0, 0.0, 0.0),
-            std=tuple(images.image_std) if images.do_normalize else (1.0, 1.0, 1.0),
-            image_size=(size, size),
+            safe_ids=single_ids(tokenizer, SAFE_WORDS),
+            unsafe_ids=single_ids(tokenizer, UNSAFE_WORDS),
+            vision=vision,
             margin=float(margin),
             batch_size=integer("batch_size", batch_size, at_least=1),
             tokenizer=tokenizer,
+            variant={name: value for name, value in chosen.items() if value is not None},
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the images that the guard takes."""
+        return self.vision.image_size
+
+    @cached_property
+    def batch(self) -> BatchSize:
+        """The rows that go through the model at once by now."""
+        return BatchSize(self.batch_size)
+
+    def __repr__(self) -> str:
+        weights, config = list(self.model.parameters()), self.model.config
+        spelled = self.tokenizer.convert_ids_to_tokens if self.tokenizer else list
+        unsafe, safe = (" ".join(map(str, spelled(list(ids)))) for ids in (self.unsafe_ids, self.safe_ids))
+        pictures = int(np.isin(self.before, placeholders(config)).sum())
+        return (
+            f"VisionLanguageGuard({config.model_type}, {sum(w.numel() for w in weights):,} parameters,"
+            f" {str(weights[0].dtype).removeprefix('torch.')}, {config._attn_implementation} on {weights[0].device};"
+            f" images {self.image_size[0]} x {self.image_size[1]} as {pictures} tokens; prompt of"
+            f" {len(self.before) - pictures} tokens before the text and {len(self.after)} after;"
+            f" alphabet of {len(self.alphabet):,}; unsafe: {unsafe}; safe: {safe}; margin {self.margin:g})"
         )
 
     def encode(self, text: str) -> NDArray[np.int64]:
@@ -136,7 +187,7 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         tokens = np.array(ids, dtype=np.int64)
-        held = np.isin(tokens, [*self.tokenizer.all_special_ids, self.model.config.image_token_id])
+        held = np.isin(tokens, [*self.tokenizer.all_special_ids, *placeholders(self.model.config)])
         held &= tokens != self.tokenizer.unk_token_id
         shown = self.tokenizer.convert_ids_to_tokens(tokens[held].tolist())
         require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
@@ -179,24 +230,26 @@ class VisionLanguageGuard:
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         self._check(texts, pixels, index)
         used, image = np.unique(index, return_inverse=True)
-        root = np.zeros(len(used), dtype=np.int64)
-        np.maximum.at(root, image, np.arange(len(texts)))
-        equal = texts == texts[root[image]]
-        shared = np.minimum.accumulate(equal, axis=1).sum(axis=1)  # leading words in common with the root
+        root, shared = roots(texts, image)
         shared = np.minimum(shared, texts.shape[1] + len(self.after) - 1)  # the last token is always read
         branches = np.setdiff1d(np.arange(len(texts)), root)
         gaps = np.empty(len(texts), dtype=np.float32)
+
+        def read(batch: slice) -> None:
+            here = branches[(batch.start <= image[branches]) & (image[branches] < batch.stop)]
+            opening = self._opening(self._pixels(pixels[used[batch]]))
+            prompts = torch.cat([opening, self._embedded(self._ended(texts[root[batch]]))], dim=1)
+            found, cache = self._read(prompts, keep=here.size > 0)
+            gaps[root[batch]] = found.cpu().numpy()
+            for s in np.unique(shared[here]):
+                group = here[shared[here] == s]
+                for rows in np.split(group, range(self.batch.size, len(group), self.batch.size)):
+                    known = selected(cache, image[rows] - batch.start, len(self.before) + int(s))
+                    found, _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
+                    gaps[rows] = found.cpu().numpy()
+
         with torch.inference_mode():
-            for start in range(0, len(used), self.batch_size):
-                batch = slice(start, start + self.batch_size)
-                here = branches[image[branches] // self.batch_size == start // self.batch_size]
-                prompts = self._prompts(texts[root[batch]], pixels[used[batch]])
-                gaps[root[batch]], cache = self._read(prompts, keep=here.size > 0)
-                for s in np.unique(shared[here]):
-                    group = here[shared[here] == s]
-                    for rows in np.split(group, range(self.batch_size, len(group), self.batch_size)):
-                        known = _selected(cache, image[rows] - start, len(self.before) + int(s))
-                        gaps[rows], _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
+            self.batch.run(len(used), read)
         return gaps
 
     @property
@@ -223,109 +276,82 @@ class VisionLanguageGuard:
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         self._check(texts, pixels, np.arange(len(texts)))
-        words, weight = self.model.get_input_embeddings(), next(self.model.parameters())
-        mean, std = (torch.tensor(c, device=weight.device)[:, None, None] for c in (self.mean, self.std))
-        pictures = np.flatnonzero(self.before == self.model.config.image_token_id)
-        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
-        ids = torch.from_numpy(self._ended(np.concatenate([before, texts], axis=1)))
-        found = []
-        for start in range(0, len(texts), self.batch_size):
-            rows = slice(start, start + self.batch_size)
+        width = self.model.get_input_embeddings().embedding_dim
+        gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
+        by_token = np.empty((*texts.shape, width), dtype=np.float32)
+
+        def read(rows: slice) -> None:
             with torch.enable_grad():
-                shown = torch.tensor(pixels[rows], device=weight.device, requires_grad=True)
-                features = self.model.get_image_features(pixel_values=((shown - mean) / std).to(weight.dtype))
-                embedded = words(ids[rows].to(weight.device)).detach().requires_grad_()
-                prompt = embedded.clone()
-                prompt[:, pictures] = torch.stack(tuple(features.pooler_output)).to(prompt.dtype)
-                hidden = self.model.model.language_model(inputs_embeds=prompt, use_cache=False).last_hidden_state[:, -1]
-                logits = self.model.lm_head(hidden).float()
-                unsafe, safe = (
-                    torch.logsumexp(logits[:, list(one)], dim=1) for one in (self.unsafe_ids, self.safe_ids)
-                )
+                shown, words = self._pixels(pixels[rows]).requires_grad_(), self._embedded(texts[rows]).requires_grad_()
+                ending = self._embedded(np.tile(self.after, (len(words), 1)))
+                found, _ = self._read(torch.cat([self._opening(shown), words, ending], dim=1))
                 # rows do not see each other, so the gradient of the sum is each row's own
-                by_token, by_pixel = torch.autograd.grad((unsafe - safe).sum(), (embedded, shown))
-            by_token = by_token[:, len(self.before) : len(self.before) + texts.shape[1]]
-            found.append([part.detach().float().cpu().numpy() for part in (unsafe - safe, by_token, by_pixel)])
-        scores, by_token, by_pixel = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return scores, by_token, by_pixel
+                slopes = torch.autograd.grad(found.sum(), (words, shown))
+            parts = (part.detach().float().cpu().numpy() for part in (found, *slopes))
+            gaps[rows], by_token[rows], by_pixel[rows] = parts
 
-    def _prompts(self, texts: NDArray[np.int64], images: NDArray[np.float32]) -> Any:
-        """Whole prompts, embedded, each with its image; shape ``(batch, length, width)``."""
-        before = np.broadcast_to(self.before, (len(texts), len(self.before)))
-        prompts = self._embedded(self._ended(np.concatenate([before, texts], axis=1)))
-        mean, std = (np.asarray(c, dtype=np.float32)[:, None, None] for c in (self.mean, self.std))
-        pixels = torch.from_numpy((images - mean) / std).to(prompts.device, prompts.dtype)
-        features = self.model.get_image_features(pixel_values=pixels).pooler_output
-        prompts[:, np.flatnonzero(self.before == self.model.config.image_token_id)] = torch.stack(tuple(features))
-        return prompts
+        self.batch.run(len(texts), read)
+        return gaps, by_token, by_pixel
 
-    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[NDArray[np.float32], Any]:
+    def features(self, images: Any) -> Any:
+        """Return the embeddings that stand for images, shape ``(batch, tokens, width)``; differentiable.
+
+        Args:
+            images: a tensor on the model's device, shape ``(batch, 3, height, width)``, pixel units [0, 1].
+        """
+        inputs = self.vision.inputs(images)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.get_input_embeddings().weight.dtype)
+        return torch.stack(tuple(self.model.get_image_features(**inputs).pooler_output))
+
+    def _opening(self, images: Any) -> Any:
+        """The prompt before the text, embedded, for a tensor of images; shape ``(batch, length, width)``."""
+        opening = self._embedded(np.tile(self.before, (len(images), 1)))
+        opening[:, np.isin(self.before, placeholders(self.model.config)).nonzero()[0]] = self.features(images)
+        return opening
+
+    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
         """Run the language model, on known keys and values if given; return by how much unsafe wins, and the cache."""
         language = self.model.model.language_model
         output = language(inputs_embeds=embedded, past_key_values=known, use_cache=keep or known is not None)
         logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
         unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
-        return (unsafe - safe).cpu().numpy(), output.past_key_values
+        return unsafe - safe, output.past_key_values
 
     def _ended(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.concatenate([texts, np.broadcast_to(self.after, (len(texts), len(self.after)))], axis=1)
 
     def _embedded(self, ids: NDArray[np.int64]) -> Any:
         embeddings = self.model.get_input_embeddings()
-        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device))
+        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device)).detach()
+
+    def _pixels(self, images: NDArray[np.float32]) -> Any:
+        return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
 
     def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
         require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
         require(index.shape == (len(texts),), "image_index", index.shape, f"give one image per text, ({len(texts)},)")
-        fits = images.ndim == 4 and images.shape[1:] == (len(self.mean), *self.image_size)
-        remedy = f"give shape (images, {len(self.mean)}, {self.image_size[0]}, {self.image_size[1]})"
+        fits = images.ndim == 4 and images.shape[1:] == (3, *self.image_size)
+        remedy = f"give shape (images, 3, {self.image_size[0]}, {self.image_size[1]})"
         require(fits, "images", images.shape, remedy)
         inside = index.size == 0 or (index.min() >= 0 and index.max() < len(images))
         require(bool(inside), "image_index", index, f"give places from 0 to {len(images) - 1}")
         known = (texts >= 0) & (texts < self.model.get_input_embeddings().num_embeddings)
-        known &= texts != self.model.config.image_token_id
+        known &= ~np.isin(texts, placeholders(self.model.config))
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
 
 
-def _selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
-    """A cache of the first tokens of some rows; the given one stays as it is."""
-    part = copy.copy(cache)
-    part.layers = [copy.copy(layer) for layer in cache.layers]
-    part.crop(length - cache.get_seq_length())
-    part.batch_select_indices(torch.from_numpy(rows).to(cache.layers[0].keys.device))
-    return part
+def best_attention(device: str, dtype: str) -> str:
+    """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
+    serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
+    return "flash_attention_2" if serves else "sdpa"
 
 
-def _alphabet(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:
-    """The ordinary tokens, or those of them that were chosen."""
-    ordinary = set(tokenizer.get_vocab().values()) - special
-    if chosen is None:
-        return np.array(sorted(ordinary), dtype=np.int64)
-    ids = np.unique(np.asarray(chosen, dtype=np.int64))
-    for token in ids.tolist():
-        shown = f"{token} ({tokenizer.convert_ids_to_tokens(token)!r})" if token in special else token
-        require(token in ordinary, "alphabet", shown, "leave out special tokens, the image placeholder and unknown ids")
-    return ids
-
-
-def _prompt(processor: Any, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids before and after the untrusted text, by the checkpoint's own chat template."""
-    content = [{"type": "image"}, {"type": "text", "text": SENTINEL}]
-    rendered = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    pieces = rendered.split(SENTINEL)
-    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text once")
-    blank = np.zeros((size, size, 3), dtype=np.uint8)
-    before = processor(text=pieces[0], images=blank, add_special_tokens=False, return_tensors="np")["input_ids"][0]
-    after = processor.tokenizer(pieces[1], add_special_tokens=False, return_tensors="np")["input_ids"][0]
-    return before.astype(np.int64), after.astype(np.int64)
-
-
-def _single_ids(tokenizer: Any, words: Sequence[str]) -> tuple[int, ...]:
-    """Ids of those spellings that are one ordinary token."""
-    found = [tokenizer.encode(word, add_special_tokens=False) for word in words]
-    unknown = tokenizer.unk_token_id
-    ids = tuple(sorted({ids[0] for ids in found if len(ids) == 1 and ids[0] != unknown}))
-    require(len(ids) > 0, "tokenizer", list(words), "use a tokenizer that has one of these as a single token")
-    return ids
+def _loaded(kind: Any, path: str | Path, download: bool, **options: Any) -> Any:
+    """What a class of transformers makes of a checkpoint; an error says which, and what to do."""
+    try:
+        return kind.from_pretrained(path, local_files_only=not download, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
+        remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
+        raise ValueError(f"path = {path}: {remedy} ({error})") from error

@@ -1,0 +1,201 @@
+"""Denoised smoothing: a diffusion model takes the noise out of the image before the guard looks at it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, positive, require
+from hybrid_rs.guards.protocol import Guard
+
+try:
+    import torch
+
+    from hybrid_rs.guards.batches import BatchSize
+except ImportError as error:
+    raise ImportError('this guard needs torch: pip install "hybrid_rs[guard]"') from error
+
+
+@dataclass(frozen=True, eq=False)
+class DenoisedGuard:
+    r"""A guard behind a denoiser; satisfies :class:`hybrid_rs.Guard`, so that it is smoothed and certified like any.
+
+    Noise of standard deviation ``sigma`` on pixels in [0, 1] is noise of standard deviation :math:`2\sigma` on
+    pixels in [-1, 1], where diffusion models work. Such a model was trained on
+
+    .. math:: x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \eta,
+
+    whose noise is :math:`\sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}` of its signal. The two match where
+    :math:`\bar\alpha = 1 / (1 + 4\sigma^2)`: the image in [-1, 1] is scaled by the root of that, the network is asked
+    for the noise at the step whose :math:`\bar\alpha_t` is nearest, and the noise is subtracted, in one step. The
+    result is clipped to [-1, 1] and brought back to [0, 1].
+
+    All of this is part of the base classifier, after the noise: the certificate is in pixel units [0, 1], holds for
+    whatever the denoiser does, and does not need the two noise levels to match. The guard's accuracy does.
+
+    Args:
+        guard: what looks at the denoised image.
+        unet: an unconditional network of ``diffusers`` that predicts the noise.
+        alphas: shape ``(steps,)``, the schedule's cumulative products, decreasing.
+        sigma: standard deviation of the image noise in pixel units [0, 1]; that of the smoothing.
+        batch_size: images in one forward pass to begin with; halved when the device runs out of memory.
+        weights: what tells this denoiser from others where counts are stored.
+
+    Raises:
+        ValueError: if sigma is not positive, or the schedule has no step with so little or so much noise.
+
+    References:
+        Carlini et al. (2023), Algorithm 1, for images in [-1, 1].
+    """
+
+    guard: Guard
+    unet: Any
+    alphas: NDArray[np.float64]
+    sigma: float
+    batch_size: int = 64
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        sigma, levels = float(positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
+        inside = levels[0] <= sigma <= levels[-1]
+        remedy = f"this denoiser's schedule goes from {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"
+        require(bool(inside), "sigma", sigma, remedy)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        guard: Guard,
+        path: str | Path,
+        sigma: float,
+        *,
+        device: str = "cpu",
+        batch_size: int = 64,
+        download: bool = False,
+    ) -> DenoisedGuard:
+        """Load a DDPM pipeline in the layout of ``diffusers``, and put it before a guard.
+
+        Args:
+            guard: what looks at the denoised image.
+            path: a folder, or a name on the hub.
+            sigma: standard deviation of the image noise in pixel units [0, 1].
+            device: "cpu", "cuda", ...
+            batch_size: images in one forward pass to begin with.
+            download: whether files may be fetched from the hub; by default only what is on disk is used.
+
+        Raises:
+            ValueError: if the pipeline cannot be loaded or does not predict the noise, or an argument is out of range.
+        """
+        try:
+            from diffusers import DDPMPipeline
+        except ImportError as error:
+            raise ImportError('the denoiser needs diffusers: pip install "hybrid_rs[denoise]"') from error
+        try:
+            pipeline = DDPMPipeline.from_pretrained(path, local_files_only=not download, low_cpu_mem_usage=False)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+            remedy = "give the folder of a DDPM pipeline, or download=True with a name on the hub"
+            raise ValueError(f"path = {path}: {remedy} ({error})") from error
+        kind = pipeline.scheduler.config.prediction_type
+        require(kind == "epsilon", "prediction_type", kind, "give a model that predicts the noise (epsilon)")
+        unet, alphas = pipeline.unet.to(device).eval(), pipeline.scheduler.alphas_cumprod.double().numpy()
+        size = integer("batch_size", batch_size, at_least=1)
+        return cls(guard, unet, alphas, float(sigma), size, _digest(unet))
+
+    @property
+    def alphabet(self) -> NDArray[np.int64]:
+        """The guard's."""
+        return self.guard.alphabet
+
+    @property
+    def pad_id(self) -> int:
+        """The guard's."""
+        return self.guard.pad_id
+
+    @property
+    def mask_id(self) -> int | None:
+        """The guard's."""
+        return self.guard.mask_id
+
+    @property
+    def margin(self) -> float:
+        """The guard's; 0 if it has none."""
+        return float(getattr(self.guard, "margin", 0.0))
+
+    @property
+    def variant(self) -> Mapping[str, Any]:
+        """The guard's, and which denoiser, at which noise."""
+        denoiser = {"weights": self.weights, "sigma": self.sigma}
+        return {**getattr(self.guard, "variant", {}), "denoiser": denoiser}
+
+    @cached_property
+    def batch(self) -> BatchSize:
+        """The images that go through the network at once by now."""
+        return BatchSize(self.batch_size)
+
+    @property
+    def step(self) -> int:
+        """The step of the schedule whose noise is nearest."""
+        return int(np.abs(np.asarray(self.alphas) - 1 / (1 + 4 * self.sigma**2)).argmin())
+
+    def unsafe(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return the guard's verdicts on denoised images; ``image_index`` says which image goes with which text."""
+        return self._ask("unsafe", token_ids, images, image_index)
+
+    def scores(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the guard's scores on denoised images, if it has scores."""
+        return self._ask("scores", token_ids, images, image_index)
+
+    def denoised(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return images without their noise.
+
+        Args:
+            images: shape ``(batch, channels, height, width)``, pixel units [0, 1], noise of ``sigma`` added.
+
+        Returns:
+            the same shape, in [0, 1].
+        """
+        noise, scale = 2 * self.sigma, 1 / np.sqrt(1 + 4 * self.sigma**2)  # both in [-1, 1]
+        weight, clean = next(self.unet.parameters()), np.empty(images.shape, dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            noisy = 2 * torch.tensor(images[rows], dtype=torch.float32, device=weight.device) - 1
+            predicted = self.unet((scale * noisy).to(weight.dtype), self.step).sample
+            found = noisy - noise * predicted[:, : noisy.shape[1]].float()  # some networks predict a variance, too
+            clean[rows] = ((found.clamp(-1, 1) + 1) / 2).cpu().numpy()
+
+        with torch.inference_mode():
+            self.batch.run(len(images), work)
+        return clean
+
+    def _ask(
+        self,
+        what: Literal["unsafe", "scores"],
+        token_ids: NDArray[np.int64],
+        images: NDArray[np.float32],
+        image_index: NDArray[np.int64] | None,
+    ) -> NDArray[Any]:
+        question, clean = getattr(self.guard, what), self.denoised(images)
+        if image_index is None:
+            return np.asarray(question(token_ids, clean))
+        if "image_index" in inspect.signature(question).parameters:
+            return np.asarray(question(token_ids, clean, image_index=image_index))
+        return np.asarray(question(token_ids, clean[image_index]))
+
+
+def _digest(model: Any) -> str:
+    """SHA-256 of the weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode() + weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

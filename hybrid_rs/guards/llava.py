@@ -1,0 +1,54 @@
+"""How LLaVA-1.5 sees an image: whole, at the resolution of its vision tower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hybrid_rs._checks import require
+
+
+@dataclass(frozen=True)
+class LlavaVision:
+    """From pixels in [0, 1] to what the model is given.
+
+    Args:
+        image_size: (height, width) of the images; that of the vision tower.
+        mean: per channel, subtracted from the pixels.
+        std: per channel, what they are then divided by.
+    """
+
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, config: Any, processor: Any, image_size: tuple[int, int] | None) -> LlavaVision:
+        """Read a checkpoint's configuration and image processor.
+
+        Raises:
+            ValueError: if another image size is asked for.
+        """
+        side = int(config.vision_config.image_size)
+        fits = image_size is None or tuple(image_size) == (side, side)
+        require(fits, "image_size", image_size, f"this model takes images of ({side}, {side}) alone")
+        return cls((side, side), *normalisation(processor))
+
+    def inputs(self, images: Any) -> dict[str, Any]:
+        """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1]."""
+        return {"pixel_values": normalised(images, self.mean, self.std)}
+
+
+def normalisation(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation that an image processor normalises with, in units of [0, 1]."""
+    if not processor.do_normalize:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return tuple(processor.image_mean), tuple(processor.image_std)
+
+
+def normalised(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    """Return ``(images - mean) / std``, channel by channel; channels come third from last."""
+    shift, scale = (torch.tensor(c, dtype=images.dtype, device=images.device)[:, None, None] for c in (mean, std))
+    return (images - shift) / scale

@@ -1,0 +1,102 @@
+"""How LLaVA-OneVision sees an image: once whole, and once in tiles whose number goes by the image's shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LlavaOnevisionProcessor
+from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
+
+from hybrid_rs._checks import integer, require
+from hybrid_rs.guards.llava import normalisation, normalised
+
+RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+
+
+class StillProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
+    """The stock processor without its part for videos, which needs torchvision and which no guard uses."""
+
+    def __init__(  # the loader goes by the names of these parameters
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        num_image_tokens: int | None = None,
+        vision_feature_select_strategy: str | None = None,
+        chat_template: str | None = None,
+        image_token: str = "<image>",
+        video_token: str = "<video>",
+        vision_aspect_ratio: str = "anyres_max_9",
+    ) -> None:
+        super().__init__(
+            image_processor, tokenizer, None, num_image_tokens, vision_feature_select_strategy, chat_template,
+            image_token, video_token, vision_aspect_ratio,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OnevisionVision:
+    """From pixels in [0, 1] to tiles, as the checkpoint's image processor makes them, in float and on any device.
+
+    The image is resized to one tile; and it is resized to fit, without changing its aspect ratio, into the best of the
+    checkpoint's grids of tiles, and padded with black. Nothing is rounded or clipped on the way, so that noise keeps
+    its law up to a linear map.
+
+    Args:
+        image_size: (height, width) of the images, in which noise and the image budget epsilon are measured.
+        tile: side of a tile.
+        grid: (height, width) of the grid of tiles.
+        fitted: (height, width) of the image in that grid.
+        resample: "bicubic" or "bilinear"; antialiased.
+        mean: per channel, subtracted from the pixels.
+        std: per channel, what they are then divided by.
+    """
+
+    image_size: tuple[int, int]
+    tile: int
+    grid: tuple[int, int]
+    fitted: tuple[int, int]
+    resample: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, config: Any, processor: Any, image_size: tuple[int, int] | None) -> OnevisionVision:
+        """Read a checkpoint's configuration and image processor; without a size, images are of one tile.
+
+        Raises:
+            ValueError: if the size is not two positive whole numbers, or the checkpoint is of an unknown kind.
+        """
+        side = int(config.vision_config.image_size)
+        height, width = (integer("image_size", length, at_least=1) for length in image_size or (side, side))
+        grids, resample = [list(grid) for grid in config.image_grid_pinpoints], int(processor.resample)
+        alike = grids == [list(grid) for grid in processor.image_grid_pinpoints]
+        require(alike, "image_grid_pinpoints", grids, "model and image processor must have the same")
+        require(resample in RESAMPLING, "resample", resample, f"only {list(RESAMPLING.values())} are known here")
+        grid = select_best_resolution((height, width), grids)
+        fitted = get_patch_output_size(np.empty((3, height, width)), grid, input_data_format="channels_first")
+        return cls((height, width), side, tuple(grid), tuple(fitted), RESAMPLING[resample], *normalisation(processor))
+
+    def inputs(self, images: Any) -> dict[str, Any]:
+        """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1].
+
+        They are ``pixel_values``, shape ``(batch, tiles, 3, tile, tile)``, and ``image_sizes``, ``(batch, 2)``.
+        """
+        sizes = torch.tensor([self.image_size] * len(images))
+        return {"pixel_values": normalised(self.tiles(images), self.mean, self.std), "image_sizes": sizes}
+
+    def tiles(self, images: Any) -> Any:
+        """Return the whole image as one tile, then those of the grid, row by row; not yet normalised."""
+        (down, across), side = (length // self.tile for length in self.grid), self.tile
+        top, left = ((length - inner) // 2 for length, inner in zip(self.grid, self.fitted, strict=True))
+        bottom, right = self.grid[0] - self.fitted[0] - top, self.grid[1] - self.fitted[1] - left
+        padded = torch.nn.functional.pad(self._resized(images, self.fitted), (left, right, top, bottom))
+        cut = padded.reshape(len(images), 3, down, side, across, side).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+        return torch.cat([self._resized(images, (side, side))[:, None], cut], dim=1)
+
+    def _resized(self, images: Any, size: tuple[int, int]) -> Any:
+        if size == tuple(images.shape[-2:]):
+            return images
+        return torch.nn.functional.interpolate(images, size, mode=self.resample, antialias=True, align_corners=False)

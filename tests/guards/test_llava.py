@@ -1,0 +1,196 @@
+"""LLaVA-1.5 and the choices at loading: prompt, policy, forced answer, precision, attention, memory."""
+
+import importlib.util
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_models import SIDE, save_llava, save_onevision
+from transformers import AutoProcessor
+
+import hybrid_rs as hrs
+from hybrid_rs.experiments.costs import whole_scores
+from hybrid_rs.experiments.counts import CountsStore
+from hybrid_rs.guards.batches import BatchSize
+from hybrid_rs.guards.vlm import VisionLanguageGuard, best_attention
+
+POLICY, PREFIX = "Is the picture with its text safe or unsafe?", '{\n "rating": "'
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    saved = {"llava": save_llava, "onevision": save_onevision}
+    return {kind: save(tmp_path_factory.mktemp(kind)) for kind, save in saved.items()}
+
+
+@pytest.fixture(scope="module")
+def guard(folders):
+    return VisionLanguageGuard.from_pretrained(folders["llava"], batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def draws(guard):
+    """Texts of which several share an image, as nested draws do."""
+    rng = np.random.default_rng(0)
+    texts, index = rng.choice(guard.alphabet, (60, 6)), np.sort(rng.integers(0, 20, 60))
+    texts[1::2, :4] = texts[::2, :4]
+    return texts, rng.standard_normal((20, 3, SIDE, SIDE), dtype=np.float32), index
+
+
+def test_the_prompt_is_that_of_the_stock_processor_with_one_beginning_token(folders, guard):
+    stock, text = AutoProcessor.from_pretrained(folders["llava"]), "the text"
+    content = [{"type": "image"}, {"type": "text", "text": text}]
+    rendered = stock.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    asked = stock(text=rendered, images=np.zeros((SIDE, SIDE, 3), np.uint8), return_tensors="np")["input_ids"][0]
+    np.testing.assert_array_equal(guard.before, asked[: len(guard.before)])
+    np.testing.assert_array_equal(guard.after, asked[len(asked) - len(guard.after) :])
+    middle = asked[len(guard.before) : len(asked) - len(guard.after)]
+    assert guard.tokenizer.decode(middle.tolist()) == guard.tokenizer.decode(guard.encode(text).tolist()).strip()
+    assert (asked == guard.tokenizer.bos_token_id).sum() == (guard.before == guard.tokenizer.bos_token_id).sum() == 1
+
+
+@pytest.mark.parametrize("kind", ["llava", "onevision"])
+def test_policy_and_forced_answer_stand_where_the_template_has_them(folders, kind):
+    guard = VisionLanguageGuard.from_pretrained(folders[kind], policy=POLICY, answer_prefix=PREFIX)
+    bare = VisionLanguageGuard.from_pretrained(folders[kind])
+    before, after, plain = (guard.tokenizer.decode(ids.tolist()) for ids in (guard.before, guard.after, bare.before))
+    assert before.startswith(plain.rstrip())
+    assert before.rstrip().endswith(POLICY)
+    assert before.count("<image>") == plain.count("<image>") > 0
+    assert after == guard.tokenizer.decode(bare.after.tolist()) + PREFIX
+
+
+@pytest.mark.parametrize("kind", ["llava", "onevision"])
+def test_the_verdict_is_read_after_the_forced_answer(folders, kind, draws):
+    guard = VisionLanguageGuard.from_pretrained(folders[kind], policy=POLICY, answer_prefix=PREFIX)
+    texts, images, index = draws
+    texts = np.where(np.isin(texts, guard.alphabet), texts, guard.pad_id)
+    expected = whole_scores(guard, texts, images[index])
+    np.testing.assert_allclose(guard.scores(texts, images, index), expected, atol=1e-4)
+    # by hand, with the whole prompt as one text of ids
+    ids = np.concatenate([guard.before, texts[0], guard.after])
+    assert guard.tokenizer.decode(ids[-len(guard.after) :].tolist()).endswith(PREFIX)
+    shown = guard.vision.inputs(torch.from_numpy(images[index[:1]]))
+    with torch.inference_mode():
+        logits = guard.model(input_ids=torch.from_numpy(ids)[None], **shown).logits[0, -1]
+    vocabulary = guard.tokenizer.get_vocab()
+    for word, found in (("safe", guard.safe_ids), ("unsafe", guard.unsafe_ids)):
+        spelled = {i for token, i in vocabulary.items() if token.lstrip("Ġ\u2581").lower() == word}
+        assert set(found) == spelled
+    gap = torch.logsumexp(logits[list(guard.unsafe_ids)], 0) - torch.logsumexp(logits[list(guard.safe_ids)], 0)
+    np.testing.assert_allclose(expected[0], gap.item(), atol=1e-4)
+
+
+def test_every_choice_that_makes_another_classifier_is_in_its_variant(folders, guard, tmp_path):
+    assert guard.variant == {}
+    choices = [
+        {"dtype": "bfloat16"},
+        {"policy": POLICY},
+        {"policy": POLICY + "!"},
+        {"answer_prefix": PREFIX},
+        {"alphabet": guard.alphabet[:9]},
+        {"alphabet": guard.alphabet[1:10]},
+    ]
+    guards = [guard, *(VisionLanguageGuard.from_pretrained(folders["llava"], **choice) for choice in choices)]
+    variants = [json.dumps(dict(each.variant), sort_keys=True) for each in guards]
+    assert len(set(variants)) == len(variants)
+    same = VisionLanguageGuard.from_pretrained(folders["llava"], policy="", image_size=(SIDE, SIDE), margin=1.0)
+    assert same.variant == {}
+
+
+def test_counts_in_bfloat16_are_stored_as_those_of_another_classifier(folders, guard, tmp_path):
+    store, image = CountsStore(tmp_path / "counts.jsonl", "small"), np.full((3, SIDE, SIDE), 0.5, np.float32)
+    example, kernel = hrs.Example("grey", guard.encode("text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
+    half = VisionLanguageGuard.from_pretrained(folders["llava"], dtype="bfloat16")
+    assert half.model.dtype == torch.bfloat16
+    for each in (guard, half):
+        smoothed = hrs.SmoothedGuard(each, kernel, 0.5, hrs.SuffixThreat(2))
+        assert store.get(smoothed, example, n=64) is None
+        store.sample(smoothed, [example], n=64, progress=False)
+        again = CountsStore(tmp_path / "counts.jsonl", "small").get(smoothed, example, n=64)
+        assert again == smoothed.sample(example, 64)
+    kept = [json.loads(line) for line in (tmp_path / "counts.jsonl").read_text().splitlines()]
+    assert [unit.get("variant") for unit in kept] == [None, {"dtype": "bfloat16"}]
+
+
+@pytest.mark.parametrize("fits", [1, 3, 20])
+def test_batches_that_do_not_fit_are_halved_and_nothing_else_changes(guard, draws, monkeypatch, fits):
+    """A device that holds so many prompts and no more."""
+    expected, tried = guard.scores(*draws), []
+
+    def read(self, embedded, known=None, *, keep=False):
+        tried.append(len(embedded))
+        if len(embedded) > fits:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return original(self, embedded, known, keep=keep)
+
+    original = VisionLanguageGuard._read
+    monkeypatch.setattr(VisionLanguageGuard, "_read", read)
+    small = replace(guard)  # the same guard, with a memory of its own
+    np.testing.assert_allclose(small.scores(*draws), expected, atol=1e-4)
+    assert small.batch.size == {1: 1, 3: 2, 20: 16}[fits]
+    assert (max(tried) > fits) == (fits < 16)
+    tried.clear()
+    np.testing.assert_allclose(small.scores(*draws), expected, atol=1e-4)
+    assert max(tried) <= fits  # it remembers
+    assert guard.batch.size == 16
+
+
+def test_counts_do_not_change_when_memory_runs_out(guard, monkeypatch):
+    image = np.full((3, SIDE, SIDE), 0.5, np.float32)
+    example, kernel = hrs.Example("grey", guard.encode("the text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
+    expected = hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(4)).sample(example, 200)
+    features, calls = VisionLanguageGuard.features, itertools.count()
+
+    def sometimes(self, images):
+        if next(calls) in (2, 9):
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return features(self, images)
+
+    monkeypatch.setattr(VisionLanguageGuard, "features", sometimes)
+    small = replace(guard)
+    assert hrs.SmoothedGuard(small, kernel, 0.5, hrs.SuffixThreat(4)).sample(example, 200) == expected
+    assert small.batch.size == 4
+
+
+def test_a_single_row_that_does_not_fit_is_an_error():
+    def never(rows):
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        BatchSize(8).run(3, never)
+    done = []
+    BatchSize(8).run(20, done.append)
+    assert [(rows.start, rows.stop) for rows in done] == [(0, 8), (8, 16), (16, 20)]
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_flash_attention_is_taken_where_it_is_installed_and_serves(monkeypatch, installed):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    chosen = {(d, t): best_attention(d, t) for d in ("cpu", "cuda:1") for t in ("float32", "bfloat16")}
+    flash = {where for where, how in chosen.items() if how == "flash_attention_2"}
+    assert flash == ({("cuda:1", "bfloat16")} if installed else set())
+
+
+def test_its_repr_says_what_it_is(guard):
+    shown = repr(guard)
+    for part in ("llava,", "float32, sdpa on cpu", "images 32 x 32 as 16 tokens", f"alphabet of {guard.alphabet.size}"):
+        assert part in shown
+    assert "Unsafe" in shown.split("unsafe:")[1].split("safe:")[0]
+
+
+def test_bad_choices_are_named_with_their_value(folders, tmp_path):
+    cases = [
+        ({"image_size": (64, 64)}, r"image_size = \(64, 64\)"),
+        ({"attention": "eager"}, "attention = eager"),
+        ({"dtype": "float16"}, "dtype = float16"),
+    ]
+    for choice, message in cases:
+        with pytest.raises(ValueError, match=message):
+            VisionLanguageGuard.from_pretrained(folders["llava"], **choice)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ValueError, match=r"^model_type = llama"):
+        VisionLanguageGuard.from_pretrained(tmp_path)
