@@ -13,6 +13,8 @@ from hybrid_rs._checks import require
 from hybrid_rs.cli.showing import note, radii_row, result
 from hybrid_rs.worst_case import floored
 
+# what lines of one run of certify share
+SETTING = ("classifier", "margin", "tau", "alpha", "n", "seed", "sigma", "beta", "threat", "max_edits", "claim")
 SourceFile = Annotated[
     Path,
     typer.Argument(
@@ -149,9 +151,13 @@ def _kind(file: Path) -> str:
         value = json.loads(first)
     except ValueError:
         return "authors"  # JSON of many lines; what is none at all is refused when it is read
-    if isinstance(value, dict) and "certified_curve" not in value and "results" not in value:
-        return "store" if "classifier" in value else "certified"
-    return "authors"
+    if not isinstance(value, dict) or "results" in value:
+        return "authors"
+    if "label" in value and "tau" in value and "d" not in value:
+        return "certified"
+    remedy = "give a store of counts, what certify --json printed, a table, or the authors' certification results"
+    require("schema" in value and "d" not in value, "file", repr(str(file)), remedy)  # decisions and attacks have a d
+    return "store"
 
 
 def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
@@ -163,7 +169,7 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
             radii = value.get("radii")
             if radii is None and value["label"] == "safe":
                 continue
-            settings.add(json.dumps([value[x] for x in ("tau", "alpha", "n", "sigma", "beta", "threat", "max_edits")]))
+            settings.add(json.dumps([value.get(name) for name in SETTING]))
             require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
             found.append(({"unsafe": 1, None: label}[value["label"]], radii[d]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -182,7 +188,8 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
         try:
             unit = json.loads(line)
             runs.setdefault(run_of(unit), []).append(unit)
-        except (ValueError, AttributeError) as error:
+            _described([unit])
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{file}, line {number} = {line[:60]!r}: not a unit of a store of counts") from error
     listed = "".join(f"\n  {name}: {_described(units)}" for name, units in runs.items())
     if run is None:

@@ -98,7 +98,9 @@ def test_the_authors_results_are_exported_as_they_are_and_imported_beside_ours(r
     assert printed.out.splitlines()[2].split() == shown
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "[]", "[1]", '{"a": 1}', "idx\tlabel\n"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "[]", "[1]", '{"a": 1}', '{"schema": 1, "d": 1}', '{"schema": 1}', "idx\tlabel\n"]
+)
 def test_a_file_of_no_known_kind_is_one_message(run, tmp_path, text):
     file = tmp_path / "file"
     file.write_text(text)
