@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 test: lint ## check the code (lint), then run every test, docstring example and notebook
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile  # one thread each: more would wait for one another
 
 lint: env ## ruff (rules and format) and mypy, changing nothing
 	$(BIN)/ruff check

@@ -15,12 +15,12 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
+from hybrid_rs.experiments.counts import SCHEMA, described
 from hybrid_rs.guards.bay_guard import CHECKPOINT
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.worst_case import p_adv
 
-SCHEMA = 1
 ATTACKS = CHECKPOINT.parent / "attacks"
 GRID = ((0.5, 1, 1.0), (0.5, 2, 2.0), (1.0, 1, 1.0), (1.0, 2, 2.0))  # sigma, d, epsilon
 ALONE = ((0.5, 2, 0.0), (0.5, 0, 2.0), (1.0, 2, 0.0), (1.0, 0, 2.0))  # one modality at a time
@@ -83,14 +83,7 @@ class AttackStore:
             n: number of fresh draws at the attacked input, of the smoothed guard in either case.
         """
         chosen = effort or (ADAPTIVE if adaptive else PLAIN)
-        row = {
-            "schema": SCHEMA,
-            "classifier": self.classifier,
-            "margin": getattr(smoothed.guard, "margin", 0.0),
-            "example": example.id,
-            "threat": _named(smoothed.threat),
-            "kernel": _named(smoothed.kernel),
-            "sigma": smoothed.sigma,
+        row = described(self.classifier, smoothed, example) | {
             "d": d,
             "epsilon": epsilon,
             "adaptive": adaptive,
@@ -161,10 +154,6 @@ def _certified(
     p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
     plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)
     return float(p_adv(p_a, epsilon, plain, sigma=sigma)), float(p_adv(p_s, epsilon, masked, sigma=sigma))
-
-
-def _named(value: Any) -> dict[str, Any]:
-    return {"name": type(value).__name__} | dataclasses.asdict(value)
 
 
 def _key(row: Mapping[str, Any]) -> str:

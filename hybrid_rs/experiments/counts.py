@@ -220,18 +220,22 @@ class CountsStore:
         return known is not None
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
-        variant = dict(getattr(smoothed.guard, "variant", {}))
-        return {
-            "schema": SCHEMA,
-            "classifier": self.classifier,
-            "margin": getattr(smoothed.guard, "margin", 0.0),
-            "example": example.id,
-            "kernel": _named(smoothed.kernel),
-            "sigma": smoothed.sigma,
-            "threat": _named(smoothed.threat),
-            "n": n,
-            "seed": seed,
-        } | {name: value for name, value in (("masked", masked), ("variant", variant)) if value}
+        more = {"n": n, "seed": seed} | ({"masked": True} if masked else {})
+        return described(self.classifier, smoothed, example) | more
+
+
+def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dict[str, Any]:
+    """Return what stores say of a smoothed guard and an example: whatever the guard's answer may depend on."""
+    variant = dict(getattr(smoothed.guard, "variant", {}))
+    return {
+        "schema": SCHEMA,
+        "classifier": classifier,
+        "margin": getattr(smoothed.guard, "margin", 0.0),
+        "example": example.id,
+        "kernel": _named(smoothed.kernel),
+        "sigma": smoothed.sigma,
+        "threat": _named(smoothed.threat),
+    } | ({"variant": variant} if variant else {})
 
 
 def recorded(path: Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import require
 from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import SCHEMA, _named
+from hybrid_rs.experiments.counts import SCHEMA, described
 from hybrid_rs.smoothing import SmoothedGuard
 
 BoolArray = NDArray[np.bool_]
@@ -115,16 +115,7 @@ class StreamStore:
             self._streams[key] = row
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "classifier": self.classifier,
-            "margin": getattr(smoothed.guard, "margin", 0.0),
-            "example": example.id,
-            "kernel": _named(smoothed.kernel),
-            "sigma": smoothed.sigma,
-            "threat": _named(smoothed.threat),
-            "seed": seed,
-        }
+        return described(self.classifier, smoothed, example) | {"seed": seed}
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:
