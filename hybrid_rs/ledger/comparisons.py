@@ -34,7 +34,8 @@ def frontier_cost() -> Finding:
     """Tokens that the full frontier reads, in units of image-only smoothing."""
     guard, every = standard().guard, ways(EDITS)
     after, ratios = len(guard.after), []  # type: ignore[attr-defined]
-    text = len(guard.before) + 17 + EDITS + after  # type: ignore[attr-defined]
+    words = round(float(np.mean([example.token_ids.size for example in standard().sets["unsafe"]])))
+    text = len(guard.before) + words + EDITS + after  # type: ignore[attr-defined]
     for length in (text, text + 252):  # 4 image tokens, and 256
         image_only = every["image only"].expected_tokens(length, after, beta=BETA)
         for way in ("frontier, one run per d", "frontier, nested draws, whole prompts", "frontier, nested draws"):
