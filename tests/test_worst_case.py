@@ -66,7 +66,7 @@ def test_many_edits_agree_with_fifty_digits(d, vocab_size):
 
 
 @settings(max_examples=40)
-@given(st.builds(hrs.UniformKernel, betas, vocab_sizes), st.integers(0, 512), probabilities, shifts, shifts)
+@given(st.builds(hrs.UniformKernel, betas, vocab_sizes), st.integers(0, 511), probabilities, shifts, shifts)
 def test_falls_with_the_image_budget_and_with_every_edit(kernel, d, p_a, shift, more):
     here, further = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d + 1)
     value = hrs.p_adv(p_a, shift, here, sigma=1.0)
