@@ -27,13 +27,14 @@ class SlowGuard(ToyGuard):
 
 @dataclass
 class MortalGuard(ToyGuard):
-    """Takes its process with it the first time that it is asked."""
+    """Takes its process with it the first time that it is asked; every time, if it leaves no mark of its death."""
 
     death: Path | None = None
 
     def unsafe(self, token_ids, images):
-        if not self.death.exists():
-            self.death.touch()
+        if self.death is None or not self.death.exists():
+            if self.death:
+                self.death.touch()
             os._exit(1)
         return super().unsafe(token_ids, images)
 

@@ -48,7 +48,7 @@ def attack(
     attacks: Annotated[
         Path, typer.Option(help="File of finished attacks; what it has is not searched again.", rich_help_panel=o.DRAWS)
     ] = Path("attacks.jsonl"),
-    engine: o.EngineOption = "local",
+    engine: o.EngineOption = None,
     workers: o.Workers = None,
     address: o.Address = None,
     as_json: o.Json = False,

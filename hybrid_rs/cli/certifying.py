@@ -53,7 +53,7 @@ def certify(
     alpha: o.Alpha = 0.01,
     seed: o.Seed = 0,
     store: o.Store = Path("counts.jsonl"),
-    engine: o.EngineOption = "local",
+    engine: o.EngineOption = None,
     workers: o.Workers = None,
     address: o.Address = None,
     as_json: o.Json = False,
@@ -167,13 +167,13 @@ class Work:
         self, smoothed: SmoothedGuard, name: str, store: Path, engine: Engine, n: int, seed: int, masked: bool
     ) -> None:
         from hybrid_rs.experiments.counts import CountsStore
+        from hybrid_rs.experiments.engines import Local
 
         self.smoothed, self.n, self.seed, self.masked = smoothed, n, seed, masked
         self.problems: list[Problem] = []
         self._watched = Watched(engine)
         self.store = CountsStore(store, name, self._watched)
-        several = getattr(engine, "workers", None) != 1
-        self.at_once = 64 if several else 1  # several workers want work in hand; one shows each example when it is done
+        self.at_once = 1 if isinstance(engine, Local) else 64  # workers want work in hand; this process shows each one
 
     def counts(
         self, source: Source, entries: Entries, *, progress: bool, safe: bool = True
@@ -215,7 +215,7 @@ class Work:
 
 @dataclass
 class Watched:
-    """An engine whose draws a bar counts; of a single process, each draw."""
+    """An engine whose draws a bar counts; in this process, each draw."""
 
     engine: Any
     bar: Any = None
@@ -224,7 +224,7 @@ class Watched:
         """Yield every unit with its counts, in the order of ``units``."""
         from hybrid_rs.experiments.engines import Local
 
-        if isinstance(self.engine, Local) and self.engine.workers == 1:
+        if isinstance(self.engine, Local):
             drawing: Any = ((unit, unit.draw(guard, progress=not self.bar.disable)) for unit in units)
         else:
             drawing = self.engine.draw(guard, units)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hybrid_rs.cli.options import Address, EngineOption, Workers
 from hybrid_rs.cli.showing import resumable
 
 
@@ -33,9 +34,9 @@ def run(
     profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
     resample: Annotated[bool, typer.Option("--resample", help="Draw again what the store of counts has.")] = False,
-    engine: Annotated[str | None, typer.Option(help="Where draws are made: local or ray.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes, or Ray actors, that draw.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster that is running, such as auto.")] = None,
+    engine: EngineOption = None,
+    workers: Workers = None,
+    address: Address = None,
     output: Annotated[
         Path | None, typer.Option(help="Executed notebook, default <name>.ipynb; of all: folder.")
     ] = None,
@@ -52,7 +53,7 @@ def run(
     if resample:
         given["resample"] = True
     if engine or workers or address:
-        given["engine"] = engine_name(engine or "local", workers, address)
+        given["engine"] = engine_name(engine, workers, address)
     folder, failed = output or Path(), {}
     with resumable(*() if resample else (NOTEBOOKS.parents[1] / "data" / "counts",)):
         if name != "all":

@@ -207,7 +207,7 @@ class Smoothing:
         return f"sigma = {self.sigma:g}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
 
 
-def engine_of(engine: str, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:
+def engine_of(engine: str | None, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:
     """Return the engine that draws what a store lacks."""
     from hybrid_rs.experiments.engines import engine_name, get_engine
 

@@ -119,9 +119,14 @@ Store = Annotated[
     typer.Option(help="File of finished counts; what it has is not drawn again.", rich_help_panel=DRAWS),
 ]
 EngineOption = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="Where draws are made.", rich_help_panel=DRAWS)
+    Literal["local", "ray"] | None,
+    typer.Option(
+        "--engine",
+        help="Where draws are made: in this process, or by Ray (the default with --workers or --address).",
+        rich_help_panel=DRAWS,
+    ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes, or Ray actors, that draw.", rich_help_panel=DRAWS)]
+Workers = Annotated[int | None, typer.Option(min=1, help="Ray workers that draw.", rich_help_panel=DRAWS)]
 Address = Annotated[str | None, typer.Option(help="Ray cluster that is running, such as auto.", rich_help_panel=DRAWS)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per example on stdout.")]
 Progress = Annotated[bool, typer.Option(help="Show a bar on stderr.")]

@@ -1,28 +1,20 @@
-"""Where draws are made: in this process, in several, or on a Ray cluster. The draws are the same everywhere.
+"""Where draws are made: in this process, or by the workers of a Ray cluster. The draws are the same everywhere.
 
-A worker loads the guard itself, so that no weights travel. One that dies costs the unit it was drawing: another takes
-its place and draws that unit again.
+A worker loads the guard itself, so that no weights travel. One that dies costs the unit it was drawing: Ray starts
+another in its place, which draws that unit again.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import re
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing.connection import Connection
-from queue import LifoQueue
 from typing import Any, Protocol, TypeAlias
-
-from tqdm import tqdm
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -75,67 +67,30 @@ class Engine(Protocol):
 
 
 class Local:
-    """Draws in this process, or in several on this machine.
-
-    Processes start when the first unit is drawn, and end with :meth:`close` or with this process. Each computes with
-    one thread. A script that uses them keeps its own work under ``if __name__ == "__main__"``.
-
-    Args:
-        workers: number of processes; 1 draws in this one.
-        load: makes the guard in each process; an importable function, or ``functools.partial`` of one. Not called with
-            one worker.
-
-    Raises:
-        ValueError: if workers is less than 1, or there are several and nothing to load the guard with.
-
-    Example:
-        >>> Local(workers=4)
-        Traceback (most recent call last):
-        ValueError: workers = 4: give load, a function that makes the guard in each of them
-    """
-
-    def __init__(self, workers: int = 1, load: Callable[[], Guard] | None = None) -> None:
-        self.workers, self.load = integer("workers", workers, at_least=1), load
-        several = self.workers > 1
-        require(
-            not several or load is not None,
-            "workers",
-            workers,
-            "give load, a function that makes the guard in each of them",
-        )
-        self._crew: _Crew | None = None
+    """Draws in this process, one unit after the other."""
 
     def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
         """Yield every unit with its counts, in the order of ``units``."""
-        if self.workers == 1 or self.load is None:
-            for unit in units:
-                yield unit, unit.draw(guard)
-            return
-        if self._crew is None or self._crew.closed:
-            load = self.load
-            self._crew = _Crew(lambda: _Process(load), self.workers)
-        yield from self._crew.draw(guard, units)
-
-    def close(self) -> None:
-        """End the processes; another draw starts new ones."""
-        if self._crew is not None:
-            self._crew.close()
+        for unit in units:
+            yield unit, unit.draw(guard)
 
 
 class Ray:
-    """Draws in Ray actors: on a cluster that is running, or in one started here.
+    """Draws in Ray actors: on a cluster that is running, or in processes of a cluster that is started here.
 
-    Every machine of the cluster needs this package, and whatever ``load`` reads.
+    The actors start when the first unit is drawn, and end with :meth:`close` or with this process. Each computes with
+    one thread. Every machine of the cluster needs this package, and whatever ``load`` reads.
 
     Args:
-        load: makes the guard in each actor.
+        load: makes the guard in each actor; an importable function, or ``functools.partial`` of one.
         workers: number of actors; by default, the processors of the cluster, or of this machine.
         address: of a running cluster, such as "auto" or "ray://host:10001"; by default one is started here.
         gpus: share of an accelerator that each actor holds.
 
     Raises:
-        ValueError: if workers is less than 1.
+        ValueError: if workers is less than 1, or when first used, if the cluster has fewer processors.
         ImportError: when first used, if Ray is not installed.
+        RuntimeError: when first used, if no cluster answers.
     """
 
     def __init__(
@@ -143,16 +98,37 @@ class Ray:
     ) -> None:
         self.workers = None if workers is None else integer("workers", workers, at_least=1)
         self.load, self.address, self.gpus = load, address, gpus
-        self._crew: _Crew | None = None
+        self._actors: list[Any] = []
         self._started = False
 
     def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
         """Yield every unit with its counts, in the order of ``units``."""
-        if self._crew is None or self._crew.closed:
-            self._crew = self._connect()
-        yield from self._crew.draw(guard, units)
+        self._connect()
+        import ray
 
-    def _connect(self) -> _Crew:
+        expected, idle = _traits(guard), list(self._actors)
+        busy: dict[Any, Any] = {}
+        out: deque[tuple[Unit, Any]] = deque()
+        try:
+            for unit in units:
+                if not idle:
+                    [done], _ = ray.wait(list(busy))
+                    idle.append(busy.pop(done))
+                actor = idle.pop()
+                answer = actor.draw.remote(unit, expected)
+                busy[answer] = actor
+                out.append((unit, answer))
+                while out[0][1] not in busy:
+                    yield out[0][0], _answer(*out.popleft())
+            while out:
+                yield out[0][0], _answer(*out.popleft())
+        except BaseException:  # an interruption, too, must not wait for what is being drawn
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        if self._actors:
+            return
         try:
             import ray
         except ImportError as error:
@@ -170,40 +146,50 @@ class Ray:
         processors = int(ray.cluster_resources().get("CPU", 0))
         workers = processors if self.workers is None else self.workers
         require(1 <= workers <= processors, "workers", workers, f"the cluster has {processors} processors")
-        actor = ray.remote(num_cpus=1, num_gpus=self.gpus)(_Drawer)
-        return _Crew(lambda: _Actor(actor.remote(self.load)), workers)
+        options: dict[str, Any] = {"num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": ATTEMPTS - 1}
+        actor = ray.remote(num_cpus=1, **options)(_Drawer)
+        self._actors = [actor.remote(self.load) for _ in range(workers)]
 
     def close(self) -> None:
         """End the actors, and the cluster if it was started here; another draw starts new ones."""
-        if self._crew is not None:
-            self._crew.close()
-        if self._started:
-            import ray
+        if not self._actors and not self._started:
+            return
+        import ray
 
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+        if self._started:
             ray.shutdown()
             self._started = False
 
 
-def engine_name(engine: str, workers: int | None = None, address: str | None = None) -> str:
+def engine_name(engine: str | None, workers: int | None = None, address: str | None = None) -> str:
     """Return the name of an engine in one word, as :func:`get_engine` takes it.
+
+    Args:
+        engine: "local" or "ray"; None: ray where workers or an address are given, else local.
+        workers: number of Ray actors.
+        address: of a running Ray cluster.
 
     Raises:
         ValueError: if there is no such engine.
 
     Example:
-        >>> engine_name("ray", workers=4, address="auto")
-        'ray:4@auto'
+        >>> engine_name("ray", workers=4, address="auto"), engine_name(None, workers=2), engine_name(None)
+        ('ray:4@auto', 'ray:2', 'local')
     """
-    name = engine + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
+    kind = engine or ("ray" if workers is not None or address else "local")
+    name = kind + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
     _parts(name)
     return name
 
 
 def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
-    """Return the engine of a name: ``local``, ``local:WORKERS``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
+    """Return the engine of a name: ``local``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
 
     Args:
-        name: the engine, as a notebook's parameter ``engine`` or ``hybrid-rs run --engine`` gives it.
+        name: the engine, as a notebook's parameter ``engine`` gives it.
         load: makes the guard in each worker.
 
     Raises:
@@ -211,85 +197,31 @@ def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
 
     Example:
         >>> from hybrid_rs.guards.bay_guard import load_bay_guard
-        >>> get_engine("local:4", load_bay_guard).workers
-        4
-        >>> get_engine("ray@auto", load_bay_guard).address
+        >>> get_engine("ray:4@auto", load_bay_guard).address
         'auto'
     """
     kind, workers, address = _parts(name)
-    return Ray(load, workers, address) if kind == "ray" else Local(1 if workers is None else workers, load)
+    return Ray(load, workers, address) if kind == "ray" else Local()
 
 
 def _parts(name: str) -> tuple[str, int | None, str | None]:
-    match = re.fullmatch(r"(local|ray)(?::(\d+))?(?:@(.+))?", name)
-    if match is None or (match[1] == "local" and match[3]):
-        raise ValueError(f"engine = {name!r}: give local[:workers] or ray[:workers][@address]")
-    return match[1], int(match[2]) if match[2] else None, match[3]
+    match = re.fullmatch(r"(?:(local)|(ray)(?::(\d+))?(?:@(.+))?)", name)
+    if match is None:
+        raise ValueError(f"engine = {name!r}: give local (this process) or ray[:workers][@address] (several)")
+    return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
 
 
-class _WorkerDied(Exception):
-    """The worker is gone, and its answer with it."""
+def _answer(unit: Unit, answer: Any) -> list[Evidence]:
+    """Return what a worker found; raise what it raised, as if it had been raised here."""
+    import ray
 
-
-class _Worker(Protocol):
-    def draw(self, unit: Unit, guard: tuple[Any, ...]) -> list[Evidence]:
-        """Return the counts of a unit; raise ``_WorkerDied`` if the worker is gone, else what the drawing raised."""
-        ...
-
-    def stop(self) -> None:
-        """End it, whatever it does."""
-        ...
-
-
-class _Crew:
-    """Workers that are hired when first needed, and replaced when they die; each serves one thread at a time."""
-
-    def __init__(self, hire: Callable[[], _Worker], size: int) -> None:
-        self._hire, self._size, self.closed = hire, size, False
-        self._hired: list[_Worker] = []
-        self._idle: LifoQueue[_Worker | None] = LifoQueue()  # last in, first out: none is hired while one is idle
-        for _ in range(size):
-            self._idle.put(None)
-
-    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield in the order of the units; at most twice as many as there are workers are out at a time."""
-        out: deque[tuple[Unit, Future[list[Evidence]]]] = deque()
-        expected = _traits(guard)
-        threads = ThreadPoolExecutor(self._size)
-        try:
-            for unit in units:
-                out.append((unit, threads.submit(self._draw, unit, expected)))
-                if len(out) == 2 * self._size:
-                    yield out[0][0], out.popleft()[1].result()
-            while out:
-                yield out[0][0], out.popleft()[1].result()
-        except BaseException:  # an interruption, too, must not wait for what is being drawn
-            self.close()
-            raise
-        finally:
-            threads.shutdown(cancel_futures=True)
-
-    def _draw(self, unit: Unit, expected: tuple[Any, ...]) -> list[Evidence]:
-        for _ in range(ATTEMPTS):
-            worker = self._idle.get()
-            try:
-                if self.closed:
-                    break
-                if worker is None:
-                    worker = self._hire()
-                    self._hired.append(worker)
-                return worker.draw(unit, expected)
-            except _WorkerDied:
-                worker = None
-            finally:
-                self._idle.put(worker)
-        remedy = "if memory ran out, give fewer workers; to see its error, draw with one worker in this process"
-        raise RuntimeError(f"example = {unit.example.id!r}: {ATTEMPTS} workers died drawing it; {remedy}")
-
-    def close(self) -> None:
-        self.closed = True
-        for worker in self._hired:
-            worker.stop()
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayActorError as error:
+        remedy = "if memory ran out, give fewer workers; to see its error, draw with the local engine"
+        raise RuntimeError(f"example = {unit.example.id!r}: {ATTEMPTS} workers died drawing it; {remedy}") from error
 
 
 class _Drawer:
@@ -318,62 +250,3 @@ def _traits(guard: Guard) -> tuple[Any, ...]:
     margin, variant = float(getattr(guard, "margin", 0.0)), dict(getattr(guard, "variant", {}))
     ids = int(guard.pad_id), guard.mask_id, int(alphabet.size), int(alphabet.sum())
     return type(guard).__qualname__, margin, variant, *ids
-
-
-class _Process:
-    """A worker in a process of its own; nothing is inherited, since a copied torch may hang."""
-
-    def __init__(self, load: Callable[[], Guard]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, load), daemon=True)
-        self._process.start()
-        theirs.close()  # so that this side sees the end when the process dies
-
-    def draw(self, unit: Unit, guard: tuple[Any, ...]) -> list[Evidence]:
-        try:
-            self._pipe.send((unit, guard))
-            answer = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise _WorkerDied from error
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.join()
-
-
-def _serve(pipe: Connection, load: Callable[[], Guard]) -> None:
-    """Draw what comes, until the other side is gone."""
-    drawer = _Drawer(load)
-    tqdm.set_lock(threading.RLock())  # no bar is shown here, and the default lock would outlive a killed process
-    with suppress(EOFError, OSError, KeyboardInterrupt):
-        while True:
-            unit, guard = pipe.recv()
-            try:
-                answer: Any = drawer.draw(unit, guard)
-            except Exception as error:
-                answer = error
-            pipe.send(answer)
-
-
-class _Actor:
-    """A worker that is a Ray actor."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    def draw(self, unit: Unit, guard: tuple[Any, ...]) -> list[Evidence]:
-        import ray
-
-        try:
-            return ray.get(self._handle.draw.remote(unit, guard))
-        except ray.exceptions.RayActorError as error:
-            raise _WorkerDied from error
-
-    def stop(self) -> None:
-        import ray
-
-        ray.kill(self._handle)
