@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybrid_rs.calibration import calibrate, flagged_share
+from hybrid_rs.calibration import Calibration, calibrate, flagged_share, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts
 from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
@@ -37,8 +37,12 @@ class Column:
     counts: dict[str, list[Any]]
     edits_are_free: bool = False
 
-    def frontiers(self, tau: float, alpha: float) -> list[Frontier]:
-        """Return the frontier of every unsafe example."""
+    def without_slot(self) -> Column:
+        """Return the baseline of who never shows the slot to the guard; ``self`` has one classifier per d."""
+        return replace(self, name="slot removed", counts=_only(self.counts, 0), edits_are_free=True)
+
+    def frontiers(self, tau: float | Calibration, alpha: float) -> list[Frontier]:
+        """Return the frontier of every unsafe example; a calibrated tau is refused if it has seen their draws."""
         d_max = 0 if self.edits_are_free else self.d_max
         found = frontiers_of(self.counts["unsafe"], self.kernel, sigma=self.sigma, tau=tau, d_max=d_max, alpha=alpha)
         if self.edits_are_free:
@@ -46,7 +50,7 @@ class Column:
             found = [replace(f, radii=f.radii[every], p=f.p[every], masked=f.masked[every]) for f in found]
         return found
 
-    def by_budget(self, tau: float, alpha: float) -> pd.DataFrame:
+    def by_budget(self, tau: float | Calibration, alpha: float) -> pd.DataFrame:
         """Return, for every d: the share certified, their mean radius, and the false alarms of d's classifier."""
         radii = np.array([front.radii for front in self.frontiers(tau, alpha)])
         certified = ~np.isnan(radii)
@@ -58,7 +62,7 @@ class Column:
                 "threat": self.threat,
                 "smoothing": self.name,
                 "sigma": self.sigma,
-                "tau": tau,
+                "tau": threshold(tau, [(counts.example, counts.seed) for counts in self.counts["safe"]]),
                 "d": np.arange(self.d_max + 1),
                 "certified": certified.mean(axis=0),
                 "mean radius": mean,
@@ -66,13 +70,13 @@ class Column:
             }
         )
 
-    def mean_edits(self, tau: float, alpha: float) -> float:
+    def mean_edits(self, tau: float | Calibration, alpha: float) -> float:
         """Return the mean over all unsafe examples of the largest certified d; an example with none counts as 0."""
         return float(np.mean([max(front.edits(), 0) for front in self.frontiers(tau, alpha)]))
 
-    def calibrated_tau(self, false_alarms: float, alpha: float) -> float:
-        """Return the threshold that the calibration examples give for a share of false alarms."""
-        return calibrate(self.counts["calibration"], false_alarms, alpha=alpha).tau
+    def thresholds(self, tau: float, false_alarms: float, alpha: float) -> dict[str, float | Calibration]:
+        """Return the two thresholds of every table: "paper", and "calibrated" for a share of false alarms."""
+        return {"paper": tau, "calibrated": calibrate(self.counts["calibration"], false_alarms, alpha=alpha)}
 
 
 def columns(
@@ -95,11 +99,11 @@ def columns(
         m = len(sets["unsafe"][0].unsafe) - 1
         first, last = _only(sets, 0), _only(sets, m)
         if sigma == 0:
-            found.append(Column("text only", "suffix", kernel, 0.0, m, sets))
+            text = Column("text only", "suffix", kernel, 0.0, m, sets)
+            found += [text, text.without_slot()]
             continue
-        found.append(Column("image only", "none", kernel, sigma, 0, first))
-        found.append(Column("slot removed", "suffix", kernel, sigma, m, first, edits_are_free=True))
-        found.append(Column("hybrid, one classifier per d", "suffix", kernel, sigma, m, sets))
+        hybrid = Column("hybrid, one classifier per d", "suffix", kernel, sigma, m, sets)
+        found += [Column("image only", "none", kernel, sigma, 0, first), hybrid.without_slot(), hybrid]
         found.append(Column("hybrid, one-shot", "suffix", kernel, sigma, m, last))
         found.append(Column("hybrid, masked", "suffix", kernel, sigma, m, last | {"unsafe": masked[sigma]}))
         anywhere, d_max = l0[sigma], len(l0[sigma]["unsafe"][0].safe) - 1

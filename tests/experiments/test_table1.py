@@ -1,0 +1,50 @@
+"""The columns of the tables of suffixes: the baseline without a slot, and thresholds that know what chose them."""
+
+import numpy as np
+import pytest
+
+import hybrid_rs as hrs
+from hybrid_rs.experiments.table1 import Column, columns
+
+KERNEL = hrs.UniformKernel(0.25, 100)
+
+
+def counts(prefix, *unsafe):
+    return [hrs.Counts(row, 1000, f"{prefix} {i}", 0) for i, row in enumerate(unsafe)]
+
+
+@pytest.fixture
+def column():
+    sets = {
+        "unsafe": counts("unsafe", (1000, 990, 960), (980, 985, 900), (0, 1000, 0)),
+        "safe": counts("safe", (0, 1, 40), (2, 30, 30)),
+        "calibration": counts("benign", (0, 2, 9), (5, 1, 3)),
+    }
+    return Column("hybrid", "suffix", KERNEL, 0.5, 2, sets)
+
+
+def test_without_the_slot_every_d_has_the_radius_of_the_first_classifier(column):
+    first = np.array([front.radius(0) for front in column.frontiers(0.01, 0.01)])
+    removed = column.without_slot()
+    radii = np.array([front.radii for front in removed.frontiers(0.01, 0.01)])
+    assert radii.shape == (3, 3)
+    assert all(np.array_equal(radii[:, d], first, equal_nan=True) for d in range(3))
+    assert removed.by_budget(0.01, 0.01)["false alarms"].tolist() == [0, 0, 0]  # those of its own classifier
+    assert removed.mean_edits(0.01, 0.01) == pytest.approx(2 * np.mean(first >= 0))
+
+
+def test_a_calibrated_threshold_refuses_the_draws_that_chose_it(column):
+    thresholds = column.thresholds(4.6e-5, 0.0, 0.01)
+    assert thresholds["paper"] == 4.6e-5
+    assert column.by_budget(thresholds["calibrated"], 0.01)["tau"].unique() == [thresholds["calibrated"].tau]
+    column.counts["unsafe"] = column.counts["calibration"]
+    with pytest.raises(ValueError, match="helped to choose tau"):
+        column.frontiers(thresholds["calibrated"], 0.01)
+
+
+def test_every_sigma_of_suffixes_has_its_baseline_without_the_slot(column):
+    found = columns(KERNEL, {0.0: column.counts}, {}, {})
+    assert [(way.name, way.sigma, way.edits_are_free) for way in found] == [
+        ("text only", 0.0, False),
+        ("slot removed", 0.0, True),
+    ]
