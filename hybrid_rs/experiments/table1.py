@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,8 +76,21 @@ class Column:
         return float(np.mean([max(front.edits(), 0) for front in self.frontiers(tau, alpha)]))
 
     def thresholds(self, tau: float, false_alarms: float, alpha: float) -> dict[str, float | Calibration]:
-        """Return the two thresholds of every table: "paper", and "calibrated" for a share of false alarms."""
-        return {"paper": tau, "calibrated": calibrate(self.counts["calibration"], false_alarms, alpha=alpha)}
+        """Return :func:`thresholds`, calibrated on the column's calibration examples."""
+        return thresholds(self.counts["calibration"], tau, false_alarms, alpha)
+
+
+def thresholds(
+    benign: Sequence[Counts], tau: float, false_alarms: float, alpha: float
+) -> dict[str, float | Calibration]:
+    """Return the two thresholds of a table: "paper", and "calibrated" on benign examples for a share of false alarms.
+
+    Where more of them than that share are unsafe in all draws no threshold does it: the second is then 1, at which
+    nothing is certified.
+    """
+    always = float(flagged_share(benign, 1.0).max())
+    least = calibrate(benign, false_alarms, alpha=alpha) if always <= false_alarms else 1.0
+    return {"paper": tau, "calibrated": least}
 
 
 def columns(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.experiments.table1 import Column, columns
+from hybrid_rs.experiments.table1 import Column, columns, thresholds
 
 KERNEL = hrs.UniformKernel(0.25, 100)
 
@@ -40,6 +40,13 @@ def test_a_calibrated_threshold_refuses_the_draws_that_chose_it(column):
     column.counts["unsafe"] = column.counts["calibration"]
     with pytest.raises(ValueError, match="helped to choose tau"):
         column.frontiers(thresholds["calibrated"], 0.01)
+
+
+def test_where_no_threshold_keeps_false_alarms_rare_nothing_is_certified(column):
+    benign = counts("benign", (1000,), (0,), (0,), (0,))
+    assert thresholds(benign, 0.1, 0.2, 0.01) == {"paper": 0.1, "calibrated": 1.0}
+    assert thresholds(benign, 0.1, 0.25, 0.01)["calibrated"].above == 1
+    assert not any(front.certified for front in column.frontiers(1.0, 0.01))
 
 
 def test_every_sigma_of_suffixes_has_its_baseline_without_the_slot(column):
