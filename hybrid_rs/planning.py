@@ -104,7 +104,7 @@ class Plan:
             )
             median, mean = self.decision
             lines.append(
-                f"A decision that stops when it knows, or after {DECISION_DRAWS} draws, takes a median of {median:.0f}, "
+                f"A decision that stops when it knows, or after {DECISION_DRAWS}, takes a median of {median:.0f}, "
                 f"{mean:.0f} on average; no rule of that risk that is sure to certify takes fewer than "
                 f"{math.floor(self.floor)} on average."
             )
