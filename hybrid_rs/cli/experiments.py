@@ -33,7 +33,7 @@ def run(
     name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb; or all.")] = "all",
     profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
-    resample: Annotated[bool, typer.Option("--resample", help="Draw again what the store of counts has.")] = False,
+    resample: Annotated[bool, typer.Option("--resample", help="Draw everything again, into data/resampled.")] = False,
     engine: EngineOption = None,
     workers: Workers = None,
     address: Address = None,
