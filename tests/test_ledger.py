@@ -1,6 +1,8 @@
 """The ledger: every verdict is what its check says today, and what stands behind each claim exists."""
 
 import ast
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +10,9 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.ledger import VERDICTS, Claim, all_checks, read_claims, recompute, to_frame, write_claims
+from hybrid_rs.ledger import VERDICTS, Claim, all_checks, comparisons, read_claims, recompute, to_frame, write_claims
 from hybrid_rs.ledger import results as checks
-from hybrid_rs.ledger.finding import measured, refuted
+from hybrid_rs.ledger.finding import Finding, measured, refuted, shown
 from hybrid_rs.ledger.results import RESULTS
 from hybrid_rs.ledger.stored import stored
 
@@ -31,7 +33,8 @@ def test_every_check_has_a_claim_and_every_claim_a_check():
 def test_what_stands_behind_a_claim_exists(claim):
     assert (ROOT / "notebooks" / f"{claim.notebook}.ipynb").is_file()
     assert claim.verdict in VERDICTS
-    assert claim.why or claim.verdict == "reproduced"
+    assert claim.why or claim.verdict in ("reproduced", "shown")
+    assert (claim.verdict == "shown") == (claim.source == "ours")  # nothing of ours passes for the paper's
     assert claim.ours or claim.verdict == "not testable here"
     assert claim.tests
     for test in claim.tests:
@@ -62,7 +65,61 @@ def test_a_result_that_is_not_stored_is_an_error_and_is_not_drawn():
         stored("unsafe", 0.75)
 
 
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Copies of the stored results, from which the checks read."""
+    for folder in ("counts", "attacks"):
+        shutil.copytree(ROOT / "data" / folder, tmp_path / folder)
+    monkeypatch.setattr(comparisons, "COUNTS", tmp_path / "counts")
+    monkeypatch.setattr(comparisons, "ATTACKS", tmp_path / "attacks")
+    return tmp_path
+
+
+def rewrite(path, change):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for each in rows for row in change(each)))
+
+
+@pytest.mark.parametrize(
+    ("file", "claims"),
+    [
+        ("counts/T2_standard.jsonl", ["T2.edits", "T2.radius"]),
+        ("counts/F3_standard.jsonl", ["F3.mmcert"]),
+        ("attacks/F2_standard.jsonl", ["F2.attacks"]),
+        ("attacks/F3_standard.jsonl", ["F3.unimodal"]),
+    ],
+)
+def test_the_results_of_other_parameters_change_no_verdict(copied, file, claims):
+    found = [comparisons.COMPARISONS[name]() for name in claims]
+
+    def others(row):
+        zero = [0] * len(row["unsafe"]) if isinstance(row["unsafe"], list) else 0
+        worse = row | {"unsafe": zero}
+        return [row, worse | {"sigma": 0.77}, worse | {"seed": 9}, worse | {"margin": 1.0}, worse | {"n": row["n"] + 1}]
+
+    rewrite(copied / file, others)
+    assert [comparisons.COMPARISONS[name]() for name in claims] == found
+
+
+def test_subsampling_is_judged_by_its_stored_counts(copied):
+    assert comparisons.COMPARISONS["F3.mmcert"]().verdict == "differs"
+    rewrite(copied / "counts" / "F3_standard.jsonl", lambda row: [row | {"unsafe": [0]}])
+    assert comparisons.COMPARISONS["F3.mmcert"]().verdict == "reproduced"
+
+
+def test_attacks_that_go_below_a_bound_dispute_it(copied):
+    rewrite(copied / "attacks" / "F2_standard.jsonl", lambda row: [row | {"unsafe": 0}])
+    assert comparisons.COMPARISONS["F2.attacks"]().verdict == "disputed"
+
+
+def test_means_are_compared_at_sigma_one(monkeypatch):
+    monkeypatch.setattr(checks, "mean_radius", lambda found, d: 3.99 if found[0].sigma == 0.5 else 5.0)
+    assert RESULTS["T1.image"]() == Finding("3.99 at sigma 0.5, 5.00 at sigma 1", "differs")
+
+
 def test_rules():
+    assert shown(True, "x").verdict == "shown"
+    assert shown(False, "x").verdict == "disputed"
     assert measured(3.0, 3.1).verdict == "reproduced"
     assert measured([3.0, 9.0], [3.1, 3.1]).verdict == "differs"
     assert measured(np.nan, 3.1).verdict == "differs"

@@ -64,6 +64,18 @@ def test_the_small_guard_agrees():
     assert together[0].unsafe > together[1].unsafe > together[2].unsafe
 
 
+class Counting:
+    """An engine that knows what it drew."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def draw(self, guard, units):
+        for unit in units:
+            self.drawn.append(unit.example.id)
+            yield unit, unit.draw(guard)
+
+
 def test_the_store_keeps_every_margin_as_a_unit_of_its_own_and_draws_none_twice(tmp_path):
     guard = Scored()
     smoothed = hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=SUFFIX)
@@ -76,6 +88,10 @@ def test_the_store_keeps_every_margin_as_a_unit_of_its_own_and_draws_none_twice(
     assert guard.asked == []
     more = CountsStore(path, "a").sample_margins(smoothed, examples, margins=MARGINS, **law)
     assert list(more) == list(MARGINS)
+    engine = Counting()
+    store = CountsStore(tmp_path / "e.jsonl", "a", engine)
+    assert store.sample_margins(smoothed, examples, margins=MARGINS, **law) == more
+    assert engine.drawn == [example.id for example in examples]
     assert more[MARGINS[3]] == [sample_margins(smoothed, example, 100, MARGINS[3:])[0] for example in examples]
     assert len(path.read_text().splitlines()) == len(MARGINS) * len(examples)
 

@@ -5,15 +5,17 @@ A unimodal certificate holds the other modality fixed. It is right as it stands,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybrid_rs._checks import require
 from hybrid_rs.attacks import Effort
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.example import Example
+from hybrid_rs.experiments.counts import described
+from hybrid_rs.experiments.records import records
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
@@ -22,7 +24,7 @@ from hybrid_rs.threats import Threat
 if TYPE_CHECKING:
     import pandas as pd
 
-ASKED = ("classifier", "smoothing", "example", "d", "epsilon", "n", "seed")  # what tells one trial from another
+FOUND = ("edits", "epsilon_used", "text", "unsafe")
 
 
 def image_only(guard: Guard, sigma: float, threat: Threat) -> SmoothedGuard:
@@ -38,37 +40,6 @@ def text_only(guard: Guard, kernel: UniformKernel, threat: Threat) -> SmoothedGu
     return SmoothedGuard(guard, kernel, 0.0, threat)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What an attack within (d, epsilon) made of a smoothed guard's value, counted on fresh draws.
-
-    Args:
-        classifier: what tells one base classifier from another, as in the counts store.
-        smoothing: a name for the smoothed guard.
-        example: the example's id.
-        d: text budget of the attack.
-        epsilon: image budget of the attack, l2, pixel units.
-        n: draws, which the search did not see, by which the attacked input is judged.
-        seed: of the search; the judging draws have the next one.
-        edits: tokens that the attack changed.
-        epsilon_used: how far it moved the image.
-        text: the token ids that it left, slot included.
-        unsafe: unsafe verdicts among the n draws.
-    """
-
-    classifier: str
-    smoothing: str
-    example: str
-    d: int
-    epsilon: float
-    n: int
-    seed: int
-    edits: int
-    epsilon_used: float
-    text: list[int]
-    unsafe: int
-
-
 def trials(
     smoothing: str,
     smoothed: SmoothedGuard,
@@ -80,13 +51,15 @@ def trials(
     store: Path,
     effort: Effort | None = None,
     seed: int = 0,
+    search: bool = True,
 ) -> pd.DataFrame:
     """Attack every example within every pair of budgets, or read what a file already holds.
 
-    The file gets one JSON object a line for every finished attack.
+    The file is append-only and gets one JSON object a line for every finished attack: all that it depends on, and what
+    it left. See :class:`hybrid_rs.experiments.records.Records`.
 
     Args:
-        smoothing: a name for the smoothed guard, in the file and in the table.
+        smoothing: a name for the smoothed guard, in the table.
         smoothed: the smoothed guard that is attacked.
         examples: the clean inputs.
         budgets: pairs of a text and an image budget; (0, 0) judges the clean input.
@@ -95,27 +68,28 @@ def trials(
         store: the file.
         effort: how hard to search.
         seed: of the search; the judging draws have the next one.
+        search: make the attacks that the file lacks; if False, one that it lacks is an error.
 
     Returns:
-        one row per trial, columns as :class:`Trial`.
+        one row per trial: ``smoothing`` and the fields of the file, among them ``edits`` and ``epsilon_used`` (what the
+        attack used of its budgets), ``text`` (the token ids it left) and ``unsafe`` (verdicts among the n draws).
+
+    Raises:
+        ValueError: if the file is none of such attacks, was written with another schema, or lacks one and may not.
     """
     import pandas as pd
 
-    kept: dict[tuple[object, ...], dict[str, object]] = {}
-    if store.exists():
-        with store.open() as file:
-            kept = {tuple(row[name] for name in ASKED): row for row in map(json.loads, file)}
-    found, pairs = [], list(budgets)
+    kept, pairs, rows = records(store, FOUND), list(budgets), []
     for example in examples:
         for d, epsilon in pairs:
-            asked = (classifier, smoothing, example.id, d, epsilon, n, seed)
-            if asked not in kept:
+            how = {"d": d, "epsilon": float(epsilon), "effort": asdict(effort or Effort()), "n": n, "seed": seed}
+            asked = described(classifier, smoothed, example) | how
+            if kept.get(asked) is None:
+                lacks = f"it lacks {example.id} at d = {d}, epsilon = {epsilon:g}: make it first"
+                require(search, "store", store, lacks)
                 attack = attack_jointly(smoothed, example, d, epsilon, effort=effort, seed=seed)
                 judged = evaluate(smoothed, example, attack, n, seed=seed + 1)
-                text = [int(i) for i in attack.token_ids]
-                kept[asked] = asdict(Trial(*asked, attack.edits, round(attack.epsilon_used, 6), text, judged.unsafe))
-                store.parent.mkdir(parents=True, exist_ok=True)
-                with store.open("a") as file:
-                    file.write(json.dumps(kept[asked]) + "\n")
-            found.append(kept[asked])
-    return pd.DataFrame(found)
+                used = {"edits": attack.edits, "epsilon_used": round(attack.epsilon_used, 6)}
+                kept.append([asked | used | {"text": attack.token_ids.tolist(), "unsafe": judged.unsafe}])
+            rows.append({"smoothing": smoothing} | (kept.get(asked) or {}))
+    return pd.DataFrame(rows)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source
 from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
+from hybrid_rs.experiments.counts import described
+from hybrid_rs.experiments.records import records
 
-SCHEMA = 1
 FOUND = ("verdict", "draws", "unsafe", "p_star", "lower", "upper")
 
 
@@ -63,32 +62,20 @@ def decide(
     checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)
     entries = source.entries()
     smoothed = Smoothing(sigma, beta, threat, max_edits, per_d).of(checkpoint.guard)
-    asked = {
-        "schema": SCHEMA,
-        "classifier": checkpoint.name,
-        "margin": margin,
-        "kernel": {"name": type(smoothed.kernel).__name__} | vars(smoothed.kernel),
-        "sigma": sigma,
-        "threat": {"name": type(smoothed.threat).__name__} | vars(smoothed.threat),
-        "masked": masked,
-        "d": d,
-        "epsilon": epsilon,
-        "tau": tau,
-        "alpha": alpha,
-        "max_draws": max_draws,
-        "seed": seed,
-    }
-    kept, problems, found = Decisions(store), list(entries.problems), []
+    asked = {"masked": masked, "d": d, "epsilon": epsilon, "tau": tau, "alpha": alpha, "max_draws": max_draws}
+    asked |= {"seed": seed}
+    kept, problems, found = records(store, FOUND), list(entries.problems), []
     with resumable(store), tqdm(total=len(entries), unit="example", disable=not progress) as bar:
         drawn = 0
         for example in source.examples(entries, smoothed, problems):
             bar.update()
-            question = asked | {"example": example.id}
+            question = described(checkpoint.name, smoothed, example) | asked
             row = kept.get(question)
             if row is None:
                 law: dict[str, Any] = {"alpha": alpha, "tau": tau, "masked": masked, "seed": seed}
                 made = smoothed.decide(example, d, epsilon, max_draws=max_draws, **law)
-                row = kept.add(question | {name: getattr(made, name) for name in FOUND})
+                row = json.loads(json_line(question | {name: getattr(made, name) for name in FOUND}))
+                kept.append([row])
                 drawn += made.draws
                 bar.set_postfix_str(f"{drawn / max(bar.format_dict['elapsed'], 1e-9):.0f} draws/s")
             found.append((example.unsafe, row))
@@ -113,44 +100,3 @@ def decide(
     say(f"Each decision is wrong with probability {alpha:g} at most, by itself; it speaks of one smoothed classifier.")
     for problem in problems:
         say(f"left out: {problem}")
-
-
-class Decisions:
-    """An append-only file of decisions, one JSON object a line; what follows the last newline was cut off.
-
-    Raises:
-        ValueError: if a line cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._rows: dict[str, dict[str, Any]] = {}
-        whole, _, rest = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                right = row["schema"] == SCHEMA and all(name in row for name in FOUND)
-            except (ValueError, KeyError, TypeError):
-                right = False
-            require(right, f"{path}, line {number}", repr(line[:60]), "no decision; give another --store")
-            self._rows[_key(row)] = row
-        if rest:
-            path.write_text(whole + "\n" * bool(whole))
-
-    def get(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what was decided, or None."""
-        return self._rows.get(_key(question))
-
-    def add(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Keep a decision, and return it."""
-        line = json_line(row) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        return self._rows.setdefault(_key(row), json.loads(line))
-
-
-def _key(row: dict[str, Any]) -> str:
-    return json.dumps({name: x for name, x in row.items() if name not in FOUND}, sort_keys=True)

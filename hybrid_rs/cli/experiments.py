@@ -33,7 +33,7 @@ def run(
     name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb; or all.")] = "all",
     profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
-    resample: Annotated[bool, typer.Option("--resample", help="Draw again what the store of counts has.")] = False,
+    resample: Annotated[bool, typer.Option("--resample", help="Draw everything again, into data/resampled.")] = False,
     engine: EngineOption = None,
     workers: Workers = None,
     address: Address = None,
@@ -43,10 +43,13 @@ def run(
 ) -> None:
     """Run experiment notebooks with papermill; an unknown parameter is an error.
 
-    Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others.
+    Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others. How the
+    guard is loaded is a parameter: -p guard="{'device': 'cuda'}". Files of the book are read and never changed: what
+    they lack is drawn into data/counts/*.local.jsonl, and all of it with --resample into data/resampled, where a run
+    that was stopped goes on. Counts are drawn by the engine; streams and attacks are made in one process.
     """
     from hybrid_rs.experiments.engines import engine_name
-    from hybrid_rs.experiments.parameters import NOTEBOOKS
+    from hybrid_rs.experiments.records import DATA
     from hybrid_rs.experiments.runner import run_experiment, run_experiments
 
     given = dict(_assignment(text) for text in parameter or [])
@@ -55,7 +58,7 @@ def run(
     if engine or workers or address:
         given["engine"] = engine_name(engine, workers, address)
     folder, failed = output or Path(), {}
-    with resumable(*() if resample else (NOTEBOOKS.parents[1] / "data" / "counts",)):
+    with resumable(DATA / ("resampled" if resample else "counts")):
         if name != "all":
             typer.echo(run_experiment(name, profile=profile, parameters=given, output=output or Path(f"{name}.ipynb")))
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import SCHEMA, described
+from hybrid_rs.experiments.counts import described
+from hybrid_rs.experiments.records import records
 from hybrid_rs.guards.bay_guard import CHECKPOINT
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
@@ -40,23 +40,19 @@ class AttackStore:
         classifier: what tells one base classifier from another, such as a hash of its weights.
 
     Raises:
-        ValueError: if the file was written with another schema.
+        ValueError: if the file is none of attacks, or was written with another schema.
     """
 
     def __init__(self, path: Path, classifier: str) -> None:
         self.path, self.classifier = path, classifier
-        self._lines: dict[str, dict[str, Any]] = {}
-        whole, _, rest = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
-        for line in whole.splitlines():
-            row = json.loads(line)
-            if row.get("schema") != SCHEMA:
-                raise ValueError(f"{path}: schema = {row.get('schema')}: this version reads {SCHEMA}; attack again")
-            self._lines[_key(row)] = row
-        if rest:  # the last line was cut off
-            path.write_text(whole + "\n" * bool(whole))
+        self._kept = records(path, FOUND)
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._kept)
+
+    def get(self, smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, **how: Any) -> Any:
+        """Return an attack, its arguments as in :meth:`attack`, or None if it is not in the store."""
+        return self._kept.get(self._asked(smoothed, example, d, epsilon, **how))
 
     def attack(
         self,
@@ -82,25 +78,31 @@ class AttackStore:
             seed: of the search, and of the fresh draws, which share nothing.
             n: number of fresh draws at the attacked input, of the smoothed guard in either case.
         """
-        chosen = effort or (ADAPTIVE if adaptive else PLAIN)
-        row = described(self.classifier, smoothed, example) | {
-            "d": d,
-            "epsilon": epsilon,
-            "adaptive": adaptive,
-            "effort": dataclasses.asdict(chosen),
-            "seed": seed,
-            "n": n,
-        }
-        if _key(row) not in self._lines:
-            searched = smoothed if adaptive else without_noise(smoothed)
-            found = attack_jointly(searched, example, d, epsilon, effort=chosen, seed=seed)
-            row |= {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
-            row["unsafe"] = evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            self._lines[_key(row)] = row
-        return self._lines[_key(row)]
+        asked = self._asked(smoothed, example, d, epsilon, adaptive=adaptive, effort=effort, seed=seed, n=n)
+        if (known := self._kept.get(asked)) is not None:
+            return known
+        searched = smoothed if adaptive else without_noise(smoothed)
+        found = attack_jointly(searched, example, d, epsilon, effort=Effort(**asked["effort"]), seed=seed)
+        row = asked | {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
+        row["unsafe"] = evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe
+        self._kept.append([row])
+        return self._kept.get(asked) or row
+
+    def _asked(
+        self,
+        smoothed: SmoothedGuard,
+        example: Example,
+        d: int,
+        epsilon: float,
+        *,
+        adaptive: bool = True,
+        effort: Effort | None = None,
+        seed: int = 0,
+        n: int = 1000,
+    ) -> dict[str, Any]:
+        chosen = dataclasses.asdict(effort or (ADAPTIVE if adaptive else PLAIN))
+        budgets = {"d": d, "epsilon": float(epsilon), "adaptive": adaptive, "effort": chosen}
+        return described(self.classifier, smoothed, example) | budgets | {"seed": seed, "n": n}
 
 
 def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:
@@ -154,7 +156,3 @@ def _certified(
     p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
     plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)
     return float(p_adv(p_a, epsilon, plain, sigma=sigma)), float(p_adv(p_s, epsilon, masked, sigma=sigma))
-
-
-def _key(row: Mapping[str, Any]) -> str:
-    return json.dumps({name: x for name, x in row.items() if name not in FOUND}, sort_keys=True)

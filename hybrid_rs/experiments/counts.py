@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -19,13 +17,14 @@ from hybrid_rs._checks import require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.engines import Engine, Evidence, Local, Unit
-from hybrid_rs.margins import at_margin, sample_margins
+from hybrid_rs.experiments.records import SCHEMA, Records, key
+from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.margins import at_margin
 from hybrid_rs.smoothing import SmoothedGuard, require_alike
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
 HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")  # files that make up a classifier
 DRAWN = ("unsafe", "safe", "length")  # the fields that are drawn; all others say what was asked for
 
@@ -36,8 +35,10 @@ class CountsStore:
     A unit is one example under one smoothing with one seed and number of draws. Units already in the file are not
     drawn again. Each is written in one piece as soon as it and all before it are drawn, in the order of the examples:
     a run that was killed, or had other workers, ends with the same bytes. A last line that was cut off loses only its
-    unit. Several runs may write one file at the same time, on a file system with POSIX locks; each sees the units of
-    the others before it draws, and lines then stand in the order in which they were finished.
+    unit. Several runs may write one file at the same time (see :class:`hybrid_rs.experiments.records.Records`); each
+    sees the units of the others before it draws, and lines then stand in the order in which they were finished.
+
+    A line says all that its counts depend on; :func:`recorded` adds a short hash of it that the units of one run share.
 
     Args:
         path: the file; made when the first unit is finished.
@@ -46,24 +47,22 @@ class CountsStore:
         engine: where missing units are drawn; by default in this process.
 
     Raises:
-        ValueError: if the file was written with another schema, a line other than the last cannot be read, or two
-            lines disagree about one unit.
+        ValueError: if the file is none of such counts, was written with another schema, or two lines disagree about one
+            unit.
     """
 
     def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
         self.path, self.classifier, self.engine = path, classifier, engine or Local()
-        self._units: dict[str, Evidence] = {}
-        self._end = self._lines = 0  # what was read of the file: whole lines, from its beginning
-        self._read()
+        self._kept = Records(path, DRAWN, _evidence, _same)
 
     def __len__(self) -> int:
-        return len(self._units)
+        return len(self._kept)
 
     def get(
         self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False
     ) -> Evidence | None:
         """Return the counts of a unit, or None if it is not in the store."""
-        return self._units.get(_key(self._unit(smoothed, example, n, seed, masked)))
+        return self._kept.get(self._unit(smoothed, example, n, seed, masked))
 
     def sample(
         self,
@@ -108,34 +107,14 @@ class CountsStore:
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
         """
-        examples, first = list(examples), require_alike(smoothed)
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked}
 
-        def missing(example: Example) -> list[SmoothedGuard]:
-            return [each for each in smoothed if self.get(each, example, n=n, seed=seed, masked=masked) is None]
+        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
+            kernels = tuple(each.kernel for each in missing)
+            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked)
 
-        def units() -> Iterator[Unit]:
-            for example in to_draw:
-                self._read()  # another run may have drawn it since
-                if kernels := tuple(each.kernel for each in missing(example)):
-                    yield Unit(example, kernels, first.sigma, first.threat, n, seed, masked)
-                else:
-                    bar.update()
-
-        self._read()
-        to_draw = [example for example in examples if missing(example)]
-        hidden = not progress or not to_draw
-        with (
-            tqdm(total=len(to_draw), unit="example", disable=hidden) as bar,
-            closing(self.engine.draw(first.guard, units())) as drawing,
-        ):
-            for unit, evidence in drawing:
-                drawn = zip(unit.kernels, evidence, strict=True)
-                self._append(
-                    self._unit(replace(first, kernel=kernel), unit.example, n, seed, masked) | _values(counts)
-                    for kernel, counts in drawn
-                )
-                bar.update()
-        return [[self.get(each, e, n=n, seed=seed, masked=masked) for e in examples] for each in smoothed]
+        first = require_alike(smoothed)
+        return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
 
     def sample_margins(
         self,
@@ -152,72 +131,63 @@ class CountsStore:
         Where one of an example's margins is missing, it is drawn, and those that were missing are stored. Arguments as
         in :meth:`sample` and :func:`hybrid_rs.margins.sample_margins`.
         """
-        examples, guards = list(examples), {float(margin): at_margin(smoothed, margin) for margin in margins}
+        guards = {float(margin): at_margin(smoothed, margin) for margin in margins}
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": False}
 
-        def missing(example: Example) -> list[float]:
-            return [m for m, guard in guards.items() if self.get(guard, example, n=n, seed=seed) is None]
+        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
+            wanted = tuple(float(getattr(each.guard, "margin", 0.0)) for each in missing)
+            return Unit(example, (smoothed.kernel,), smoothed.sigma, smoothed.threat, n, seed, margins=wanted)
 
+        found = self._drawn(smoothed.guard, list(guards.values()), list(examples), unit, law, progress)
+        return dict(zip(guards, found, strict=True))
+
+    def _drawn(
+        self,
+        base: Guard,
+        variants: Sequence[SmoothedGuard],
+        examples: list[Example],
+        unit: Callable[[Example, list[SmoothedGuard]], Unit],
+        law: dict[str, Any],
+        progress: bool,
+    ) -> list[list[Any]]:
+        """Return the counts by variant of the smoothing, then by example, drawing by the engine what is missing.
+
+        Args:
+            base: the guard that the engine draws with.
+            variants: smoothed guards that one unit serves.
+            examples: the inputs.
+            unit: the unit that draws the missing variants of an example, in their order.
+            law: n, seed and masked.
+            progress: show a bar.
+        """
+
+        def missing(example: Example) -> list[SmoothedGuard]:
+            return [each for each in variants if self.get(each, example, **law) is None]
+
+        def units() -> Iterator[Unit]:
+            for example in to_draw:
+                self._kept.read()  # another run may have drawn it since
+                if lacking := missing(example):
+                    asked.append(lacking)
+                    yield unit(example, lacking)
+                else:
+                    bar.update()
+
+        self._kept.read()
         to_draw = [example for example in examples if missing(example)]
-        for example in tqdm(to_draw, unit="example", disable=not progress or not to_draw):
-            wanted = missing(example)
-            drawn = zip(wanted, sample_margins(smoothed, example, n, wanted, seed=seed), strict=True)
-            self._append(self._unit(guards[m], example, n, seed, masked=False) | _values(counts) for m, counts in drawn)
-        found: dict[float, list[Any]] = {}
-        for margin, guard in guards.items():
-            found[margin] = [self.get(guard, example, n=n, seed=seed) for example in examples]
-        return found
-
-    def _read(self, file: IO[bytes] | None = None) -> None:
-        """Read the whole lines that were added to the file since the last time."""
-        if file is None:
-            if self.path.exists() or self._end:
-                with self.path.open("rb") as opened:
-                    self._read(opened)
-            return
-        size = file.seek(0, os.SEEK_END)
-        require(size >= self._end, "path", self.path, "the file became shorter while in use; open the store again")
-        file.seek(self._end)
-        added = file.read(size - self._end)
-        added = added[: added.rfind(b"\n") + 1]  # the rest is being written, or was cut off
-        for line in added.split(b"\n")[:-1]:
-            where = f"{self.path}, line {self._lines + 1}"
-            try:
-                unit = json.loads(line)
-                schema = unit["schema"]
-                key, counts = _key(unit), _evidence(unit) if schema == SCHEMA else None
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{where} = {line[:60]!r}: remove the line to draw it again") from error
-            if counts is None:
-                raise ValueError(f"{where}: schema = {schema}: this version reads {SCHEMA}; draw into another file")
-            self._check(key, counts, where)
-            self._units[key] = counts
-            self._end, self._lines = self._end + len(line) + 1, self._lines + 1
-
-    def _append(self, units: Iterable[dict[str, Any]]) -> None:
-        """Add units as whole lines, in one write that no other run's can come between."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+", buffering=0) as file:
-            if sys.platform != "win32":
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
-            self._read(file)
-            new = [unit for unit in units if not self._check(_key(unit), _evidence(unit), str(self.path))]
-            lines = "".join(json.dumps(unit) + "\n" for unit in new).encode()
-            file.truncate(self._end)  # what a killed run left of a line; nobody else is writing one now
-            if file.write(lines) != len(lines):
-                file.truncate(self._end)
-                raise OSError(f"{self.path}: no room for {len(lines)} more bytes; make some and run again")
-            os.fsync(file.fileno())
-            self._read(file)
-
-    def _check(self, key: str, counts: Evidence, where: str) -> bool:
-        """Whether the unit is there already; another count for it is refused."""
-        known = self._units.get(key)
-        if known is not None and known != counts:
-            remedy = "the classifier's name does not tell two apart, or a line was edited: remove the wrong line"
-            raise ValueError(f"{where}: {counts} and {known} for {counts.example!r} under one smoothing: {remedy}")
-        return known is not None
+        asked: deque[list[SmoothedGuard]] = deque()
+        hidden = not progress or not to_draw
+        with (
+            tqdm(total=len(to_draw), unit="example", disable=hidden) as bar,
+            closing(self.engine.draw(base, units())) as drawing,
+        ):
+            for done, evidence in drawing:  # in the order in which they were asked for
+                self._kept.append(
+                    self._unit(each, done.example, **law) | _values(counts)
+                    for each, counts in zip(asked.popleft(), evidence, strict=True)
+                )
+                bar.update()
+        return [[self.get(each, example, **law) for example in examples] for each in variants]
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
         more = {"n": n, "seed": seed} | ({"masked": True} if masked else {})
@@ -257,7 +227,7 @@ def recorded(path: Path) -> pd.DataFrame:
 
 def run_of(unit: dict[str, Any]) -> str:
     """Return a short hash of all that the units of one run share: everything but the example and its counts."""
-    shared = _key({name: value for name, value in unit.items() if name != "example"})
+    shared = key(unit, ("example", *DRAWN))
     return hashlib.sha256(shared.encode()).hexdigest()[:12]
 
 
@@ -285,9 +255,14 @@ def identity(folder: Path, dtype: str) -> str:
     Args:
         folder: the checkpoint.
         dtype: the precision that its weights are run in.
+
+    Raises:
+        ValueError: if there is no checkpoint in the folder.
     """
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file()):
+    files = sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file())
+    require(bool(files), "folder", folder, "give a folder with a checkpoint")
+    for file in files:
         with file.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
         digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
@@ -311,5 +286,8 @@ def _evidence(unit: dict[str, Any]) -> Evidence:
     return (MaskedCounts if unit.get("masked") else Counts)(tuple(unit["unsafe"]), unit["n"], **source)
 
 
-def _key(unit: dict[str, Any]) -> str:
-    return json.dumps({name: value for name, value in unit.items() if name not in DRAWN}, sort_keys=True)
+def _same(known: Evidence, other: Evidence) -> Evidence:
+    if known != other:
+        remedy = "the classifier's name does not tell two apart, or a line was edited: remove the wrong line"
+        raise ValueError(f"{other} and {known} for {other.example!r} under one smoothing: {remedy}")
+    return known

@@ -21,6 +21,7 @@ from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.margins import sample_margins
 from hybrid_rs.smoothing import SmoothedGuard, sample_together
 from hybrid_rs.threats import Threat
 
@@ -41,6 +42,7 @@ class Unit:
         n: number of draws.
         seed: seed of the draws.
         masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
+        margins: of one kernel, the counts at each of these margins; by default those at the guard's own.
     """
 
     example: Example
@@ -49,11 +51,15 @@ class Unit:
     threat: Threat
     n: int
     seed: int
-    masked: bool
+    masked: bool = False
+    margins: tuple[float, ...] = ()
 
     def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
-        """Return the counts for each kernel."""
+        """Return the counts for each kernel, or for each margin."""
         smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat) for kernel in self.kernels]
+        if self.margins:
+            (one,) = smoothed
+            return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]
         law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
         return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 

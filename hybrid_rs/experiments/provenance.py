@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs.experiments.parameters import find_notebook
+from hybrid_rs.experiments.records import DATA, local
 
 PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
 
@@ -63,7 +64,7 @@ def provenance(
 
     Args:
         parameters: by name; of an experiment, what there is to say beside the parameters that its notebook declares.
-        counts: the files of counts that were used.
+        counts: the files of counts that were used; what a run has drawn beside one of the book's is added.
         experiment: name of a notebook of ``notebooks/experiments``, whose declared parameters are added, and the
             command that makes it again.
         values: where an experiment's parameters have their values: ``globals()`` of its notebook.
@@ -84,8 +85,20 @@ def provenance(
         options = [f"-p {shlex.quote(f'{name}={actual[name]}')}" for name in changed]
         command = " ".join(["hybrid-rs run", experiment, f"--profile {actual['profile']}", *options])
         given = actual | given
-    files = tuple(str(path) for path in counts)
-    return Provenance(_commit(), given, _versions(), _device(), _seconds(), files, command)
+    named = [DATA.parent / path for path in counts]
+    files = [path for each in named for path in dict.fromkeys((each, local(each))) if path == each or path.exists()]
+    return Provenance(_commit(), given, _versions(), _device(), _seconds(), tuple(map(shown, files)), command)
+
+
+def shown(path: Path) -> str:
+    """Return how a path is shown: from the repository's root where it is below it.
+
+    Example:
+        >>> shown(DATA / "counts" / "quick.jsonl"), shown(Path("/elsewhere/my.jsonl"))
+        ('data/counts/quick.jsonl', '/elsewhere/my.jsonl')
+    """
+    root, whole = DATA.parent, path.absolute()
+    return str(whole.relative_to(root) if whole.is_relative_to(root) else whole)
 
 
 def _commit() -> str:

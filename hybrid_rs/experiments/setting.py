@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from hybrid_rs._checks import require
@@ -15,13 +16,16 @@ from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import CountsStore, fingerprint, identity
 from hybrid_rs.experiments.engines import get_engine
 from hybrid_rs.experiments.profiles import Profile, get_profile
+from hybrid_rs.experiments.provenance import shown
+from hybrid_rs.experiments.records import DATA
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import Threat
 
-COUNTS = CHECKPOINT.parent / "counts"
+COUNTS = DATA / "counts"
+RESAMPLED = DATA / "resampled"  # what is drawn again for the book
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Setting:
         store: where counts are read from, and appended to.
         size: the profile.
         seed: seed of the draws.
+        own: whether guard or data are a user's, of which the book can assert nothing.
     """
 
     guard: Guard
@@ -42,6 +47,7 @@ class Setting:
     store: CountsStore
     size: Profile
     seed: int = 0
+    own: bool = False
 
     def smoothed(self, sigma: float, threat: Threat, beta: float = 0.25) -> SmoothedGuard:
         """Return the guard smoothed by the uniform kernel over its alphabet."""
@@ -50,8 +56,11 @@ class Setting:
     @property
     def counted(self) -> str:
         """The file of counts, as provenance names it: from the repository's root where it is there."""
-        path, root = self.store.path.absolute(), COUNTS.parents[1]
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+        return shown(self.store.path)
+
+    def beside(self, kind: str) -> Path:
+        """Return the path of another store of this setting, such as "streams": beside the counts, named after them."""
+        return self.store.path.with_name(f"{kind}_{self.store.path.name}")
 
     def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False) -> list[Any]:
         """Return the counts of a set's examples, one entry each; those that the store lacks are drawn."""
@@ -63,7 +72,14 @@ class Setting:
 
 
 def get_setting(
-    profile: str, *, model: str = "", data: str = "", seed: int = 0, resample: bool = False, engine: str = "local"
+    profile: str,
+    *,
+    model: str = "",
+    data: str = "",
+    seed: int = 0,
+    resample: bool = False,
+    engine: str = "local",
+    guard: Mapping[str, Any] | None = None,
 ) -> Setting:
     """Return the setting of the book, or one of a user's own guard and data.
 
@@ -74,53 +90,85 @@ def get_setting(
             unsafe entries are certified; of the safe ones every other is kept for calibration. There may be fewer than
             the profile asks for. Counts are kept beside the file.
         seed: seed of the draws.
-        resample: draw all counts again, into a file of their own; by default those that are stored are used.
-        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`.
+        resample: draw all counts again, into a folder ``resampled`` (in ``data``, or beside the user's data) in which a
+            run that was stopped goes on; by default those that are stored are used.
+        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`. Streams of
+            verdicts, and attacks, are made in this process.
+        guard: how the guard is loaded: keyword arguments of
+            :meth:`hybrid_rs.guards.vlm.VisionLanguageGuard.from_pretrained`, such as ``{"device": "cuda"}``, or
+            ``{"policy": "...", "dtype": "bfloat16"}``. What makes another classifier has counts of its own.
 
     Raises:
-        ValueError: if there is no such profile, engine, model or file, only one of model and data is given, or an
-            entry has no label or there are not enough of them.
+        ValueError: if there is no such profile, engine, model, file or argument of the guard, only one of model and
+            data is given, or an entry has no label or there are not enough of them.
     """
     if not model and not data:
-        return bay_setting(profile, seed=seed, resample=resample, engine=engine)
+        return bay_setting(profile, seed=seed, resample=resample, engine=engine, guard=guard)
     require(bool(model and data), "model, data", (model, data), "give both, or neither for the small guard on BayNotes")
+    require(Path(model).is_dir(), "model", repr(model), "there is no such folder; give that of a checkpoint")
     from hybrid_rs.guards.vlm import VisionLanguageGuard
 
-    size, load = get_profile(profile), partial(VisionLanguageGuard.from_pretrained, model)
-    guard, entries = load(), load_jsonl(data)
+    size, load = get_profile(profile), _loader(partial(VisionLanguageGuard.from_pretrained, model), guard)
+    loaded, entries = load(), load_jsonl(data)
     unlabelled = [entry.id for entry in entries if entry.unsafe is None]
     require(not unlabelled, "data", data, f"entries without a label, such as {unlabelled[:1]}; label them")
-    examples = list(entries.examples(guard.encode, guard.image_size))
+    examples = list(entries.examples(loaded.encode, loaded.image_size))
     unsafe = [e for e in examples if e.unsafe][: size.n_unsafe]
     benign = [e for e in examples if not e.unsafe]
     sets = {"unsafe": unsafe, "safe": benign[::2][: size.n_safe], "calibration": benign[1::2][: size.n_calibration]}
     short = [name for name, found in sets.items() if not found]
     require(not short, "data", data, "give one unsafe entry and two safe ones at least")
     size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
-    folder = Path(mkdtemp()) if resample else Path(data).parent
-    path = folder / f"{Path(data).stem}.{profile}.counts.jsonl"
-    store = CountsStore(path, identity(Path(model), "float32"), get_engine(engine, load))
-    return Setting(guard, sets, store, size, seed)
+    folder = _again(Path(data).parent / "resampled") if resample else Path(data).parent
+    name = identity(Path(model), (guard or {}).get("dtype", "float32"))
+    store = CountsStore(folder / f"{Path(data).stem}.{profile}.counts.jsonl", name, get_engine(engine, load))
+    return Setting(loaded, sets, store, size, seed, own=True)
 
 
-def bay_setting(profile: str, *, seed: int = 0, resample: bool = False, engine: str = "local") -> Setting:
+def bay_setting(
+    profile: str,
+    *,
+    seed: int = 0,
+    resample: bool = False,
+    engine: str = "local",
+    guard: Mapping[str, Any] | None = None,
+) -> Setting:
     """Return the setting of the book: the small guard on BayNotes.
 
     Args:
         profile: "quick", "standard" or "full".
         seed: seed of the draws.
-        resample: draw all counts again, into a file of their own; by default those in ``data/counts`` are used.
+        resample: draw all counts again, into ``data/resampled``, where a run that was stopped goes on; by default those
+            in ``data/counts`` are used.
         engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`.
+        guard: how the guard is loaded, as in :func:`get_setting`.
 
     Raises:
-        ValueError: if there is no such profile or engine.
+        ValueError: if there is no such profile, engine or argument of the guard.
     """
-    size = get_profile(profile)
+    size, load = get_profile(profile), _loader(load_bay_guard, guard)
     sets = {
         "unsafe": bay_notes.examples("test", size.n_unsafe, unsafe=True),
         "safe": bay_notes.examples("test", size.n_safe, unsafe=False),
         "calibration": bay_notes.examples("validation", size.n_calibration, unsafe=False),
     }
-    folder = Path(mkdtemp()) if resample else COUNTS
-    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT), get_engine(engine, load_bay_guard))
-    return Setting(load_bay_guard(), sets, store, size, seed)
+    folder = _again(RESAMPLED) if resample else COUNTS
+    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT), get_engine(engine, load))
+    loaded = load()
+    return Setting(loaded, sets, store, size, seed, own=bool(loaded.variant or loaded.margin))
+
+
+def _loader(load: Callable[..., Any], guard: Mapping[str, Any] | None) -> partial[Any]:
+    """Return a loader with the arguments of the guard, if they are any of a guard's."""
+    from hybrid_rs.guards.vlm import VisionLanguageGuard
+
+    known = [name for name in signature(VisionLanguageGuard.from_pretrained).parameters if name != "path"]
+    for name, value in (guard or {}).items():
+        require(name in known, "guard", repr({name: value}), f"no such argument; known are {', '.join(known)}")
+    return partial(load, **(guard or {}))
+
+
+def _again(folder: Path) -> Path:
+    """Return the folder of what is drawn again, and say so."""
+    print(f"drawn again into {shown(folder)}, where a stopped run goes on; remove it to start anew", file=sys.stderr)
+    return folder

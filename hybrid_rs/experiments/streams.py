@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import require
 from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import SCHEMA, described
+from hybrid_rs.experiments.counts import described
+from hybrid_rs.experiments.records import Records
 from hybrid_rs.smoothing import SmoothedGuard
 
 BoolArray = NDArray[np.bool_]
+FOUND = ("n", "unsafe", "rarer", "at")
 
 
 class StreamStore:
@@ -24,36 +25,27 @@ class StreamStore:
 
     Each line holds ``n`` draws, ``unsafe`` of which were unsafe, and ``at``, the numbers (from 0) of the draws whose
     verdict was ``rarer``. A stream that proves too short is drawn to a greater length, and its longest line counts.
+    Streams are drawn in this process, whatever the engine of the counts.
 
     Args:
         path: the file; made when the first stream is drawn.
         classifier: what tells one base classifier from another, such as a hash of its weights.
 
     Raises:
-        ValueError: if a line other than the last cannot be read, or is of another schema.
+        ValueError: if the file is none of streams, or of another schema.
     """
 
     def __init__(self, path: Path, classifier: str) -> None:
         self.path, self.classifier = path, classifier
-        self._streams: dict[str, BoolArray] = {}
-        lines = path.read_text().split("\n") if path.exists() else []
-        for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was cut off
-            try:
-                unit = json.loads(line)
-                schema, row = unit["schema"], _row(unit)
-            except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
-                raise ValueError(f"{path}, line {number} = {line[:60]!r}: remove the line to draw it again") from error
-            require(schema == SCHEMA, f"{path}, line {number}: schema", schema, f"this version reads {SCHEMA}")
-            self._keep(unit, row)
-        if lines and lines[-1]:
-            path.write_text("\n".join([*lines[:-1], ""]))
+        self._kept = Records(path, FOUND, _row, lambda known, other: other if other.size > known.size else known)
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._kept)
 
     def get(self, smoothed: SmoothedGuard, example: Example, *, seed: int = 0) -> BoolArray:
         """Return the verdicts known so far, shape ``(n,)``; none, if the stream was never drawn."""
-        return self._streams.get(_key(self._unit(smoothed, example, seed)), np.zeros(0, dtype=bool))
+        known = self._kept.get(self._unit(smoothed, example, seed))
+        return np.zeros(0, dtype=bool) if known is None else known
 
     def until(
         self,
@@ -103,16 +95,8 @@ class StreamStore:
         rarer = bool(2 * row.sum() < row.size)
         drawn = {"n": row.size, "unsafe": int(row.sum()), "rarer": "unsafe" if rarer else "safe"}
         unit = self._unit(smoothed, example, seed) | drawn | {"at": np.flatnonzero(row == rarer).tolist()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(unit) + "\n")
-        self._keep(unit, row)
+        self._kept.append([unit])
         return row
-
-    def _keep(self, unit: dict[str, Any], row: BoolArray) -> None:
-        key = _key(unit)
-        if key not in self._streams or row.size > self._streams[key].size:
-            self._streams[key] = row
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
         return described(self.classifier, smoothed, example) | {"seed": seed}
@@ -123,11 +107,5 @@ def _row(unit: dict[str, Any]) -> BoolArray:
     row = np.full(unit["n"], not rarer)
     row[unit["at"]] = rarer
     if int(row.sum()) != unit["unsafe"]:
-        raise KeyError("unsafe")
+        raise KeyError("unsafe")  # the line was edited
     return row
-
-
-def _key(unit: dict[str, Any]) -> str:
-    return json.dumps(
-        {name: x for name, x in unit.items() if name not in ("n", "unsafe", "rarer", "at")}, sort_keys=True
-    )

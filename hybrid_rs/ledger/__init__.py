@@ -36,18 +36,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, and what became of it.
+    """One claim of the paper, or a statement of ours, and what became of it.
 
     Args:
         id: its name here, which is that of its check.
-        source: where the paper makes it.
+        source: where the paper makes it; "ours" where it does not.
         claim: what it says.
         paper: the paper's value, as a reader would write it; empty if it is not a number.
         why: what differs and why, or what cannot be tested here and why.
         notebook: the page that derives or measures it, below ``notebooks/``.
         tests: the tests behind it, as pytest names them.
         ours: what was found.
-        verdict: "reproduced", "differs", "disputed" or "not testable here".
+        verdict: one of ``VERDICTS``; of a statement of ours "shown".
     """
 
     id: str
@@ -77,16 +77,17 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
 def all_checks() -> dict[str, Callable[[], Finding]]:
     """Return the check of every claim, by the claim's name."""
     from hybrid_rs.ledger.comparisons import COMPARISONS
+    from hybrid_rs.ledger.extensions import EXTENSIONS
     from hybrid_rs.ledger.results import RESULTS
     from hybrid_rs.ledger.theory import THEORY
 
-    return THEORY | RESULTS | COMPARISONS
+    return THEORY | EXTENSIONS | RESULTS | COMPARISONS
 
 
 def recompute(claims: Iterable[Claim]) -> list[Claim]:
     """Return the claims with ours and verdict found anew, from the mathematics and the stored results.
 
-    Nothing is drawn: a result that is not stored is an error.
+    What takes seconds is computed; a result that takes longer and is not stored is an error.
 
     Raises:
         ValueError: if a claim has no check.

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hybrid_rs.baselines.mmcert import SubsamplingLaw
+from hybrid_rs.attacks import Effort
+from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsampling
+from hybrid_rs.baselines.unimodal import image_only, text_only, trials
+from hybrid_rs.calibration import flagged_share
 from hybrid_rs.datasets import bay_orders
 from hybrid_rs.datasets.bay_language import encode
+from hybrid_rs.datasets.bay_lengths import among_sentences
 from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.evidence import Counts
-from hybrid_rs.experiments.attacks import ATTACKS, beside_bounds
+from hybrid_rs.example import Example
+from hybrid_rs.experiments.attacks import ADAPTIVE, ALONE, ATTACKS, GRID, PLAIN, STRONGER, AttackStore, beside_bounds
 from hybrid_rs.experiments.costs import ways
+from hybrid_rs.experiments.counts import CountsStore
+from hybrid_rs.experiments.noisy_accuracy import mean_interval, noisy_accuracy
 from hybrid_rs.experiments.setting import COUNTS
 from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.frontiers import Frontier
 from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.ledger.finding import Finding, holds, measured, untested
-from hybrid_rs.ledger.stored import BETA, EDITS, L0, ONE_SHOT, frontiers, mean_edits, mean_radius, standard, stored
+from hybrid_rs.ledger.finding import Finding, holds, measured, observed, untested
+from hybrid_rs.ledger.stored import (
+    ALPHA,
+    BETA,
+    EDITS,
+    L0,
+    ONE_SHOT,
+    PER_D,
+    TAU,
+    complete,
+    frontiers,
+    mean_edits,
+    mean_radius,
+    standard,
+    stored,
+)
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.threats import Threat
+from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.threats import L0Threat, Threat
 from hybrid_rs.worst_case import certified_edits, floored, p_adv
 
 ORDERS = 1680  # samples of BayOrders, as many as the paper has of MM-SafetyBench
+F3 = Effort(draws=48, probes=32, candidates=24, sweeps=0, steps=12, rounds=2, restarts=1, select=128)
 ADULT = (8, 16, 7, 14, 6, 5, 2, 41)  # categories of its features, as its documentation lists them
 
 
@@ -47,32 +71,54 @@ def frontier_cost() -> Finding:
     return Finding(f"tokens read: {small}; {ratios[5]:.2f} with 256 image tokens", close)
 
 
+def one_shot_cost() -> Finding:
+    """Tokens that the one-shot classifier reads, in units of image-only smoothing."""
+    guard, every = standard().guard, ways(EDITS)
+    after = len(guard.after)  # type: ignore[attr-defined]
+    read = [every[way].expected_tokens(1000, after, beta=BETA) for way in ("one-shot", "image only")]
+    finding = measured(read[0] / read[1], 44 / 156)
+    return Finding(f"tokens read: {finding.ours} of image-only smoothing", finding.verdict)
+
+
 def seconds() -> Finding:
     """Seconds per datapoint of a model of 7 billion weights."""
     return untested()
 
 
+def flash_attention() -> Finding:
+    """What FlashAttention and batching save of the frontier's time."""
+    return untested()
+
+
 def attacks_stay_above() -> Finding:
-    """Every attacked value, on fresh draws, against what is certified there."""
-    rows = [json.loads(line) for line in (ATTACKS / "F2_standard.jsonl").read_text().splitlines()]
-    threats: dict[str, Threat] = {"SuffixThreat": ONE_SHOT, "L0Threat": L0}
-    counts: dict[Any, Any] = {}
-    for sigma, name in {(row["sigma"], row["threat"]["name"]) for row in rows}:
-        for each in stored("unsafe", sigma, threats[name], masked=True):
-            counts[sigma, name, each.example] = each
-    evidence = [counts[row["sigma"], row["threat"]["name"], row["example"]] for row in rows]
-    table = beside_bounds(rows, evidence, UniformKernel(BETA, len(standard().guard.alphabet)))
+    """Every attack of F2, on fresh draws, against what is certified there."""
+    store, attacks, evidence = AttackStore(ATTACKS / "F2_standard.jsonl", standard().store.classifier), [], list[Any]()
+    plans = [(ADAPTIVE, True, point) for point in GRID + ALONE] + [(PLAIN, False, point) for point in GRID]
+    threats: tuple[Threat, ...] = (ONE_SHOT, L0)
+    for (effort, adaptive, (sigma, d, epsilon)), threat in product([*plans, (STRONGER, True, GRID[1])], threats):
+        smoothed, few = standard().smoothed(sigma, threat), 3 if effort == STRONGER else 4
+        how: dict[str, Any] = {"adaptive": adaptive, "effort": effort, "seed": 0, "n": 1000}
+        attacks += [store.get(smoothed, e, d, epsilon, **how) for e in standard().sets["unsafe"][:few]]
+        evidence += stored("unsafe", sigma, threat, masked=True)[:few]
+    kernel = UniformKernel(BETA, len(standard().guard.alphabet))
+    table = beside_bounds(complete(attacks, "attacks of F2"), evidence, kernel)
     below = int((table["upper"] < table["floor"]).sum())
     least = float((table["g"] / table[["certified", "certified, masked"]].max(axis=1)).min())
     return holds(below == 0, f"{below} of {len(table)} attacked inputs below; least ratio to the bound {least:.2f}")
 
 
-def share_that_passes() -> Finding:
-    """The share of BayOrders that passes the interaction-only filter, of as many samples as take seconds."""
+@cache
+def _filtered() -> tuple[list[Example], NDArray[np.bool_]]:
+    """BayOrders, and which of it passes the interaction-only filter."""
     neutral, blank = encode(bay_orders.NEUTRAL_TEXT), bay_orders.blank_image()
-    samples = bay_orders.examples(ORDERS // 4)
-    found = interaction_only(standard().guard, samples, neutral_text=neutral, blank_image=blank)
-    return measured(100 * float(found.mask.mean()), 7.5, f"about {{:.0f}} % of {len(samples)}")
+    samples = bay_orders.examples(ORDERS)
+    return samples, interaction_only(standard().guard, samples, neutral_text=neutral, blank_image=blank).mask
+
+
+def share_that_passes() -> Finding:
+    """The share of BayOrders that passes the interaction-only filter."""
+    samples, passes = _filtered()
+    return measured(100 * float(passes.mean()), 7.5, f"{{:.1f}} % of {len(samples)}")
 
 
 def orders_edits() -> Finding:
@@ -81,48 +127,75 @@ def orders_edits() -> Finding:
 
 
 def orders_radius() -> Finding:
-    """Mean radius at d = 1 on the filtered examples of BayOrders."""
-    return measured(float(floored(mean_radius(_orders(), 1), 2)), 3.37)
+    """Mean radius on the filtered examples of BayOrders, by both readings: at d = 1, and at each one's largest d."""
+    found = _orders()
+    ends = float(np.mean([front.radius(front.edits()) for front in found if front.edits() >= 0]))
+    readings = [float(floored(mean, 2)) for mean in (mean_radius(found, 1), ends)]
+    return Finding(
+        f"{readings[0]:.2f} at d = 1, {readings[1]:.2f} at the largest d", measured(readings, [3.37, 3.37]).verdict
+    )
 
 
 def _orders() -> list[Frontier]:
-    """The frontiers of the stored unsafe examples of BayOrders, all of them interaction-only."""
-    unsafe = {example.id for example in bay_orders.examples(ORDERS) if example.unsafe}
-    rows = [json.loads(line) for line in (COUNTS / "T2_standard.jsonl").read_text().splitlines()]
-    counts = [Counts(tuple(row["unsafe"]), row["n"]) for row in rows if row["example"] in unsafe]
-    return frontiers(counts, 1.0)
+    """The frontiers at sigma = 1 of the first unsafe examples of BayOrders that pass the filter."""
+    store, smoothed = (
+        CountsStore(COUNTS / "T2_standard.jsonl", standard().store.classifier),
+        standard().smoothed(1.0, PER_D),
+    )
+    chosen = [e for e, passes in zip(*_filtered(), strict=True) if passes and e.unsafe][: standard().size.n_unsafe]
+    counts = [store.get(smoothed, example, n=standard().size.n) for example in chosen]
+    return frontiers(complete(counts, "counts of T2"), 1.0)
 
 
 def length_of_text() -> Finding:
-    """Whether replacement hurts long prompts more: a question about prompts and a guard that are not here."""
-    return untested()
+    """What replaced words cost on texts of 44 to 48 words, at the paper's rate and at twice it; the draws of T5."""
+    notes, words = standard().sets["unsafe"] + standard().sets["safe"], len(standard().guard.alphabet)
+    kernels = [UniformKernel(beta, words) for beta in (0.0, BETA, 2 * BETA)]
+    smoothed = [SmoothedGuard(standard().guard, kernel, 0.5, L0Threat(1)) for kernel in kernels]
+    none, *noised = noisy_accuracy(smoothed, [among_sentences(note, 2) for note in notes], draws=5, seed=5)
+    losses = [mean_interval(none.shares - each.shares, 0.05, least=-1.0) for each in noised]
+    spelled = [f"{x.estimate:.1%} of the verdicts lost (95 % interval {x.low:.1%} to {x.high:.1%})" for x in losses]
+    text = "; ".join(f"beta {kernel.beta:g}: {loss}" for kernel, loss in zip(kernels[1:], spelled, strict=True))
+    return observed(losses[0].low > 0, text)
 
 
 def subsampling_certifies_nothing() -> Finding:
-    """What subsampling leaves of p_A = 1 when every pixel moves, however little."""
-    example = standard().sets["unsafe"][0]
-    pixels = int(np.prod(example.image.shape[1:]))
-    laws = [SubsamplingLaw(example.token_ids.size, 10, pixels, kept) for kept in (64, 256, pixels // 2)]
-    left = [float(law.p_adv(1.0, 0, pixels)) for law in laws]
-    return holds(max(left) == 0, "0 against an l2 adversary, for any guard; not 0 against changed words and pixels")
+    """What subsampling certifies here, by both readings: of a moved image, and of one changed word and pixel."""
+    store = CountsStore(COUNTS / "F3_standard.jsonl", standard().store.classifier)
+    subsampled: Any = SubsampledGuard(standard().guard, Subsampling(5, 128, token_fill=standard().guard.pad_id))
+
+    def counts(name: str) -> list[Any]:
+        return complete([store.get(subsampled, e, n=2000) for e in standard().sets[name]], "counts of F3")
+
+    laws = map(subsampled.kernel.law, standard().sets["unsafe"])
+    pairs = list(zip(laws, (c.p_a(ALPHA)[0] for c in counts("unsafe")), strict=True))
+    moved = sum(bool(law.p_adv(p, 0, law.pixels) >= TAU) for law, p in pairs)  # however little every pixel moves
+    changed = sum(bool(law.p_adv(p, 1, 1) >= 0.5) for law, p in pairs)
+    alarms = float(flagged_share(counts("safe"), 0.5)[0])
+    text = f"{moved} of {len(pairs)} against an l2 adversary; {changed} by majority vote at one word and one pixel"
+    return observed(moved == changed == 0, f"{text}, with {alarms:.0%} false alarms")
 
 
 def unimodal_fails() -> Finding:
     """Whether what smoothing of one modality promises survives an attack on both, within its own budget."""
-    rows = [json.loads(line) for line in (ATTACKS / "F3_standard.jsonl").read_text().splitlines()]
-    each = 0.01 / len(rows)  # all bounds hold together
-    clean = {(row["smoothing"], row["example"]): row["unsafe"] for row in rows if not row["d"] and not row["epsilon"]}
-    broken, attacked = 0, [row for row in rows if row["d"] and row["epsilon"]]
-    for row in attacked:
-        p_a = clopper_pearson_lower(clean[row["smoothing"], row["example"]], row["n"], each)
-        if row["smoothing"] == "image only":
-            promised = p_adv(p_a, row["epsilon"], LikelihoodRatio.identity(), sigma=0.5)
-        else:
-            promised = p_adv(
-                p_a, 0.0, UniformKernel(BETA, len(standard().guard.alphabet)).likelihood_ratio(row["d"]), sigma=1.0
-            )
-        broken += int(clopper_pearson_upper(row["unsafe"], row["n"], each) < promised)
-    return holds(broken > 0, f"{broken} of {len(attacked)} unimodal certificates broken by attacks on both modalities")
+    guard, anywhere, n, d, epsilon = standard().guard, L0Threat(2), 2000, 2, 1.5
+    kernel, broken = UniformKernel(BETA, len(guard.alphabet)), 0
+    ways = {
+        "image only": (image_only(guard, 0.5, anywhere), epsilon, LikelihoodRatio.identity(), 0.5),
+        "text only": (text_only(guard, kernel, anywhere), 0.0, kernel.likelihood_ratio(d), 1.0),
+    }
+    examples, budgets = standard().sets["unsafe"][:6], [(0, 0.0), (0, epsilon), (d, 0.0), (d, epsilon)]
+    law: dict[str, Any] = {"n": n, "effort": F3, "classifier": standard().store.classifier, "search": False}
+    each = ALPHA / (len(ways) * len(examples) * len(budgets))  # all bounds hold together
+    for name, (smoothed, own, ratio, sigma) in ways.items():
+        table = trials(name, smoothed, examples, budgets, store=ATTACKS / "F3_standard.jsonl", **law)
+        clean, both = (
+            table.query(f"d == {at[0]} and epsilon == {at[1]}")["unsafe"] for at in (budgets[0], budgets[-1])
+        )
+        promised = p_adv(clopper_pearson_lower(clean, n, each), own, ratio, sigma=sigma)
+        broken += int((clopper_pearson_upper(both, n, each) < promised).sum())
+    total = len(ways) * len(examples)
+    return holds(broken > 0, f"{broken} of {total} unimodal certificates broken by attacks on both modalities")
 
 
 def adult_edits() -> Finding:
@@ -134,7 +207,9 @@ def adult_edits() -> Finding:
 
 COMPARISONS: dict[str, Callable[[], Finding]] = {
     "T4.frontier": frontier_cost,
+    "T4.one-shot-cost": one_shot_cost,
     "T4.seconds": seconds,
+    "T4.flash": flash_attention,
     "T2.share": share_that_passes,
     "T2.edits": orders_edits,
     "T2.radius": orders_radius,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VERDICTS = ("reproduced", "differs", "disputed", "not testable here")
+VERDICTS = ("reproduced", "differs", "disputed", "shown", "not testable here")
 TOLERANCE = 0.05  # a measured value within this share of the paper's reproduces it
 
 
@@ -34,6 +34,11 @@ def refuted(true: bool, ours: str) -> Finding:
     return holds(not true, ours)
 
 
+def shown(true: bool, ours: str) -> Finding:
+    """A statement of ours that the paper does not make: shown, or else disputed."""
+    return Finding(ours, "shown" if true else "disputed")
+
+
 def observed(true: bool, ours: str) -> Finding:
     """A relation between measurements: reproduced where it is found here too, else it differs."""
     return Finding(ours, "reproduced" if true else "differs")
@@ -41,6 +46,9 @@ def observed(true: bool, ours: str) -> Finding:
 
 def measured(ours: float | Sequence[float], paper: float | Sequence[float], form: str = "{:.2f}") -> Finding:
     """Measured values beside the paper's: reproduced where all are within 5 %, else they differ.
+
+    Of another guard on other data a single value within 5 % is a coincidence: where the paper leaves open what it
+    measured, give every reading, so that all of them have to agree.
 
     Example:
         >>> measured([1.01, 2.0], [1.0, 2.0])

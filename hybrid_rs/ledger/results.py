@@ -8,7 +8,7 @@ import numpy as np
 
 from hybrid_rs.calibration import flagged_share
 from hybrid_rs.frontiers import Frontier, certified_share
-from hybrid_rs.ledger.finding import Finding, measured, observed
+from hybrid_rs.ledger.finding import Finding, measured, observed, shown
 from hybrid_rs.ledger.stored import (
     EDITS,
     EDITS_L0,
@@ -30,7 +30,7 @@ BETAS = (0.1, 0.25, 0.5, 1.0)
 def image_only() -> Finding:
     """Mean radius of image-only smoothing: the classifier of d = 0."""
     found = [mean_radius(frontiers([c.of_budget(0) for c in stored("unsafe", s)], s, d_max=0), 0) for s in SIGMAS]
-    return _by_sigma(found, 3.99)
+    return _at_sigma_one(found, 3.99)
 
 
 def text_only() -> Finding:
@@ -40,12 +40,12 @@ def text_only() -> Finding:
 
 def hybrid_radius() -> Finding:
     """Mean radius of hybrid smoothing at d = 1."""
-    return _by_sigma([mean_radius(frontiers(stored("unsafe", s), s), 1) for s in SIGMAS], 3.76)
+    return _at_sigma_one([mean_radius(frontiers(stored("unsafe", s), s), 1) for s in SIGMAS], 3.76)
 
 
 def hybrid_edits() -> Finding:
     """Mean text budget of hybrid smoothing."""
-    return _by_sigma([mean_edits(frontiers(stored("unsafe", s), s)) for s in SIGMAS], 3.07)
+    return _at_sigma_one([mean_edits(frontiers(stored("unsafe", s), s)) for s in SIGMAS], 3.07)
 
 
 def hybrid_price() -> Finding:
@@ -65,7 +65,7 @@ def false_alarms() -> Finding:
     """The share of safe examples that are flagged at the paper's tau."""
     shares = [float(flagged_share(one_shot(stored("safe", sigma)), TAU).max()) for sigma in SIGMAS]
     text = ", ".join(f"{share:.0%} at sigma {sigma:g}" for sigma, share in zip(SIGMAS, shares, strict=True))
-    return observed(max(shares) < 0.05, f"false alarms of the one-shot classifier: {text}")
+    return shown(min(shares) > 0.05, f"false alarms of the one-shot classifier: {text}")
 
 
 def share_by_beta() -> Finding:
@@ -80,6 +80,22 @@ def edits_by_beta() -> Finding:
     means = [float(np.mean([f.edits() for f in _by_beta(beta) if f.edits() >= 1] or [0])) for beta in BETAS]
     text = " / ".join(f"{floored(mean, 2):.2f}" for mean in means)
     return observed(bool(np.all(np.diff(means) > 0)) and means[-1] == EDITS, text)
+
+
+def radius_by_beta() -> Finding:
+    """The mean radius at d_max over the examples certified at d >= 1, by beta."""
+    means = [float(np.mean([f.radius(f.edits()) for f in _by_beta(b) if f.edits() >= 1] or [np.nan])) for b in BETAS]
+    return measured([float(floored(mean, 2)) for mean in means], [4.99, 3.21, 3.24, 4.57])
+
+
+def slot_removed() -> Finding:
+    """Every d at the image-only radius by not showing the slot, against hybrid smoothing of it."""
+    counts = stored("unsafe", 1.0)
+    without = radii(frontiers([c.of_budget(0) for c in counts], 1.0, d_max=0))[:, 0]
+    hybrid = radii(frontiers(counts, 1.0))
+    ahead = bool(np.all(np.nan_to_num(without, nan=-1.0)[:, None] >= np.nan_to_num(hybrid[:, 1:], nan=-1.0)))
+    text = f"mean radius at sigma 1 without the slot {floored(np.nanmean(without), 2):.2f} at every d; with noise in it"
+    return shown(ahead, f"{text} {floored(mean_radius(frontiers(counts, 1.0), 1), 2):.2f} at d = 1")
 
 
 def one_shot_price() -> Finding:
@@ -130,13 +146,10 @@ def _by_beta(beta: float) -> list[Frontier]:
     return frontiers(stored("unsafe", 1.0, beta=beta), 1.0, beta=beta)
 
 
-def _by_sigma(values: list[float], paper: float) -> Finding:
-    """Reproduced if it is at one of the two sigma, since the paper's value does not say its own."""
-    closest = min(values, key=lambda value: abs(value - paper))
-    verdict = measured(closest, paper).verdict
-    return Finding(
-        ", ".join(f"{floored(v, 2):.2f} at sigma {s:g}" for v, s in zip(values, SIGMAS, strict=True)), verdict
-    )
+def _at_sigma_one(values: list[float], paper: float) -> Finding:
+    """Both sigma shown, the larger compared: sigma = 0.5 cannot reach the paper's radii, whatever the guard."""
+    text = ", ".join(f"{floored(v, 2):.2f} at sigma {s:g}" for v, s in zip(values, SIGMAS, strict=True))
+    return Finding(text, measured(values[1], paper).verdict)
 
 
 RESULTS: dict[str, Callable[[], Finding]] = {
@@ -146,8 +159,10 @@ RESULTS: dict[str, Callable[[], Finding]] = {
     "T1.hybrid-edits": hybrid_edits,
     "T1.price": hybrid_price,
     "T1.alarms": false_alarms,
+    "T1.slot": slot_removed,
     "T3.share": share_by_beta,
     "T3.edits": edits_by_beta,
+    "T3.radius": radius_by_beta,
     "T4.one-shot": one_shot_price,
     "F1.reach": noise_reaches_further,
     "F1.accuracy": noise_costs_accuracy,

@@ -36,9 +36,17 @@ def stored(name: str, sigma: float, threat: Threat = PER_D, *, beta: float = BET
     smoothed = setting.smoothed(sigma, threat, beta)
     get, examples = setting.store.get, setting.sets[name]
     found = [get(smoothed, example, n=setting.size.n, seed=setting.seed, masked=masked) for example in examples]
-    there = sum(counts is not None for counts in found)
-    remedy = "run the experiment at the standard profile first"
-    require(there == len(found), f"stored counts of {name!r}, {threat}, sigma {sigma:g}, beta {beta:g}", there, remedy)
+    return complete(found, f"counts of {name!r}, {threat}, sigma {sigma:g}, beta {beta:g}")
+
+
+def complete(found: list[Any], what: str) -> list[Any]:
+    """Return what was found in a store, if nothing is missing.
+
+    Raises:
+        ValueError: if something is.
+    """
+    there = sum(each is not None for each in found)
+    require(there == len(found), f"stored {what}", there, "run the experiment at the standard profile first")
     return found
 
 

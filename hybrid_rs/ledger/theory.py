@@ -14,7 +14,7 @@ from scipy.stats import norm
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.frontiers import frontier
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
-from hybrid_rs.ledger.finding import Finding, holds, refuted
+from hybrid_rs.ledger.finding import Finding, holds, refuted, shown
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.neyman_pearson import log_threshold
 from hybrid_rs.worst_case import certified_radius, floored, p_adv, required_p_a
@@ -107,9 +107,9 @@ def symmetry() -> Finding:
         fits &= ratio.log_gamma.size <= 2 * d + 1
         for adversary in product(range(1, words), repeat=d):  # against the clean text (0, ..., 0), edited throughout
             law: dict[float, float] = {}
-            for shown in product(range(words), repeat=d):
-                p = np.prod([0.7 if z == 0 else 0.1 for z in shown])
-                q = np.prod([0.7 if z == x else 0.1 for z, x in zip(shown, adversary, strict=True)])
+            for tokens in product(range(words), repeat=d):
+                p = np.prod([0.7 if z == 0 else 0.1 for z in tokens])
+                q = np.prod([0.7 if z == x else 0.1 for z, x in zip(tokens, adversary, strict=True)])
                 key = round(float(np.log(q / p)), 9)
                 law[key] = law.get(key, 0.0) + float(p)
             masses = np.array([law[key] for key in sorted(law)])
@@ -170,7 +170,7 @@ def ceiling_of_edits() -> Finding:
     best = frontier(P_MAX, UniformKernel(BETA, WORDS), sigma=1.0, tau=TAU, d_max=12)
     most, third = floored(best.radius(0), 2), floored(best.radius(3), 2)
     found = f"d at most {best.edits()}; radius at most {most:.2f} sigma at d = 0, {third:.2f} sigma at d = 3"
-    return holds(best.edits() == 5, found)
+    return shown(best.edits() == 5, found)
 
 
 def sigma_of_table_3() -> Finding:

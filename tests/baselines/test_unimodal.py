@@ -1,5 +1,7 @@
 """One modality smoothed: its certificate holds there, is broken by touching the other, and trials are kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,11 +29,11 @@ class Together:
         return self.scores(token_ids, images) > 0
 
 
-def tried(path, guard, name, budgets=((0, 0.0), (1, 0.0), (0, 2.0)), **options):
-    threat = hrs.L0Threat(1)
+def tried(path, guard, name, budgets=((0, 0.0), (1, 0.0), (0, 2.0)), sigma=0.5, beta=0.25, most=1, **options):
+    threat = hrs.L0Threat(most)
     smoothed = {
-        "image only": image_only(guard, 0.5, threat),
-        "text only": text_only(guard, hrs.UniformKernel(0.25, 10), threat),
+        "image only": image_only(guard, sigma, threat),
+        "text only": text_only(guard, hrs.UniformKernel(beta, 10), threat),
     }[name]
     law = {"n": 1000, "classifier": "c", "store": path, "effort": EFFORT} | options
     return trials(name, smoothed, [EXAMPLE], budgets, **law)
@@ -63,8 +65,22 @@ def test_what_was_tried_is_read_and_not_tried_again(tmp_path):
     assert tried(path, guard, "image only").equals(first)
     assert tried(path, guard, "image only", ((1, 0.0),))["unsafe"].tolist() == [first["unsafe"][1]]
     assert guard.asked == 0
-    for changed in ({"n": 500}, {"classifier": "other"}, {"seed": 1}):
+    tried(path, guard, "text only", ((0, 0.0),))
+    others = [{"n": 500}, {"classifier": "other"}, {"seed": 1}, {"effort": replace(EFFORT, steps=5)}, {"most": 2}]
+    others += [{"sigma": 0.6}, {"name": "text only", "beta": 0.9}]
+    for changed in others:  # each is another trial
+        with pytest.raises(ValueError, match="it lacks grey at d = 0"):
+            tried(path, guard, **{"name": "image only", "budgets": ((0, 0.0),), "search": False} | changed)
         guard.asked = 0
-        tried(path, guard, "image only", ((0, 0.0),), **changed)
+        tried(path, guard, **{"name": "image only", "budgets": ((0, 0.0),)} | changed)
         assert guard.asked > 0
-    assert len(path.read_text().splitlines()) == 6
+    assert len(path.read_text().splitlines()) == 4 + len(others)
+
+
+def test_a_trial_that_was_cut_off_is_made_again(tmp_path):
+    path = tmp_path / "t.jsonl"
+    first = tried(path, Together(), "image only", ((0, 0.0), (1, 0.0)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    assert tried(path, Together(), "image only", ((0, 0.0), (1, 0.0))).equals(first)
+    assert path.read_bytes() == whole

@@ -139,6 +139,18 @@ def test_decide_says_what_the_package_says_once(run, notes, smoothed, examples, 
     assert "3 examples not labelled safe" in printed.err
 
 
+@pytest.mark.parametrize("command", ["decide", "certify"])
+def test_a_store_that_is_none_is_refused_and_left_alone(run, notes, tmp_path, command):
+    budgets = ("--d", 1, "--epsilon", 0.5) if command == "decide" else ("--n", 64)
+    (tmp_path / "diary").write_text("my notes")
+    code, printed = run(command, notes, *MODEL, *budgets, "--no-progress", "--store", "diary")
+    assert (code, (tmp_path / "diary").read_text()) == (1, "my notes")
+    assert "error: diary, after line 0 = b'my notes': no line of such a file: give another file" in printed.err
+    code, printed = run(command, notes, *MODEL, *budgets, "--no-progress", "--store", tmp_path)
+    assert code == 1
+    assert "this is a folder; give a file" in printed.err
+
+
 def test_attacks_stay_above_the_bound_and_one_that_does_not_is_shouted_about(run, notes, tmp_path):
     asked = ("attack", notes, *MODEL, *SMALL, "--d", 1, "--epsilon", 0.5, "--limit", 1, "--fresh", 200)
     code, printed = run(*asked)

@@ -51,6 +51,10 @@ def test_an_attack_is_searched_for_once_and_a_cut_line_again(tmp_path):
     path.write_text(whole[:-20])
     resumed = AttackStore(path, "another")
     assert len(resumed) == 7
+    assert path.read_text() == whole[:-20]  # another run may be writing the rest
+    how = {"effort": TINY, "n": 50}
+    assert resumed.get(smoothed, example, 1, 0.5, **how) is None
+    assert AttackStore(path, "bright").get(smoothed, example, 1, 0.5, **how) == first
     resumed.attack(smoothed, example, 1, 0.5, effort=TINY, n=50)
     assert path.read_text() == whole
 

@@ -1,5 +1,6 @@
 import pytest
 
+from hybrid_rs.cli import _assignment
 from hybrid_rs.experiments.parameters import check, declared
 
 CELL = """
@@ -57,6 +58,15 @@ def test_a_mistyped_name_or_value_is_refused_with_its_remedy(given, message):
 def test_a_cell_that_papermill_could_misread_is_refused(source):
     with pytest.raises(ValueError, match="only assignments of literals"):
         declared(source)
+
+
+def test_a_parameter_may_be_a_dict_and_its_command_gives_it_back():
+    known = declared("guard = {}")
+    name, value = _assignment("guard={'device': 'cuda', 'margin': 1.5}")
+    assert value == {"device": "cuda", "margin": 1.5}
+    check({name: value}, known)
+    with pytest.raises(ValueError, match="guard = 'cuda': this is str; give dict"):
+        check({"guard": "cuda"}, known)
 
 
 def test_a_hint_that_is_no_builtin_type_is_refused():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_rs.cli import _assignment
-from hybrid_rs.experiments import provenance
+from hybrid_rs.experiments import provenance, records
 from hybrid_rs.experiments import provenance as public
 from hybrid_rs.experiments.parameters import find_notebook
 
@@ -32,6 +32,18 @@ def test_the_command_of_an_experiment_gives_back_its_parameters():
     assert dict(_assignment(word) for word in words[5::2]) == {"tau": 0.5, "seed": 3}
     assert changed.parameters["n"] == 7
     assert f"`{changed.command}`" in changed._repr_markdown_()
+
+
+def test_files_are_named_from_the_root_with_what_was_drawn_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "DATA", tmp_path / "data")
+    monkeypatch.setattr(sys.modules[public.__module__], "DATA", tmp_path / "data")
+    counts = tmp_path / "data" / "counts"
+    counts.mkdir(parents=True)
+    assert provenance(counts=["data/counts/quick.jsonl"]).counts == ("data/counts/quick.jsonl",)
+    (counts / "quick.local.jsonl").touch()
+    both = ("data/counts/quick.jsonl", "data/counts/quick.local.jsonl")
+    assert provenance(counts=[counts / "quick.jsonl"]).counts == both
+    assert provenance(counts=["/elsewhere/my.jsonl"]).counts == ("/elsewhere/my.jsonl",)
 
 
 @pytest.fixture

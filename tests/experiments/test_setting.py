@@ -1,14 +1,20 @@
 """A setting of the book, or of a user's own guard and data."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import hybrid_rs as hrs
 from hybrid_rs.datasets import bay_notes
-from hybrid_rs.experiments.setting import bay_setting, get_setting
+from hybrid_rs.experiments import records
+from hybrid_rs.experiments import setting as module
+from hybrid_rs.experiments.counts import described, identity
+from hybrid_rs.experiments.setting import COUNTS, bay_setting, get_setting
 from hybrid_rs.guards.bay_guard import CHECKPOINT
 
 
@@ -57,3 +63,65 @@ def test_what_is_missing_is_named(own):
     own.write_text("".join(json.dumps(line) + "\n" for line in lines[:4]))  # one safe entry alone
     with pytest.raises(ValueError, match="two safe ones at least"):
         get_setting("quick", model=str(CHECKPOINT), data=str(own))
+
+
+SMALL = {"profile": "quick", "model": str(CHECKPOINT)}
+
+
+def test_how_the_guard_is_loaded_is_up_to_the_user_and_another_classifier_has_counts_of_its_own(own):
+    plain = get_setting(**SMALL, data=str(own))
+    options = {"policy": "no acids in bay 3", "dtype": "bfloat16", "margin": 1.0, "batch_size": 8}
+    chosen = get_setting(**SMALL, data=str(own), guard=options)
+    assert (chosen.guard.margin, chosen.guard.batch_size) == (1.0, 8)
+    assert chosen.store.classifier == identity(CHECKPOINT, "bfloat16") != plain.store.classifier
+    smoothed = chosen.smoothed(0.5, hrs.SuffixThreat(2))
+    about = described(chosen.store.classifier, smoothed, chosen.sets["unsafe"][0])
+    assert about["variant"].keys() == {"policy", "dtype"}
+    assert chosen.store.engine is not None
+    assert plain.own
+    assert chosen.own
+    with pytest.raises(ValueError, match=r"guard = \{'devise': 'cuda'\}: no such argument; known are device, dtype"):
+        get_setting("quick", guard={"devise": "cuda"})
+    with pytest.raises(ValueError, match="model = 'no/such': there is no such folder"):
+        get_setting("quick", model="no/such", data=str(own))
+
+
+def test_the_small_guard_on_another_device_is_that_of_the_book_and_with_a_margin_it_is_not():
+    same, other = (
+        bay_setting("quick", guard={"device": "cpu", "batch_size": 8}),
+        bay_setting("quick", guard={"margin": 1}),
+    )
+    assert same.guard.batch_size == 8
+    assert (same.own, other.own) == (False, True)
+    smoothed = [each.smoothed(0.5, hrs.SuffixThreat(8, one_shot=False)) for each in (same, other)]
+    example = same.sets["unsafe"][0]
+    assert same.store.get(smoothed[0], example, n=500) is not None
+    assert other.store.get(smoothed[1], example, n=500) is None
+
+
+def test_stores_of_a_setting_lie_beside_its_counts_and_are_named_after_them(own):
+    assert bay_setting("quick").beside("streams") == COUNTS / "streams_quick.jsonl"
+    name = get_setting(**SMALL, data=str(own)).beside("streams").name
+    assert name == "streams_own.quick.counts.jsonl"
+
+
+def test_what_is_drawn_again_lies_where_the_next_run_finds_it(own, capsys):
+    setting = bay_setting("quick", resample=True)
+    assert setting.counted == "data/resampled/quick.jsonl"
+    assert bay_setting("quick", resample=True).store.path == setting.store.path
+    assert "drawn again into data/resampled, where a stopped run goes on; remove it" in capsys.readouterr().err
+    assert get_setting(**SMALL, data=str(own), resample=True).store.path.parent == own.parent / "resampled"
+
+
+def test_a_run_with_other_parameters_leaves_the_counts_of_the_book_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "DATA", tmp_path)
+    monkeypatch.setattr(module, "COUNTS", tmp_path / "counts")
+    shutil.copytree(COUNTS, tmp_path / "counts", ignore=lambda _, names: [n for n in names if n != "quick.jsonl"])
+    setting = bay_setting("quick")
+    before = setting.store.path.read_bytes()
+    few = replace(setting, size=replace(setting.size, n=64))
+    few.counts("unsafe", few.smoothed(0.5, hrs.SuffixThreat(2)))
+    assert setting.store.path.read_bytes() == before
+    drawn = tmp_path / "counts" / "quick.local.jsonl"
+    assert len(drawn.read_text().splitlines()) == 4
+    assert len(bay_setting("quick").store) == len(before.splitlines()) + 4

@@ -86,3 +86,12 @@ def test_counts_of_one_verdict_alone_are_a_stream(tmp_path, smoothed):
     row = store.until(smoothed, EXAMPLE, hopeless, max_draws=300, counts=smoothed.sample(EXAMPLE, 300))
     assert 0 < row.sum() < 300
     assert len(store) == 1
+
+
+def test_opening_leaves_a_line_to_whoever_writes_it(tmp_path, smoothed):
+    path = tmp_path / "s.jsonl"
+    draw(path, smoothed, 100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert len(StreamStore(path, "a")) == 0
+    assert path.read_bytes() == whole[:-20]
