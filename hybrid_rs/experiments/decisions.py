@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer
+from hybrid_rs.calibration import Calibration, Draws, threshold
 from hybrid_rs.decisions import draws_floor
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence import Counts
@@ -103,17 +104,32 @@ def scheduled(
 
 
 def targets(
-    smoothed: SmoothedGuard, taus: Mapping[str, float], budgets: Sequence[int], epsilons: Sequence[float]
+    smoothed: SmoothedGuard,
+    taus: Mapping[str, float | Calibration],
+    budgets: Sequence[int],
+    epsilons: Sequence[float],
+    draws: Sequence[Draws] = (),
 ) -> pd.DataFrame:
-    """Return a table of targets, columns threshold, tau, d, epsilon and p_star, the p_A that each requires."""
+    """Return a table of targets, columns threshold, tau, d, epsilon and p_star, the p_A that each requires.
+
+    Args:
+        smoothed: the smoothed guard.
+        taus: decision thresholds by name; numbers, or the calibrations that chose them.
+        budgets: text budgets.
+        epsilons: image budgets.
+        draws: every (example id, seed) that the targets will be decided for.
+
+    Raises:
+        ValueError: if one of these draws had a say in choosing a threshold.
+    """
     import pandas as pd
 
-    rows = []
+    rows, levels = [], {name: threshold(tau, draws) for name, tau in taus.items()}
     for d in budgets:
         ratio = smoothed.kernel.likelihood_ratio(d)
-        for threshold, tau in taus.items():
+        for name, tau in levels.items():
             required = required_p_a(np.asarray(epsilons, dtype=np.float64), ratio, sigma=smoothed.sigma, tau=tau)
-            rows += [(threshold, tau, d, e, p) for e, p in zip(epsilons, np.atleast_1d(required), strict=True)]
+            rows += [(name, tau, d, e, p) for e, p in zip(epsilons, np.atleast_1d(required), strict=True)]
     return pd.DataFrame(rows, columns=["threshold", "tau", "d", "epsilon", "p_star"])
 
 

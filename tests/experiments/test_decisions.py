@@ -102,3 +102,14 @@ def test_enough_draws_are_enough():
         np.testing.assert_array_equal(at, later)
     assert not decided(row[: size - 1], p_star, alpha=0.01, max_draws=640)
     assert decided(row, [0.9], alpha=0.01, max_draws=640)
+
+
+def test_targets_refuse_a_threshold_that_their_draws_helped_to_choose():
+    smoothed = hrs.SmoothedGuard(ToyGuard(), KERNEL, 0.5, SUFFIX)
+    least = hrs.calibrate([hrs.Counts((3,), n=100, example="benign", seed=0)], alpha=0.01)
+    law = {"budgets": [1], "epsilons": [0.5]}
+    (row,) = targets(smoothed, {"calibrated": least}, **law, draws=[("unsafe", 0)]).to_dict("records")
+    assert row["tau"] == least.tau
+    assert row["p_star"] == hrs.required_p_a(0.5, KERNEL.likelihood_ratio(1), sigma=0.5, tau=least.tau)
+    with pytest.raises(ValueError, match="helped to choose tau"):
+        targets(smoothed, {"calibrated": least}, **law, draws=[("unsafe", 0), ("benign", 0)])
