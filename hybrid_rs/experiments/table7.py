@@ -13,7 +13,7 @@ from hybrid_rs._checks import integer
 from hybrid_rs.datasets.tabular import TabularData
 from hybrid_rs.estimation import clopper_pearson_lower
 from hybrid_rs.feature_kernel import FeatureKernel, worst_ratios
-from hybrid_rs.guards.linear import LinearClassifier, sample, smoothed_value, worst_values
+from hybrid_rs.guards.linear import LinearClassifier, fit, sample, smoothed_value, worst_values
 from hybrid_rs.worst_case import p_adv
 
 if TYPE_CHECKING:
@@ -59,6 +59,28 @@ class Outcome:
         d, e = np.indices(self.truth.shape[1:]).reshape(2, -1)
         columns = {name: self.accuracy(values, tau).ravel() for name, values in shares.items()}
         return pd.DataFrame({"d": d, "epsilon": self.epsilons[e]} | columns)
+
+
+def without_noise(
+    data: TabularData, rows: NDArray[np.int64], *, epsilons: Sequence[float], d_max: int, regularisation: float = 1.0
+) -> FloatArray:
+    """Return the exact robust accuracy of a linear classifier without smoothing, trained on the rows as they are.
+
+    Args:
+        data: the table.
+        rows: which rows to judge it on.
+        epsilons: numeric budgets, l2, in standard deviations of a feature.
+        d_max: the largest number of categories edited.
+        regularisation: C of the classifier's training.
+
+    Returns:
+        shape ``(d_max + 1, E)``: the share of rows that are right and stay so under every attack within the budgets.
+    """
+    machine = fit(data, beta=0.0, sigma=0.0, copies=1, regularisation=regularisation)
+    numeric, codes = data.numeric[rows], data.codes[rows]
+    right = machine.predict(numeric, codes) == data.labels[rows]
+    edits = range(integer("d_max", d_max, at_least=0) + 1)
+    return np.array([[(right & machine.withstands(numeric, codes, d, e)).mean() for e in epsilons] for d in edits])
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 import hybrid_rs as hrs
 from hybrid_rs.datasets import tabular
-from hybrid_rs.experiments.table7 import ROUNDING, evaluate
+from hybrid_rs.experiments.table7 import ROUNDING, evaluate, without_noise
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.guards import linear
 
@@ -131,3 +131,17 @@ def test_too_many_combinations_are_refused_with_a_remedy():
         linear.smoothed_value(
             wide, np.zeros((1, 1)), np.zeros((1, 2), int), hrs.FeatureKernel(0.1, (2000,) * 2), sigma=1
         )
+
+
+def test_the_yardstick_without_noise_is_trained_without_noise_and_falls_with_the_budgets():
+    data = tabular.election()
+    rows = data.test[:60]
+    found = without_noise(data, rows, epsilons=[0.0, 0.25, 1.0], d_max=2)
+    machine = linear.fit(data, beta=0.0, sigma=0.0, copies=1)
+    right = machine.predict(data.numeric[rows], data.codes[rows]) == data.labels[rows]
+    assert found.shape == (3, 3)
+    assert found[0, 0] == right.mean()
+    assert np.all(np.diff(found, axis=0) <= 0)
+    assert np.all(np.diff(found, axis=1) <= 0)
+    noisy = linear.fit(data, beta=0.25, sigma=0.5, copies=5)
+    assert not np.allclose(machine.weights, noisy.weights)
