@@ -97,7 +97,7 @@ def attacks_stay_above() -> Finding:
     threats: tuple[Threat, ...] = (ONE_SHOT, L0)
     for (effort, adaptive, (sigma, d, epsilon)), threat in product([*plans, (STRONGER, True, GRID[1])], threats):
         smoothed, few = standard().smoothed(sigma, threat), 3 if effort == STRONGER else 4
-        how: dict[str, Any] = {"adaptive": adaptive, "effort": effort, "seed": 0, "n": 1000}
+        how: dict[str, Any] = {"adaptive": adaptive, "effort": effort, "seed": 0, "n": 10_000}
         attacks += [store.get(smoothed, e, d, epsilon, **how) for e in standard().sets["unsafe"][:few]]
         evidence += stored("unsafe", sigma, threat, masked=True)[:few]
     kernel = UniformKernel(BETA, len(standard().guard.alphabet))
