@@ -34,7 +34,8 @@ from hybrid_rs.draws import drawn
 from hybrid_rs.experiments.costs import measure, ways
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
-from hybrid_rs.guards.vlm import VisionLanguageGuard, best_attention
+from hybrid_rs.guards.loading import best_attention
+from hybrid_rs.guards.vlm import VisionLanguageGuard
 
 DRAWS, SIGMA, TEXT, SLOT = 10_000, 0.5, 20, 8  # of a datapoint; of the image noise; tokens of the text and its slot
 PAPER = {"image only": 156, "one-shot": 44} | dict.fromkeys([n for n in ways(SLOT) if n.startswith("frontier")], 500)
