@@ -25,7 +25,7 @@ except ImportError as error:
     raise ImportError('this guard needs torch: pip install "hybrid_rs[guard]"') from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DenoisedGuard:
     r"""A guard behind a denoiser; satisfies :class:`hybrid_rs.Guard`, so that it is smoothed and certified like any.
 
@@ -69,6 +69,9 @@ class DenoisedGuard:
         inside = levels[0] <= sigma <= levels[-1]
         remedy = f"this denoiser's schedule goes from {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"
         require(bool(inside), "sigma", sigma, remedy)
+
+    def __repr__(self) -> str:
+        return f"DenoisedGuard(sigma {self.sigma:g} at step {self.step} of {len(self.alphas)}, before {self.guard!r})"
 
     @classmethod
     def from_pretrained(
