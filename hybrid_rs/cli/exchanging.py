@@ -143,7 +143,7 @@ def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
                 next((r for point, r in zip(each.curve, radii, strict=True) if point.d == d), math.nan)
                 for each, radii in zip(results, ours, strict=True)
             ]
-            row |= {"ours": _share(mine), "larger": sum(_larger(a, b) for a, b in zip(theirs, mine, strict=True))}
+            row |= {"ours": _share(mine), "larger": int(sum(map(_larger, theirs, mine)))}
         facts["curve"].append(row)
     return facts
 
