@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,3 @@ def loaded(kind: Any, path: str | Path, download: bool, what: str = "Hugging Fac
             "download=True with a name on the hub"
         )
         raise ValueError(f"path = {path}: {remedy} ({error})") from error
-
-
-def best_attention(device: str, dtype: str) -> str:
-    """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
-    serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
-    return "flash_attention_2" if serves else "sdpa"

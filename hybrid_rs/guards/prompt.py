@@ -47,6 +47,15 @@ def ordinary_ids(tokenizer: Any, special: set[int], chosen: ArrayLike | None) ->
     return ids
 
 
+def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np.int64]:
+    """The ids of a text; what is spelled like a special token is read as ordinary text, or refused."""
+    ids = np.array(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"], dtype=np.int64)
+    held = np.isin(ids, [*tokenizer.all_special_ids, *forbidden]) & (ids != tokenizer.unk_token_id)
+    shown = tokenizer.convert_ids_to_tokens(ids[held].tolist())
+    require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
+    return ids
+
+
 def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = "") -> Prompt:
     """Return the ids around the untrusted text, and those of the answers, by the checkpoint's own chat template.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,21 +15,15 @@ from hybrid_rs._checks import integer, require
 
 try:
     import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     from hybrid_rs.guards.batches import BatchSize
+    from hybrid_rs.guards.checkpoint import parts
     from hybrid_rs.guards.llava import LlavaVision
-    from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
-    from hybrid_rs.guards.loading import best_attention, loaded
+    from hybrid_rs.guards.llava_onevision import OnevisionVision
     from hybrid_rs.guards.prefix import roots, selected
-    from hybrid_rs.guards.prompt import ordinary_ids, placeholders, prompt, single_ids
+    from hybrid_rs.guards.prompt import placeholders, untrusted_ids
 except ImportError as error:
     raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
-
-FAMILY: dict[str, tuple[Any, Any]] = {
-    "llava": (AutoProcessor, LlavaVision),
-    "llava_onevision": (StillProcessor, OnevisionVision),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,42 +110,13 @@ class VisionLanguageGuard:
                 safetensors or needs code of its own; if the answers are no single tokens there; or if an argument is
                 out of range.
         """
-        require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
-        attention = attention or best_attention(device, dtype)
-        known = attention in ("sdpa", "flash_attention_2")
-        require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
-        config = loaded(AutoConfig, path, download)
-        kind = config.model_type
-        require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
-        stock, view = FAMILY[kind]
-        processor = loaded(stock, path, download)
-        tokenizer, vision = processor.tokenizer, view.of(config, processor.image_processor, image_size)
-        asked = prompt(processor, vision.image_size, policy, answer_prefix)
-        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
-        letters = ordinary_ids(tokenizer, special, alphabet)
-        how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
-        model = loaded(AutoModelForImageTextToText, path, download, **how)  # last: the only part that takes long
-        chosen = {
-            "dtype": None if dtype == "float32" else dtype,
-            "attention": None if attention == "sdpa" else attention,
-            "image_size": None if vision == view.of(config, processor.image_processor, None) else image_size,
-            "policy": hashlib.sha256(policy.encode()).hexdigest() if policy else None,
-            "answer_prefix": answer_prefix or None,
-            "alphabet": None if alphabet is None else hashlib.sha256(letters.tobytes()).hexdigest(),
-        }
-        return cls(
-            model=model.to(device).eval(),
-            alphabet=letters,
-            pad_id=single_ids(tokenizer, (",",))[0],
-            mask_id=tokenizer.mask_token_id,
-            **asked._asdict(),
-            vision=vision,
-            margin=float(margin),
-            batch_size=integer("batch_size", batch_size, at_least=1),
-            tokenizer=tokenizer,
-            variant={name: value for name, value in chosen.items() if value is not None},
-        )
+        size = integer("batch_size", batch_size, at_least=1)
+        made = parts(
+            path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
+            answer_prefix=answer_prefix, alphabet=alphabet, download=download,
+        )  # fmt: skip
+        return cls(**made, margin=float(margin), batch_size=size)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -186,13 +150,7 @@ class VisionLanguageGuard:
             ValueError: if the guard has no tokenizer, or the text gives a token that only the prompt may hold.
         """
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        tokens = np.array(ids, dtype=np.int64)
-        held = np.isin(tokens, [*self.tokenizer.all_special_ids, *placeholders(self.model.config)])
-        held &= tokens != self.tokenizer.unk_token_id
-        shown = self.tokenizer.convert_ids_to_tokens(tokens[held].tolist())
-        require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
-        return tokens
+        return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
 
     def unsafe(
         self,

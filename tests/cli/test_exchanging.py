@@ -134,7 +134,7 @@ def test_import_says_the_same_in_json(run, tmp_path):
     file.write_text(json.dumps([AUTHORS], indent=4))
     first, second = json.loads(run("import", file, "--vocab-size", 32_000, "--json")[1].out)["curve"]
     assert first["theirs"] == {"certified": 1, "mean_radius": 6.4676}
-    assert first["ours"]["mean_radius"] == pytest.approx(6.4676, rel=1e-4)
+    assert first["ours"]["mean_radius"] == pytest.approx(6.4676, rel=1e-3)
     assert first["larger"] == 0
     assert second["theirs"] == {"certified": 0, "mean_radius": None}
     assert "ours" not in json.loads(run("import", file, "--json")[1].out)["curve"][0]
