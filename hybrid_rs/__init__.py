@@ -3,7 +3,7 @@
 from hybrid_rs.calibration import Calibration, calibrate
 from hybrid_rs.certificate import Certificate, certify
 from hybrid_rs.decisions import Decision
-from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.feature_kernel import FeatureKernel
@@ -11,8 +11,12 @@ from hybrid_rs.frontiers import Frontier, frontier, frontier_of, frontiers_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.margins import sample_margins
+from hybrid_rs.means import ScoreEvidence, bounded_mean_lower
 from hybrid_rs.multiclass import certified_radius_top, p_adv_upper
 from hybrid_rs.planning import Plan, ceiling, plan
+from hybrid_rs.selection import Candidate, choose, robustness_curve
+from hybrid_rs.sequential import mixture_lower, mixture_upper
 from hybrid_rs.smoothing import SmoothedGuard, sample_together
 from hybrid_rs.soft import layer_bounds, p_adv_layers
 from hybrid_rs.threats import L0Threat, SuffixThreat
@@ -22,6 +26,7 @@ from hybrid_rs.worst_case import certified_edits, certified_radius, floored, log
 __all__ = [
     "AbsorbingKernel",
     "Calibration",
+    "Candidate",
     "Certificate",
     "Counts",
     "Decision",
@@ -33,6 +38,7 @@ __all__ = [
     "LikelihoodRatio",
     "MaskedCounts",
     "Plan",
+    "ScoreEvidence",
     "SmoothedGuard",
     "SubsetCounts",
     "SuffixThreat",
@@ -45,6 +51,7 @@ __all__ = [
     "certified_radius",
     "certified_radius_top",
     "certify",
+    "choose",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "floored",
@@ -53,11 +60,15 @@ __all__ = [
     "frontiers_of",
     "layer_bounds",
     "log_p_adv",
+    "mixture_lower",
+    "mixture_upper",
     "p_adv",
     "p_adv_layers",
     "p_adv_upper",
     "plan",
     "required_p_a",
+    "robustness_curve",
+    "sample_margins",
     "sample_together",
     "verify",
 ]

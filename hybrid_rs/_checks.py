@@ -45,6 +45,28 @@ def positive(name: str, value: Any) -> np.ndarray:
     return _in_range(name, value, lambda a: a > 0, "give positive numbers")
 
 
+def risks(name: str, value: Any) -> np.ndarray:
+    """The value as a float64 array of numbers strictly between 0 and 1."""
+    return _in_range(name, value, lambda a: (a > 0) & (a < 1), "give a risk in (0, 1), such as 0.01")
+
+
+def risk(name: str, value: Any) -> float:
+    """The value as one number strictly between 0 and 1."""
+    array = risks(name, value)
+    require(array.ndim == 0, name, value, "give one number")
+    return float(array)
+
+
+def successes(k: Any, n: Any, *, at_least: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two as float64 arrays of whole numbers, with n no smaller than ``at_least`` and k from 0 to n."""
+    hits, draws = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    whole = (draws >= at_least) & (draws == np.floor(draws))
+    require(bool(np.all(whole)), "n", n, f"give whole numbers of draws, at least {at_least}")
+    inside = (hits >= 0) & (hits <= draws) & (hits == np.floor(hits))
+    require(bool(np.all(inside)), "k", k, f"give whole numbers from 0 to n = {draws}")
+    return hits, draws
+
+
 def _in_range(name: str, value: Any, inside: Any, remedy: str) -> np.ndarray:
     try:
         array = np.asarray(value, dtype=np.float64)

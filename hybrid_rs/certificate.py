@@ -13,7 +13,7 @@ from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
-from hybrid_rs.feature_kernel import FeatureKernel
+from hybrid_rs.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.worst_case import attack_shift
 
@@ -156,9 +156,10 @@ def certify(
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
     for name, number in (("p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", level))):
         require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
-    p, shift, ratio = float(given), attack_shift(epsilon, sigma), kernel.likelihood_ratio(budget, masked=evidence)
-    log_t = neyman_pearson.log_threshold(np.array(p), ratio, shift)
-    value = neyman_pearson.lower_bound(np.array(p), log_t, ratio, shift)
-    return Certificate(
-        p, kernel, budget, float(epsilon), float(sigma), float(level), float(log_t), float(value), evidence, *risk
+    p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
+    at = np.array(p)
+    value, log_t = max(  # one witness for all laws that may be the worst: that of the worst, nearly always
+        (min(float(neyman_pearson.lower_bound(at, u, law, shift)) for law in ratios), float(u))
+        for u in (neyman_pearson.log_threshold(at, ratio, shift) for ratio in ratios)
     )
+    return Certificate(p, kernel, budget, float(epsilon), float(sigma), float(level), log_t, value, evidence, *risk)

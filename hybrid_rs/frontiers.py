@@ -14,6 +14,7 @@ from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel
+from hybrid_rs.threats import Threat
 from hybrid_rs.worst_case import certified_radius, floored
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Frontier:
         n: draws behind each ``p``; None likewise.
         anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
             it is that of ``n`` draws, fixed beforehand.
+        example: the id of the input; empty if it is not known.
+        threat: what is noised, and what the adversary may touch; None if it is not known.
     """
 
     radii: NDArray[np.float64]
@@ -52,6 +55,8 @@ class Frontier:
     alpha: float | None = None
     n: int | None = None
     anytime: bool = False
+    example: str = ""
+    threat: Threat | None = None
 
     @property
     def d_max(self) -> int:
@@ -97,30 +102,38 @@ class Frontier:
         return f"{whom}; {confidence}."
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with columns d, p, evidence ("p_A" or "p_S") and radius (not rounded).
+        """Return a table with columns d, p, evidence ("p_A" or "p_S"), radius (not rounded) and what they are worth.
 
-        ``attrs["claim"]`` of the table is :attr:`claim`.
+        Columns one_classifier, simultaneous and alpha are those of the frontier; ``attrs["claim"]`` is :attr:`claim`.
         """
         import pandas as pd
 
         evidence = np.where(self.masked, "p_S", "p_A")
         columns = {"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii}
-        table = pd.DataFrame(columns)
+        worth = {"one_classifier": self.one_classifier, "simultaneous": self.simultaneous, "alpha": self.alpha}
+        table = pd.DataFrame(columns | worth)
         table.attrs["claim"] = self.claim
         return table
 
     def best(self, other: Frontier) -> Frontier:
-        """Return, at every d, the better of two certificates of one smoothed classifier; their risks add up.
+        """Return, at every d, the better of two certificates of one input and smoothed classifier; their risks add up.
+
+        The base classifier is taken to be the same: a frontier does not know it.
 
         Raises:
-            ValueError: if the two are not of one classifier, threshold and length.
+            ValueError: if the two are not of one input, classifier, threshold, length and number of draws, or their
+                risks add up to 1 or more.
         """
-        same = (self.kernel, self.sigma, self.tau, self.d_max) == (other.kernel, other.sigma, other.tau, other.d_max)
-        require(
-            same and self.one_classifier and other.one_classifier, "other", other, "give a frontier of this classifier"
-        )
-        known = self.alpha is None or other.alpha is None
-        alpha = None if known else self.alpha + other.alpha  # type: ignore[operator]
+        for name in ("example", "kernel", "sigma", "threat", "tau", "d_max"):
+            mine, its = getattr(self, name), getattr(other, name)
+            require(mine == its, f"other.{name}", repr(its), f"give a frontier of the same, {mine!r}")
+        one = self.one_classifier and other.one_classifier
+        require(one, "other", other.claim, "the better of two is only defined where all points are of one classifier")
+        draws = {front.n for front in (self, other) if front.n is not None}
+        require(len(draws) < 2, "other.n", other.n, f"give a frontier of as many draws, {self.n}")
+        stated = self.alpha is None and other.alpha is None
+        alpha = None if stated else (self.alpha or 0.0) + (other.alpha or 0.0)
+        require(alpha is None or alpha < 1, "alpha", alpha, "these risks add up to certainty: give smaller ones")
         first = np.nan_to_num(self.radii, nan=-1.0) >= np.nan_to_num(other.radii, nan=-1.0)
         return replace(
             self,
@@ -130,6 +143,7 @@ class Frontier:
             simultaneous=self.simultaneous and other.simultaneous,
             anytime=self.anytime and other.anytime,
             alpha=alpha,
+            n=max(draws, default=None),
         )
 
     def plot(self, ax: Any = None) -> Any:
@@ -241,7 +255,7 @@ def frontiers_of(
         made = _frontiers(_up_to(d_max, bounds), *law, masked=True, one=True, all_at_once=simultaneous)
     else:
         made = _best_of_subsets([c for c in counts if isinstance(c, SubsetCounts)], bounds, *law, d_max)
-    return [replace(front, alpha=alpha, n=c.n) for front, c in zip(made, counts, strict=True)]
+    return [replace(front, alpha=alpha, n=c.n, example=c.example) for front, c in zip(made, counts, strict=True)]
 
 
 def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -183,7 +183,8 @@ class SmoothedGuard:
     ) -> Frontier:
         """Return the certified frontier of counts drawn earlier with this smoothed guard."""
         law = {"sigma": self.sigma, "alpha": alpha}
-        return frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        front = frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        return replace(front, threat=self.threat)
 
     def decide(
         self,
@@ -265,9 +266,10 @@ class SmoothedGuard:
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
         law = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
         verdicts = (verdicts for [(verdicts, _)] in batches)
-        return watch(
+        fronts = watch(
             verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
         )
+        return (replace(front, example=example.id, threat=self.threat) for front in fronts)
 
     def verdicts(
         self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256

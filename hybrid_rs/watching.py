@@ -62,13 +62,14 @@ def watch(
         (256, True)
     """
     budgets = integer("d_max", d_max, at_least=0) + 1
-    shapes = (budgets,) if masked else (1, budgets)
+    shapes = {budgets} if masked else {1, budgets}  # after the first batch: its own
     draws, unsafe, best = 0, np.zeros(1, dtype=np.int64), np.zeros(1)
     for batch in verdicts:
         rows = np.asarray(batch)
         fits = rows.dtype == bool and rows.ndim == 2 and len(rows) > 0 and rows.shape[1] in shapes
-        columns = " or ".join(str(count) for count in sorted(set(shapes)))
+        columns = " or ".join(str(count) for count in sorted(shapes))
         require(fits, "verdicts", (str(rows.dtype), rows.shape), f"give bool arrays of shape (batch, {columns})")
+        shapes = {rows.shape[1]}
         many = masked or rows.shape[1] > 1
         risk = alpha / budgets if simultaneous and many else alpha
         k, n = unsafe + np.cumsum(rows, axis=0), draws + 1 + np.arange(len(rows))

@@ -102,38 +102,3 @@ def test_counts_give_the_classifier_of_a_budget():
 def test_bad_input_is_named_with_its_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.parametrize("n", [1, 7, 60])
-@pytest.mark.parametrize("alpha", [0.2, 0.01])
-def test_the_bound_of_a_mean_covers_bernoulli_means_exactly(n, alpha):
-    bounds = np.array([hrs.bounded_mean_lower(np.arange(n) < k, alpha) for k in range(n + 1)])
-    assert np.all(np.diff(bounds) > 0)
-    for mean in [*bounds[1:] - 1e-9, 0.5]:  # where coverage is worst: just below a bound
-        too_high = bounds > mean
-        assert binom.pmf(np.arange(n + 1), n, mean)[too_high].sum() <= alpha
-
-
-def test_the_bound_of_a_mean_holds_at_any_time_and_gains_from_small_variance():
-    rng, alpha, runs = np.random.default_rng(0), 0.1, 400
-    values, masses = np.array([0.0, 0.5, 0.98]), np.array([0.02, 0.08, 0.9])
-    scores = rng.choice(values, p=masses, size=(runs, 300))
-    stops = (5, 20, 80, 300)
-    worst = [max(hrs.bounded_mean_lower(run[:n], alpha) for n in stops) for run in scores]
-    assert np.mean(np.array(worst) > values @ masses) <= alpha
-    hoeffding = scores[0].mean() - np.sqrt(np.log(1 / 0.01) / (2 * 300))
-    assert hrs.bounded_mean_lower(scores[0], 0.01) > hoeffding
-
-
-@pytest.mark.parametrize(
-    ("scores", "alpha", "name"),
-    [([0.5, 1.5], 0.01, "scores"), ([], 0.01, "scores"), ([[0.5]], 0.01, "scores"), ([0.5], 0.0, "alpha")],
-)
-def test_what_is_no_score_is_refused(scores, alpha, name):
-    with pytest.raises(ValueError, match=f"^{name} = "):
-        hrs.bounded_mean_lower(scores, alpha)
-
-
-def test_scores_of_zero_bound_the_mean_by_zero():
-    assert hrs.bounded_mean_lower(np.zeros(10)) == 0
-    assert hrs.bounded_mean_lower([1e-300]) < 1e-300

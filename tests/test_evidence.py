@@ -1,5 +1,6 @@
 """Evidence: what bounds p_A, what bounds p_S, and the search over sets of replaced positions."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -88,8 +89,25 @@ def test_masked_counts_are_the_same_classifier_at_every_d():
     assert both.alpha == 0.01
     assert np.all(both.radii >= np.nan_to_num(split.radii))
     per_d = hrs.frontier([0.99, 0.98, 0.97], KERNEL, sigma=1.0, tau=4.6e-5, d_max=2)
-    with pytest.raises(ValueError, match="other = "):
+    with pytest.raises(ValueError, match=r"other = .* one classifier"):
         both.best(per_d)
+
+
+def test_the_better_of_two_keeps_risk_and_draws_and_is_of_one_input():
+    law = {"sigma": 1.0, "tau": 4.6e-5, "d_max": 2}
+    drawn = hrs.frontier_of(hrs.Counts((9_900,), n=10_000, example="a"), KERNEL, **law, alpha=0.01)
+    stated = replace(hrs.frontier(0.99, KERNEL, **law), example="a")
+    for both in (drawn.best(stated), stated.best(drawn)):
+        assert (both.alpha, both.n) == (0.01, 10_000)
+    for other in (
+        replace(drawn, example="b"),
+        replace(drawn, threat=hrs.L0Threat(2)),
+        replace(drawn, tau=0.1),
+        replace(drawn, n=1000),
+        replace(drawn, alpha=0.99),
+    ):
+        with pytest.raises(ValueError, match=r"other\.|alpha = 1\.0"):
+            drawn.best(other)
 
 
 @pytest.mark.parametrize(

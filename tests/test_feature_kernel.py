@@ -84,6 +84,18 @@ def test_a_claim_for_the_wrong_choice_of_features_fails_verification():
         hrs.verify(replace(small, kernel=hrs.FeatureKernel(0.25, (2, 2, 6))))
 
 
+@pytest.mark.parametrize("p_a", [0.6, 0.9, 0.999])
+@pytest.mark.parametrize("epsilon", [0.0, 0.4])
+def test_one_witness_serves_every_choice_of_features(p_a, epsilon):
+    pytest.importorskip("flint")
+    kernel, law = hrs.FeatureKernel(0.75, (2, 6, 5)), {"epsilon": epsilon, "sigma": 1.0}
+    made = hrs.certify(p_a, kernel, d=2, tau=0.1, **law)
+    least = min(float(hrs.p_adv(p_a, epsilon, ratio, sigma=1.0)) for ratio in kernel.likelihood_ratios(2))
+    assert made.p_adv <= least * (1 + 1e-12)
+    assert made.p_adv == pytest.approx(least, rel=1e-9)
+    assert hrs.verify(made) >= made.p_adv
+
+
 def test_noise_keeps_to_each_alphabet_and_follows_its_law():
     kernel, clean, n = hrs.FeatureKernel(0.4, (2, 3, 6)), np.array([1, 0, 4]), 20_000
     noisy = kernel.sample(clean, n, np.random.default_rng(0))

@@ -11,7 +11,9 @@ from mpmath import binomial, mp, mpf
 from scipy.stats import binom
 
 import hybrid_rs as hrs
-from hybrid_rs.planning import ceiling, draws_needed, plan
+from hybrid_rs.decisions import decide, decision_draws
+from hybrid_rs.planning import ceiling, plan
+from hybrid_rs.sample_size import draws_needed
 
 KERNEL = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
 LAW = {"sigma": 1.0, "tau": 4.6e-5}
@@ -133,6 +135,8 @@ def test_a_plan_reads_as_sentences():
     assert "p_A must be at least 0.98498" in text
     assert "Draw 1336 times: with at most 10 safe verdicts" in text
     assert "Fewer than 305 draws cannot" in text
+    assert "a median of 1029, 1183 on average" in text
+    assert "is certified whatever the model" in str(plan(3, 1.0, KERNEL, **LAW | {"tau": 0.0}))
     assert "Draw 305 times: if all are unsafe" in str(plan(3, 1.0, KERNEL, **LAW))
     assert "p_S must be at least 0.03972" in str(plan(3, 1.0, KERNEL, masked=True, **LAW))
     assert "Hopeless at p_A = 0.98:" in str(plan(3, 1.0, KERNEL, p_a=0.98, **LAW))
@@ -168,3 +172,22 @@ def test_mistakes_of_the_other_two_are_named():
         draws_needed(1.5)
     with pytest.raises(ValueError, match="n = 0"):
         ceiling(0, KERNEL, **LAW)
+
+
+def test_features_are_planned_for_their_worst_subset():
+    kernel, target = hrs.FeatureKernel(0.75, (2, 6, 5)), {"sigma": 1.0, "tau": 0.3}
+    made = plan(2, 0.5, kernel, **target)
+    needs = [float(hrs.required_p_a(0.5, ratio, **target)) for ratio in kernel.likelihood_ratios(2)]
+    assert len(set(needs)) > 1
+    assert made.required == max(needs)
+
+
+def test_draws_of_a_decision_are_those_of_its_law():
+    median, mean = decision_draws(0.9, 0.75, max_draws=400)
+    rng, stops = np.random.default_rng(0), []
+    for _ in range(300):
+        stops.append(decide([rng.random(400) < 0.9], 0.75, max_draws=400).draws)
+    assert abs(np.mean(stops) - mean) < 5 * np.std(stops) / np.sqrt(len(stops))
+    assert abs(np.median(stops) - median) <= 3
+    assert decision_draws(0.9, 0.0) == (0.0, 0.0)
+    assert decision_draws(0.75, 0.75, max_draws=50)[0] == 50

@@ -36,6 +36,15 @@ def test_every_certificate_is_proved_by_its_witness():
     assert max(loose) < 1e-9
 
 
+@pytest.mark.parametrize("d", [100, 512])
+@pytest.mark.parametrize(("vocab_size", "beta", "masked"), [(2, 0.3, False), (32_000, 0.995, False), (500, 0.9, True)])
+def test_hundreds_of_edits_are_proved_too(d, vocab_size, beta, masked):
+    for p_a, shift in ((0.9, 0.0), (1 - 1e-9, 0.7)):
+        law = {"d": d, "epsilon": shift, "sigma": 1.0, "tau": 1e-5, "masked": masked}
+        certificate = hrs.certify(p_a, hrs.UniformKernel(beta, vocab_size), **law)
+        assert hrs.verify(certificate) >= certificate.p_adv
+
+
 def test_what_is_proved_is_below_the_exact_value():
     for certificate in random_certificates(25, seed=2):
         if certificate.d > 8 or certificate.masked:

@@ -124,6 +124,7 @@ def test_the_union_bound_shares_the_risk_equally():
         (lambda: toy().watch(EXAMPLE, 0, tau=0.1), "max_draws = 0"),
         (lambda: next(watch([np.ones((5, 2), bool)], WORDS, d_max=2, **LAW)), r"shape \(batch, 1 or 3\)"),
         (lambda: next(watch([np.ones((5, 1))], WORDS, d_max=2, **LAW)), "verdicts"),
+        (lambda: list(watch([np.ones((5, 1), bool), np.zeros((5, 3), bool)], WORDS, d_max=2, **LAW)), r"\(batch, 1\)"),
         (lambda: next(watch([np.ones((5, 1), bool)], WORDS, d_max=2, alpha=2, **LAW)), "alpha = 2"),
         (lambda: next(watch([np.ones((5, 1), bool)], WORDS, d_max=2, **LAW | {"tau": 2})), "tau = 2"),
     ],

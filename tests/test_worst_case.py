@@ -241,7 +241,7 @@ def test_a_frontier_says_whether_it_speaks_of_one_classifier():
     assert one.edits(100.0) == -1
     assert one.edits(one.radius(2)) == 2
     assert one.radius(1) == hrs.certified_radius(0.99954, kernel.likelihood_ratio(1), sigma=1.0, tau=4.6e-5)
-    assert list(one.to_frame().columns) == ["d", "p", "evidence", "radius"]
+    assert list(one.to_frame().columns) == ["d", "p", "evidence", "radius", "one_classifier", "simultaneous", "alpha"]
     with pytest.raises(ValueError, match="d = 9"):
         one.radius(9)
     with pytest.raises(ValueError, match="p_a"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hybrid_rs._checks import require
 from hybrid_rs.cli.showing import json_line
 
 
@@ -28,6 +29,7 @@ def radius(
     law = {"vocab_size": vocab_size, "beta": beta, "sigma": sigma, "tau": tau}
     typer.echo(json_line({"p_a": p_a, **law, "radii": front.radii.tolist()}) if as_json else front)
     if save:
+        require(save.resolve().parent.is_dir(), "save", str(save), "no such folder: make it, or give another file")
         made = [
             hrs.certify(p_a, kernel, d=d, epsilon=front.radius(d), sigma=sigma, tau=tau)
             for d in range(front.edits() + 1)
@@ -36,8 +38,14 @@ def radius(
 
 
 def plan(
-    d: Annotated[int, typer.Option("--d", help="Text budget.")],
-    epsilon: Annotated[float, typer.Option(help="Image budget, l2, in the units of sigma.")],
+    d: Annotated[int | None, typer.Option("--d", help="Text budget of the target.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Image budget of the target, l2, in the units of sigma.")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Draws, instead of a target: what can they certify?")
+    ] = None,
+    d_max: Annotated[int, typer.Option(min=0, help="Largest text budget looked at with --n.")] = 8,
     vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
     beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
     sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
@@ -48,24 +56,43 @@ def plan(
     masked: Annotated[bool, typer.Option("--masked", help="Draw given that edited positions are replaced.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Print the clean probability that a target requires, and the draws that show it (uniform kernel)."""
+    """Print what a target requires, and the draws that show it; or, of --n draws, what they can certify at most.
+
+    All for the uniform kernel.
+    """
     import hybrid_rs as hrs
 
+    if (n is None) == (d is None and epsilon is None) or (d is None) != (epsilon is None):
+        raise ValueError(f"d, epsilon, n = {d}, {epsilon}, {n}: give --d and --epsilon, a target, or --n, some draws")
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     law = {"sigma": sigma, "tau": tau, "alpha": alpha}
-    made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
-    typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
+    if n is not None:
+        most = hrs.ceiling(n, kernel, **law, d_max=d_max, masked=masked)
+        found = {"n": n, "vocab_size": vocab_size, "beta": beta, **law, "masked": masked, "radii": most.radii.tolist()}
+        typer.echo(
+            json_line(found) if as_json else f"If all {n} draws are unsafe, which no model can improve on:\n{most}"
+        )
+    elif d is not None and epsilon is not None:
+        made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
+        typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
 
 
 def verify(
     file: Annotated[Path, typer.Argument(help="Certificates, one JSON object a line, as `to_json` writes them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
     import hybrid_rs as hrs
 
     if not file.is_file():
         raise ValueError(f"file = {str(file)!r}: no such file")
-    lines = [(number, line) for number, line in enumerate(file.read_text().splitlines(), start=1) if line.strip()]
+    try:
+        text = file.read_text()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"file = {str(file)!r}: not text; give a file that `radius --save` or `to_json` wrote"
+        ) from None
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         raise ValueError(f"file = {str(file)!r}: no certificate in it")
     refused = certified = 0
@@ -77,6 +104,9 @@ def verify(
         except ValueError as error:
             refused += 1
             typer.echo(f"line {number}: {error}", err=True)
-    typer.echo(f"{len(lines) - refused} of {len(lines)} bounds proved; {certified} of them certified at their tau")
+    if as_json:
+        typer.echo(json_line({"bounds": len(lines), "proved": len(lines) - refused, "certified": certified}))
+    else:
+        typer.echo(f"{len(lines) - refused} of {len(lines)} bounds proved; {certified} of them certified at their tau")
     if refused:
         raise typer.Exit(1)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.estimation import bounded_mean_lower, clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.example import Example
+from hybrid_rs.means import bounded_mean_lower
 from hybrid_rs.smoothing import SmoothedGuard, sample_together
 
 

@@ -32,9 +32,23 @@ def test_plan_says_what_a_target_takes(monkeypatch, capsys):
     assert "hopeless" in run(monkeypatch, capsys, *target, "--p-a", "0.98")[1].out.lower()
 
 
+def test_plan_says_what_so_many_draws_can_certify_at_most(monkeypatch, capsys):
+    code, printed = run(monkeypatch, capsys, "plan", "--n", "10000", "--d-max", "6")
+    assert code == 0
+    assert "d = 5: epsilon <= 1.750" in printed.out
+    assert "d = 6: not certified" in printed.out
+    most = hrs.ceiling(10_000, hrs.UniformKernel(0.25, 32_000), sigma=1.0, tau=4.6e-5, d_max=5)
+    found = json.loads(run(monkeypatch, capsys, "plan", "--n", "10000", "--d-max", "5", "--json")[1].out)
+    assert found["radii"] == most.radii.tolist()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("plan",), "give --d and --epsilon, a target, or --n, some draws"),
+        (("plan", "--d", "3"), "d, epsilon, n = 3, None, None"),
+        (("plan", "--n", "9", "--d", "3", "--epsilon", "1"), "d, epsilon, n = 3, 1.0, 9"),
+        (("radius", "--p-a", "0.9", "--save", "no/such/folder/x"), "save = no/such/folder/x: no such folder"),
         (("radius", "--p-a", "1.5"), "p_a = 1.5"),
         (("radius", "--p-a", "0.9", "--beta", "nan"), "beta = nan"),
         (("run", "no-such-experiment"), "name = 'no-such-experiment': no notebook"),
@@ -58,6 +72,8 @@ def test_saved_certificates_are_verified_and_a_changed_one_is_named(monkeypatch,
     code, printed = run(monkeypatch, capsys, "verify", str(file))
     assert code == 0
     assert printed.out == "6 of 6 bounds proved; 6 of them certified at their tau\n"
+    told = json.loads(run(monkeypatch, capsys, "verify", str(file), "--json")[1].out)
+    assert told == {"bounds": 6, "proved": 6, "certified": 6}
 
     lines = file.read_text().splitlines()
     claim = json.loads(lines[2])
@@ -77,3 +93,11 @@ def test_json_is_not_rounded_and_has_null_where_there_is_no_number(monkeypatch, 
     target = ("plan", "--d", "3", "--epsilon", "1", "--json")
     assert json.loads(run(monkeypatch, capsys, *target)[1].out)["draws"] == 305
     assert json.loads(run(monkeypatch, capsys, *target, "--p-a", "0.98")[1].out)["draws"] is None
+
+
+def test_a_file_of_certificates_that_is_no_text_is_named(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "image.png"
+    file.write_bytes(b"\x89PNG\xff\xfe")
+    code, printed = run(monkeypatch, capsys, "verify", str(file))
+    assert code == 1
+    assert f"file = {str(file)!r}: not text" in printed.err
