@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,15 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
     """
     if not condition:
         raise ValueError(f"{name} = {value}: {remedy}")
+
+
+def text_file(name: str, path: Path) -> str:
+    """The text of a file, which must be UTF-8."""
+    require(path.is_file(), name, repr(str(path)), "no such file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} = {str(path)!r}: it is not UTF-8; give a file of text") from None
 
 
 def probability(name: str, value: Any) -> np.ndarray:

@@ -146,7 +146,7 @@ class Stream:
 
     def __init__(self, seed: int, example: str) -> None:
         digest = hashlib.sha256(example.encode()).digest()
-        self._entropy = [seed, *np.frombuffer(digest, dtype=np.uint32).tolist()]
+        self._entropy = [integer("seed", seed, at_least=0), *np.frombuffer(digest, dtype=np.uint32).tolist()]
 
     def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
         """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, positive, probability, require
+from hybrid_rs._checks import integer, nonnegative, positive, probability, require, text_file
 from hybrid_rs.estimation import clopper_pearson_lower
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.worst_case import certified_radius
@@ -53,7 +53,8 @@ class Row:
         predict: the class that is certified, or -1.
         radius: certified l2 radius of the image; 0 where nothing is certified.
         correct: whether ``predict`` is ``label``.
-        time: what the tool measured, as it wrote it; "nan" if it was not recorded.
+        time: what the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan", which pandas reads
+            as missing, if it was not recorded. Nothing that is computed here uses it.
     """
 
     idx: int
@@ -88,7 +89,7 @@ def read_table(path: Path) -> list[Row]:
         ValueError: naming the line, if it has another header, a value is not what it should be, or ``correct`` is not
             whether ``predict`` is ``label``.
     """
-    lines = path.read_text().splitlines()
+    lines = text_file("file", path).splitlines()
     head = lines[0].split("\t") if lines else []
     require(tuple(head[:5]) == HEADER[:5], f"{path}, header", head, f"give a table of columns {', '.join(HEADER)}")
     return [_row(line.split("\t"), f"{path}, line {at}") for at, line in enumerate(lines[1:], start=2) if line.strip()]
@@ -182,8 +183,9 @@ def read_authors(path: Path) -> list[AuthorsResult]:
     Raises:
         ValueError: if it is no such file; the message names the example.
     """
+    text = text_file("file", path)
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(text)
     except ValueError as error:
         raise ValueError(f"file = {str(path)!r}: it is no JSON ({error})") from error
     values = values.get("results") if isinstance(values, dict) else values

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs._checks import integer, nonnegative, probability, require, risk
 from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
@@ -167,6 +167,8 @@ class SmoothedGuard:
             progress: show a bar on stderr.
         """
         counts: Counts | MaskedCounts | SubsetCounts
+        risk("alpha", alpha)  # before anything is drawn
+        probability("tau", threshold(tau, [(example.id, seed)]))
         if masked:
             counts = self.sample(example, n, masked=True, seed=seed, progress=progress)
         else:
@@ -224,6 +226,8 @@ class SmoothedGuard:
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
         level = threshold(tau, [(example.id, seed)])
+        for name, number in (("epsilon", epsilon), ("tau", level)):
+            require(np.ndim(number) == 0, name, number, "give one number: a decision has one target")
         p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)

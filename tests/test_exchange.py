@@ -52,6 +52,8 @@ def test_the_table_is_what_the_analysis_of_cohen_et_al_reads():
     assert tuple(table.columns) == HEADER
     assert (table["correct"] & (table["radius"] >= 1.29)).mean() == 0.5
     assert (table["correct"] & (table["radius"] >= 1.3)).mean() == 0
+    assert table["time"].isna().tolist() == [True, False]  # what was not recorded is missing
+    assert pd.to_timedelta(table["time"]).dt.total_seconds().tolist()[1] == 12.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The benchmark counts what torch counts, and its models are guards of the shapes that they stand for."""
 
 import importlib.util
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,3 +78,60 @@ def test_without_a_gpu_it_says_what_to_do(benchmark, monkeypatch):
     monkeypatch.setattr("sys.argv", ["gpu_throughput.py"])
     with pytest.raises(SystemExit, match="--tiny --device cpu"):
         benchmark.main()
+
+
+@pytest.fixture(scope="module")
+def small(benchmark):
+    torch.manual_seed(0)
+    return benchmark.random_guard(benchmark.SHAPES["LLaVA-1.5-7B"](True), "cpu", "float32", policy=0, batch_size=64)
+
+
+def test_no_way_runs_out_of_memory_while_it_is_timed(benchmark, small, monkeypatch, capsys):
+    """A device that holds 40 short continuations, or fewer whole prompts."""
+    failed, seen, measure = [], [], benchmark.measure
+
+    def little_memory(module, args, given):
+        rows, length, _ = given["inputs_embeds"].shape
+        if rows * length > 600:
+            failed.append(rows)
+            raise torch.OutOfMemoryError("out of memory")
+
+    def watched(way, *arguments, **options):
+        before = len(failed)
+        found = measure(way, *arguments, **options)
+        seen.append((way.name, len(failed) - before))
+        return found
+
+    monkeypatch.setattr(benchmark, "measure", watched)
+    hook = small.model.model.language_model.register_forward_pre_hook(little_memory, with_kwargs=True)
+    try:
+        found = benchmark.report("small", small, "cpu", 64, 1e9, tiny=True)
+    finally:
+        hook.remove()
+    assert sum(failures for _, failures in seen[::2]) > 0  # while warming up
+    assert [failures for _, failures in seen[1::2]] == [0] * len(found["ways"])
+    assert all(row["batch_size"] < 64 for row in found["ways"])
+    assert small.batch.size == 64
+
+
+def test_figures_are_kept_with_their_provenance_and_the_goals(benchmark, monkeypatch, capsys, tmp_path):
+    file = tmp_path / "throughput.json"
+    options = ["--tiny", "--device", "cpu", "--shape", "LLaVA-1.5-7B", "--draws", "64", "--json", str(file)]
+    monkeypatch.setattr("sys.argv", ["gpu_throughput.py", *options])
+    benchmark.main()
+    kept = json.loads(file.read_text())
+    assert {"commit", "parameters", "versions", "device"} <= kept["provenance"].keys()
+    assert kept["provenance"]["parameters"]["tiny"] is True
+    assert kept["random_weights"] is True
+    [guard] = kept["guards"]
+    rows = {row["way"]: row for row in guard["ways"]}
+    assert list(rows) == list(benchmark.ways(8))
+    assert rows["image only"]["ratio_to_image_only"] == 1
+    for row in guard["ways"]:
+        share = row["operations_per_draw"] / row["seconds_per_draw"] / kept["operations_per_second"]
+        assert row["share_of_ceiling"] == pytest.approx(share)
+        assert row["half_of_ceiling"] is (share >= 0.5)
+        cheap = (row["ratio_to_image_only"] <= 1.25) if row["way"].startswith("frontier") else None
+        assert row["frontier_cheap"] is cheap
+    assert rows["frontier, nested draws"]["tokens_per_draw"] > rows["one-shot"]["tokens_per_draw"]
+    assert "no figure below is of a large one" in capsys.readouterr().out

@@ -174,6 +174,8 @@ def smoothed_with(**guard):
         ),
         (lambda: smoothed_with()().sample(EXAMPLE, 0), "n = 0"),
         (lambda: smoothed_with()().sample(EXAMPLE, 10, seed=-1), "seed = -1"),
+        (lambda: smoothed_with()().decide(EXAMPLE, 1, 0.1, tau=0.1, seed=-1), "seed = -1"),
+        (lambda: smoothed_with()().decide(EXAMPLE, 1, [0.1, 0.2], tau=0.1), r"epsilon = \[0.1, 0.2\]"),
         (lambda: hrs.SuffixThreat(0), "max_edits = 0"),
         (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), 1.5)), "image = pixels from 1.5"),
         (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), np.nan)), "image = pixels from nan"),
@@ -327,3 +329,11 @@ def test_only_what_differs_in_kernel_alone_is_sampled_together(other):
         sample_together([first, replace(second, **other)], EXAMPLE, 10)
     with pytest.raises(ValueError, match="at least one"):
         sample_together([], EXAMPLE, 10)
+
+
+@pytest.mark.parametrize(("law", "message"), [({"tau": 3}, r"tau = 3\.0"), ({"tau": 0.1, "alpha": 0}, r"alpha = 0\.0")])
+def test_what_cannot_be_certified_is_refused_before_it_is_drawn(law, message):
+    guard = ToyGuard()
+    with pytest.raises(ValueError, match=message):
+        hrs.SmoothedGuard(guard, KERNEL, 0.2, SUFFIX).certify(EXAMPLE, 1000, **law)
+    assert guard.seen == []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from hybrid_rs.cli import attacking, certifying, deciding, doctor, exchanging, experiments, mathematics
 from hybrid_rs.cli.experiments import _assignment
+from hybrid_rs.cli.showing import interruptible
 
 __all__ = ["_assignment", "app", "main"]
 
 EPILOG = (
     "Exit status: 0 if all went well, 1 after an error (one message on stderr), 2 if the command was mistyped, 130 "
     "after Ctrl-C. Results go to stdout, progress and notes to stderr. Nothing is fetched unless --download says so. "
+    "With HYBRID_RS_DEBUG=1 in the environment an error shows its traceback. "
     "Completion by the tab key: hybrid-rs --install-completion."
 )
 
@@ -37,13 +40,18 @@ for command in (
     experiments.run,
     experiments.train,
 ):
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_"))(interruptible(command))
 
 
 def main() -> None:
-    """Run the command line; an error is one message on stderr and exit code 1."""
+    """Run the command line; an error is one message on stderr and exit code 1, and with HYBRID_RS_DEBUG a traceback."""
     try:
         app()
-    except (ValueError, ImportError, RuntimeError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+    except Exception as error:
+        if os.environ.get("HYBRID_RS_DEBUG"):
+            raise
+        expected = isinstance(error, ValueError | ImportError | RuntimeError | OSError)
+        more = "nobody expected this: with HYBRID_RS_DEBUG=1 in the environment the traceback is shown"
+        said = str(error) if expected else f"{type(error).__name__}: {error}; {more}"
+        typer.echo(f"error: {said}", err=True)
         sys.exit(1)

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, engine_of
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law, engine_of
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
 RISK = 0.01  # that all bounds and attacked values together say a certificate is broken that holds
@@ -33,6 +32,10 @@ def attack(
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
     batch_size: o.BatchSize = 256,
+    policy: o.Policy = None,
+    answer_prefix: o.AnswerPrefix = "",
+    image_size: o.ImageSize = None,
+    denoiser: o.Denoiser = None,
     download: o.Download = False,
     sigma: o.Sigma = 0.5,
     beta: o.Beta = 0.25,
@@ -61,12 +64,14 @@ def attack(
     """
     from hybrid_rs.experiments.attacks import ADAPTIVE, STRONGER, AttackStore, beside_bounds
 
-    require(d <= max_edits, "d", d, f"give at most --max-edits {max_edits}")
+    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
     source = Source(data, layout, split, kind, field, fit, on_problem, limit)
-    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)
+    asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
+    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     entries = source.entries()
-    smoothed = Smoothing(sigma, beta, threat, max_edits).of(checkpoint.guard)
-    work = Work(smoothed, checkpoint.name, store, engine_of(engine, workers, address, checkpoint), n, seed, masked=True)
+    smoothing, drawing = Smoothing(sigma, beta, threat, max_edits), engine_of(engine, workers, address, checkpoint)
+    smoothed = smoothing.of(checkpoint.guard)
+    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked=True)
     kept, search = AttackStore(attacks, checkpoint.name), {"adaptive": ADAPTIVE, "stronger": STRONGER}[effort]
     rows, evidence, left_out = [], list[Any](), [str(problem) for problem in entries.problems]
     kernel: Any = smoothed.kernel

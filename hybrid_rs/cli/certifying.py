@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, engine_of
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law, engine_of
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ def certify(
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
     batch_size: o.BatchSize = 256,
+    policy: o.Policy = None,
+    answer_prefix: o.AnswerPrefix = "",
+    image_size: o.ImageSize = None,
+    denoiser: o.Denoiser = None,
     download: o.Download = False,
     sigma: o.Sigma = 0.5,
     beta: o.Beta = 0.25,
@@ -66,12 +70,15 @@ def certify(
     they are not rounded at all.
     """
     source = Source(data, layout, split, kind, field, fit, on_problem, limit)
-    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)
+    asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
+    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     smoothing = Smoothing(sigma, beta, threat, max_edits, per_d)
+    check_law(tau, alpha)
+    drawing = engine_of(engine, workers, address, checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.guard)
-    work = Work(smoothed, checkpoint.name, store, engine_of(engine, workers, address, checkpoint), n, seed, masked)
+    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked)
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
         plain_too = "the better of plain and masked" if threat == "l0" else "masked"
@@ -113,9 +120,11 @@ class Report:
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed
-        guard = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
+        guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
+        if variant := dict(getattr(s.guard, "variant", {})):
+            guard["variant"] = variant
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:
@@ -130,7 +139,7 @@ class Report:
 
     def _certified(self) -> list[str]:
         if not self.frontiers:
-            return ["Nothing to certify: every example is labelled safe."]
+            return ["Nothing to certify: every example is labelled safe."] if self.safe else []
         radii = np.array([front.radii for front in self.frontiers])
         certified = ~np.isnan(radii)
         means = np.where(certified.any(axis=0), np.nansum(radii, axis=0) / np.maximum(certified.sum(axis=0), 1), np.nan)

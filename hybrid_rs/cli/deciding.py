@@ -10,7 +10,7 @@ import typer
 from tqdm import tqdm
 
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law
 from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
 from hybrid_rs.experiments.counts import described
 from hybrid_rs.experiments.records import records
@@ -34,6 +34,10 @@ def decide(
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
     batch_size: o.BatchSize = 256,
+    policy: o.Policy = None,
+    answer_prefix: o.AnswerPrefix = "",
+    image_size: o.ImageSize = None,
+    denoiser: o.Denoiser = None,
     download: o.Download = False,
     sigma: o.Sigma = 0.5,
     beta: o.Beta = 0.25,
@@ -58,8 +62,10 @@ def decide(
     Whatever the truth, a decision is wrong with probability alpha at most. Draws are made in this process. Decisions
     are kept as they are made: after a Ctrl-C the same command goes on where it was.
     """
+    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
     source = Source(data, layout, split, kind, field, fit, on_problem, limit)
-    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download)
+    asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
+    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     entries = source.entries()
     smoothed = Smoothing(sigma, beta, threat, max_edits, per_d).of(checkpoint.guard)
     asked = {"masked": masked, "d": d, "epsilon": epsilon, "tau": tau, "alpha": alpha, "max_draws": max_draws}

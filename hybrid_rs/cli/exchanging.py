@@ -9,12 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid_rs._checks import require
-from hybrid_rs.cli.showing import note, radii_row, result
+from hybrid_rs._checks import require, text_file
+from hybrid_rs.cli.showing import json_line, note, radii_row, result
 from hybrid_rs.worst_case import floored
 
 # what lines of one run of certify share
-SETTING = ("classifier", "margin", "tau", "alpha", "n", "seed", "sigma", "beta", "threat", "max_edits", "claim")
+SETTING = (
+    "classifier",
+    "variant",
+    "margin",
+    "tau",
+    "alpha",
+    "n",
+    "seed",
+    "sigma",
+    "beta",
+    "threat",
+    "max_edits",
+    "claim",
+)
 SourceFile = Annotated[
     Path,
     typer.Argument(
@@ -36,8 +49,9 @@ def export(
 ) -> None:
     r"""Write the tab-separated table idx, label, predict, radius, correct, time that certification tools share.
 
-    It is the format of Cohen et al. (2019): predict is 1 where "unsafe" is certified at the text budget, and -1 where
-    nothing is; the radius is that of the image, rounded down. Nothing here records time: the column holds nan.
+    It is the format of Cohen et al. (2019): idx is the example's place among those that were read, predict is 1 where
+    "unsafe" is certified at the text budget, and -1 where nothing is; the radius is that of the image, rounded down.
+    Nothing here records time: the column holds nan, which tools read as missing.
     """
     from hybrid_rs.exchange import certified_row, read_authors, read_table, write_table
 
@@ -49,7 +63,7 @@ def export(
         require(d >= 1, "d", d, "the authors' scripts certify from d = 1 on; give --d")
         rows = [certified_row(each.example, label, each.radius(d)) for each in read_authors(file)]
     elif kind == "certified":
-        rows = [certified_row(at, truth, radius) for at, (truth, radius) in enumerate(_certified(file, d, label))]
+        rows = [certified_row(*line) for line in _certified(file, d, label)]
     else:
         rows = [certified_row(at, label, radius) for at, radius in enumerate(_stored(file, d, tau, alpha, run))]
         said = "safe" if safe else "unsafe"
@@ -71,57 +85,83 @@ def import_(
             help="Size of the authors' replacement alphabet, which their scripts print: check their radii with it.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; radii are not rounded.")] = False,
 ) -> None:
     """Read the results of another tool and sum them up; the authors' radii are computed anew from their counts."""
     kind = _kind(file)
     require(kind in ("table", "authors"), "file", repr(str(file)), "it was written here; export reads it")
-    if kind == "table":
-        _sum_up_table(file)
+    facts = _table_facts(file) if kind == "table" else _authors_facts(file, vocab_size)
+    if as_json:
+        result(json_line(facts))
+    elif kind == "table":
+        _show_table(facts)
     else:
-        _sum_up_authors(file, vocab_size)
+        _show_authors(facts)
 
 
-def _sum_up_table(file: Path) -> None:
+def _table_facts(file: Path) -> dict[str, Any]:
     from hybrid_rs.exchange import ABSTAIN, read_table
 
     rows = read_table(file)
     right = [row.radius for row in rows if row.correct]
     abstained = sum(row.predict == ABSTAIN for row in rows)
-    result(
-        f"{len(rows)} examples: {len(right)} correct, {abstained} abstained, {len(rows) - len(right) - abstained} wrong"
-    )
-    result("  radius  correct with at least that radius")
     largest = max(right, default=0.0)
-    for radius in sorted({float(floored(largest * share, 2)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
-        result(f"{radius:>8.2f}  {sum(r >= radius for r in right)} of {len(rows)}")
+    steps = sorted({float(floored(largest * share, 2)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
+    return {
+        "examples": len(rows),
+        "correct": len(right),
+        "abstained": abstained,
+        "wrong": len(rows) - len(right) - abstained,
+        "correct_with_at_least": [{"radius": step, "correct": sum(r >= step for r in right)} for step in steps],
+    }
 
 
-def _sum_up_authors(file: Path, vocab_size: int | None) -> None:
+def _show_table(facts: dict[str, Any]) -> None:
+    result("{examples} examples: {correct} correct, {abstained} abstained, {wrong} wrong".format(**facts))
+    result("  radius  correct with at least that radius")
+    for row in facts["correct_with_at_least"]:
+        result(f"{row['radius']:>8.2f}  {row['correct']} of {facts['examples']}")
+
+
+def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
     from hybrid_rs.exchange import read_authors
 
     results = read_authors(file)
     settings = {each.setting for each in results}
     require(len(settings) == 1, "file", repr(str(file)), f"its examples differ in setting: {settings}")
     first = results[0]
-    whose = "one set of draws for every d" if first.shared else "draws, and a classifier, for each d"
-    noise = f"beta = {first.beta:g}, sigma = {first.sigma:g}" if first.sigma else f"beta = {first.beta:g}, text alone"
-    result(
-        f"{len(results)} examples of the authors' scripts: {first.threat}, {first.kernel} kernel, {noise}, "
-        f"tau = {first.tau:g}, n = {first.n}, alpha = {first.alpha:g}; {whose}"
-    )
+    names = ("threat", "kernel", "beta", "sigma", "tau", "n", "alpha", "shared")
+    facts: dict[str, Any] = {"examples": len(results)} | {name: getattr(first, name) for name in names}
     known = vocab_size is not None or first.kernel == "absorb"
     ours = [each.recomputed(vocab_size or 2) for each in results] if known else None
-    result("  d   certified  mean radius" + ("   ours: certified  mean radius  theirs larger" if known else ""))
+    facts["curve"] = []
     for d in range(1, max((point.d for each in results for point in each.curve), default=0) + 1):
         theirs = [each.radius(d) for each in results]
-        line = f"{d:>3}{_share(theirs)}"
+        row = {"d": d, "theirs": _share(theirs)}
         if ours is not None:
             mine = [
                 next((r for point, r in zip(each.curve, radii, strict=True) if point.d == d), math.nan)
                 for each, radii in zip(results, ours, strict=True)
             ]
-            line += f"      {_share(mine)}{sum(_larger(a, b) for a, b in zip(theirs, mine, strict=True)):>15}"
-        result(line)
+            row |= {"ours": _share(mine), "larger": int(sum(map(_larger, theirs, mine)))}
+        facts["curve"].append(row)
+    return facts
+
+
+def _show_authors(facts: dict[str, Any]) -> None:
+    whose = "one set of draws for every d" if facts["shared"] else "draws, and a classifier, for each d"
+    noise = "beta = {beta:g}, sigma = {sigma:g}" if facts["sigma"] else "beta = {beta:g}, text alone"
+    said = "{examples} examples of the authors' scripts: {threat}, {kernel} kernel, " + noise
+    result((said + ", tau = {tau:g}, n = {n}, alpha = {alpha:g}; ").format(**facts) + whose)
+    known = all("ours" in row for row in facts["curve"])
+    result("  d   certified  mean radius" + ("   ours: certified  mean radius  theirs larger" if known else ""))
+    for row in facts["curve"]:
+        shown = [
+            f"{'{certified} of {examples}'.format(**facts | row[who]):>12}{radii_row([row[who]['mean_radius']]):>13}"
+            for who in ("theirs", "ours")
+            if who in row
+        ]
+        result(f"{row['d']:>3}" + "      ".join(shown) + (f"{row['larger']:>15}" if known else ""))
     if not known:
         note(
             "their radii were not checked: give --vocab-size, the number of tokens that their script said were allowed"
@@ -134,17 +174,16 @@ def _larger(theirs: float, ours: float) -> bool:
     return not math.isnan(theirs) and (math.isnan(ours) or theirs > ours * (1 + 1e-6) + 1e-6)
 
 
-def _share(radii: list[float]) -> str:
+def _share(radii: list[float]) -> dict[str, Any]:
     found = [radius for radius in radii if not math.isnan(radius)]
-    mean = math.fsum(found) / len(found) if found else math.nan
-    return f"{f'{len(found)} of {len(radii)}':>12}{radii_row([mean]):>13}"
+    return {"certified": len(found), "mean_radius": math.fsum(found) / len(found) if found else math.nan}
 
 
 def _kind(file: Path) -> str:
     """Tell the formats apart by how a file begins."""
-    require(file.is_file(), "file", repr(str(file)), "no such file")
-    with file.open() as opened:
-        first = opened.readline()
+    text = text_file("file", file)
+    require(bool(text.strip()), "file", repr(str(file)), "it is empty")
+    first = text.splitlines()[0]
     if first.startswith("idx\t"):
         return "table"
     try:
@@ -160,10 +199,10 @@ def _kind(file: Path) -> str:
     return "store"
 
 
-def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
-    """Labels and radii, from lines that ``certify --json`` printed; examples labelled safe are not certified."""
+def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
+    """Places, labels and radii, from lines of ``certify --json``; examples labelled safe have a place and no radius."""
     found, settings = [], set()
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(text_file("file", file).splitlines(), start=1):
         try:
             value = json.loads(line)
             radii = value.get("radii")
@@ -171,11 +210,12 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, float]]:
                 continue
             settings.add(json.dumps([value.get(name) for name in SETTING]))
             require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
-            found.append(({"unsafe": 1, None: label}[value["label"]], radii[d]))
+            radius = math.nan if radii[d] is None else float(radii[d])
+            found.append((number - 1, {"unsafe": 1, None: label}[value["label"]], radius))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{file}, line {number} = {line[:60]!r}: not from certify --json ({error})") from error
     require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run, not of {len(settings)}")
-    return [(truth, math.nan if radius is None else float(radius)) for truth, radius in found]
+    return found
 
 
 def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> list[float]:
@@ -184,7 +224,7 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     from hybrid_rs.experiments.counts import _evidence, run_of
 
     runs: dict[str, list[dict[str, Any]]] = {}
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(text_file("file", file).splitlines(), start=1):
         try:
             unit = json.loads(line)
             runs.setdefault(run_of(unit), []).append(unit)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid_rs.cli.options import Address, EngineOption, Workers
-from hybrid_rs.cli.showing import resumable
+from hybrid_rs.cli.showing import note, resumable
 
 
 def train(
@@ -55,6 +55,7 @@ def run(
     given = dict(_assignment(text) for text in parameter or [])
     if resample:
         given["resample"] = True
+        note("what is drawn again is kept in data/resampled, or beside your own data: remove the folder to start anew")
     if engine or workers or address:
         given["engine"] = engine_name(engine, workers, address)
     folder, failed = output or Path(), {}

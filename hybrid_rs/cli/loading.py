@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import nonnegative, probability, require, text_file
 from hybrid_rs.cli.showing import note
 from hybrid_rs.experiments.counts import identity
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
     from hybrid_rs.example import Example
     from hybrid_rs.experiments.engines import Local, Ray
-    from hybrid_rs.guards.vlm import VisionLanguageGuard
+    from hybrid_rs.guards.protocol import Guard
     from hybrid_rs.smoothing import SmoothedGuard
 
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
@@ -36,7 +38,11 @@ class Source:
     limit: int | None
 
     def entries(self) -> Entries:
-        """Load the entries, the first ``limit`` of them."""
+        """Load the entries, the first ``limit`` of them.
+
+        Raises:
+            ValueError: if none can be used.
+        """
         from hybrid_rs import datasets
 
         layout, path = self.layout or guessed_layout(self.data), self.data
@@ -57,23 +63,43 @@ class Source:
             found = datasets.load_mm_safetybench(path, self.kind, **common)
         else:
             found = datasets.load_hugging_face(path, split, **names, **common)
+        _some(len(found), path, found.problems)
         return replace(found, entries=found.entries[: self.limit])
 
     def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
-        """Yield the guard's example of every entry; one that has none is refused, or put with the problems."""
+        """Yield the guard's example of every entry; one that has none is refused, or put with the problems.
+
+        All texts are looked at before the first example is made.
+
+        Raises:
+            ValueError: if one is refused, or none is left.
+        """
+        guard: Any = smoothed.guard
+
+        def readable(entry: Entry) -> bool:
+            with self._blaming(entry, problems):
+                smoothed.threat.noised(len(guard.encode(entry.text)))  # a threat may need a text that is not empty
+                return True
+            return False
+
+        usable = [entry for entry in entries if readable(entry)]
+        _some(len(usable) or not len(entries), self.data, problems)
+        for entry in usable:
+            with self._blaming(entry, problems):
+                yield next(replace(entries, entries=(entry,)).examples(guard.encode, guard.image_size, fit=self.fit))
+
+    @contextmanager
+    def _blaming(self, entry: Entry, problems: list[Problem]) -> Iterator[None]:
+        """Name the entry in an error, or put it with the problems."""
         from hybrid_rs.datasets import Problem
 
-        guard: Any = smoothed.guard
-        for entry in entries:
-            try:
-                (example,) = replace(entries, entries=(entry,)).examples(guard.encode, guard.image_size, fit=self.fit)
-                smoothed.threat.noised(example.token_ids.size)  # a threat may need a text that is not empty
-            except ValueError as error:
-                if self.on_problem == "refuse":
-                    raise ValueError(f"{_named(entry, error)}; give --on-problem skip to go on without it") from error
-                problems.append(Problem(entry.id, str(error).removeprefix(f"entry {entry.id}: ")))
-            else:
-                yield example
+        try:
+            yield
+        except ValueError as error:
+            reason = str(error).removeprefix(f"entry {entry.id}: ")
+            if self.on_problem == "refuse":
+                raise ValueError(f"entry {entry.id}: {reason}; give --on-problem skip to go on without it") from error
+            problems.append(Problem(entry.id, reason))
 
     def _fields(self, layout: str) -> dict[str, Any]:
         found, known = {}, FIELDS.get(layout, ())
@@ -85,9 +111,9 @@ class Source:
         return found
 
 
-def _named(entry: Entry, error: ValueError) -> str:
-    text = str(error)
-    return text if text.startswith("entry ") else f"entry {entry.id}: {text}"
+def _some(usable: int | bool, data: Path, problems: Iterable[Problem]) -> None:
+    shown = "".join(f"\n  {problem}" for problem in problems)
+    require(bool(usable), "data", repr(str(data)), f"no entry of it can be used{shown}")
 
 
 def guessed_layout(path: Path) -> str:
@@ -115,58 +141,96 @@ def guessed_layout(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A guard on disk, and how to run it."""
+    """A guard on disk, what it is asked, and how to run it."""
 
     model: str
     device: str
-    dtype: str
+    dtype: Any
     margin: float
     batch_size: int
     download: bool
+    policy: Path | None = None
+    answer_prefix: str = ""
+    image_size: int | None = None
+    denoiser: str | None = None
+    sigma: float = 0.0  # that the denoiser takes out
+
+    def __post_init__(self) -> None:
+        require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
+        self.options  # noqa: B018  a policy that cannot be read is found out at once
 
     @cached_property
-    def guard(self) -> VisionLanguageGuard:
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of :meth:`VisionLanguageGuard.from_pretrained`, but for the folder and the download."""
+        return {
+            "device": self.device,
+            "dtype": self.dtype,
+            "margin": self.margin,
+            "batch_size": self.batch_size,
+            "policy": text_file("policy", self.policy) if self.policy else None,
+            "answer_prefix": self.answer_prefix,
+            "image_size": (self.image_size, self.image_size) if self.image_size else None,
+        }
+
+    @cached_property
+    def guard(self) -> Guard:
         """The guard."""
         note(f"loading {self.model}")
-        return self.load(download=self.download)
+        guard = load_guard(self.model, self.options, self.denoiser, self.sigma, download=self.download)
+        note(str(guard))
+        return guard
 
     @property
-    def load(self) -> partial[VisionLanguageGuard]:
+    def load(self) -> partial[Guard]:
         """A function that makes the guard; a worker finds on disk what was downloaded here."""
-        return partial(load_guard, self.model, self.device, self.dtype, self.margin, self.batch_size)
+        return partial(load_guard, self.model, self.options, self.denoiser, self.sigma)
 
     @cached_property
     def name(self) -> str:
-        """What tells the classifier from others in a store: a digest of its files, and the precision; load it first."""
+        """What tells the checkpoint from others in a store: a digest of its files, and the precision; load it first.
+
+        What was chosen beside is the guard's ``variant``, which stores keep, too.
+        """
         return identity(_folder(self.model), self.dtype)
 
 
 def load_guard(
-    model: str, device: str, dtype: str, margin: float, batch_size: int, download: bool = False
-) -> VisionLanguageGuard:
+    model: str, options: dict[str, Any], denoiser: str | None, sigma: float, *, download: bool = False
+) -> Guard:
     """Load the guard, with an early word on a model or a device that is not there."""
-    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
-
-    options: dict[str, Any] = {"margin": margin, "batch_size": batch_size, "download": download}
-
     import torch
     from transformers.utils import logging
 
+    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
+
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    require(
-        there.get(device.partition(":")[0], False),
-        "device",
-        device,
-        f"torch sees {', '.join(k for k, v in there.items() if v)} here",
-    )
+    device = options["device"]
+    seen = f"torch sees {', '.join(k for k, v in there.items() if v)} here"
+    require(there.get(device.partition(":")[0], False), "device", device, seen)
     logging.disable_progress_bar()
+    with _called("model", model, download):
+        guard = VisionLanguageGuard.from_pretrained(model, **options, download=download)
+    if denoiser is None:
+        return guard
+    from hybrid_rs.guards.denoised import DenoisedGuard
+
+    how = {"device": device, "batch_size": options["batch_size"], "download": download}
+    with _called("denoiser", denoiser, download):
+        return DenoisedGuard.from_pretrained(guard, denoiser, sigma, **how)
+
+
+@contextmanager
+def _called(option: str, folder: str, download: bool) -> Iterator[None]:
+    """Say of a path that it is that option's, and of one that is not there that it is not."""
     try:
-        return VisionLanguageGuard.from_pretrained(model, device=device, dtype=dtype, **options)
+        yield
     except ValueError as error:
-        if Path(model).is_dir() or download:
+        if not str(error).startswith("path = "):
             raise
+        if Path(folder).is_dir() or download:
+            raise ValueError(f"{option} = {str(error).removeprefix('path = ')}") from error
         remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
-        raise ValueError(f"model = {model!r}: {remedy}") from error
+        raise ValueError(f"{option} = {folder!r}: {remedy}") from error
 
 
 def _folder(model: str) -> Path:
@@ -187,13 +251,16 @@ class Smoothing:
     max_edits: int
     per_d: bool = False
 
-    def of(self, guard: VisionLanguageGuard) -> SmoothedGuard:
+    def __post_init__(self) -> None:
+        nonnegative("sigma", self.sigma)
+        probability("beta", self.beta)
+        twice = self.per_d and self.threat == "l0"
+        require(not twice, "per_d", True, "l0 has one classifier for all d; leave it out")
+
+    def of(self, guard: Guard) -> SmoothedGuard:
         """Return the smoothed guard, with the uniform kernel over the guard's alphabet."""
         import hybrid_rs as hrs
 
-        require(
-            not (self.per_d and self.threat == "l0"), "per_d", True, "l0 has one classifier for all d; leave it out"
-        )
         suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
         threat = suffix if self.threat == "suffix" else hrs.L0Threat(self.max_edits)
         return hrs.SmoothedGuard(guard, hrs.UniformKernel(self.beta, len(guard.alphabet)), self.sigma, threat)
@@ -205,6 +272,14 @@ class Smoothing:
         }
         one = ", a classifier for each d" if self.per_d else ""
         return f"sigma = {self.sigma:g}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
+
+
+def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:
+    """Refuse what would be refused after drawing, or after loading a guard."""
+    require(0 <= tau <= 1, "tau", tau, "give a threshold in [0, 1]")
+    require(0 < alpha < 1, "alpha", alpha, "give a risk in (0, 1)")
+    require(d <= max_edits, "d", d, f"give at most --max-edits {max_edits}")
+    nonnegative("epsilon", epsilon)
 
 
 def engine_of(engine: str | None, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:

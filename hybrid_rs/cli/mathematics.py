@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, text_file
 from hybrid_rs.cli.showing import json_line
 
 
@@ -84,14 +84,7 @@ def verify(
     """Check every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
     import hybrid_rs as hrs
 
-    if not file.is_file():
-        raise ValueError(f"file = {str(file)!r}: no such file")
-    try:
-        text = file.read_text()
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"file = {str(file)!r}: not text; give a file that `radius --save` or `to_json` wrote"
-        ) from None
+    text = text_file("file", file)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not lines:
         raise ValueError(f"file = {str(file)!r}: no certificate in it")

@@ -63,6 +63,32 @@ BatchSize = Annotated[
     int,
     typer.Option(min=1, help="Texts in one forward pass; fewer if memory runs out.", rich_help_panel=GUARD),
 ]
+Policy = Annotated[
+    Path | None,
+    typer.Option(
+        help="File whose text goes before the untrusted text, in the same turn: the guard's policy.",
+        rich_help_panel=GUARD,
+    ),
+]
+AnswerPrefix = Annotated[
+    str,
+    typer.Option(help="How the answer is made to begin; the verdict is read after it.", rich_help_panel=GUARD),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Side of the images in which noise and budget are measured; default: what the checkpoint takes.",
+        rich_help_panel=GUARD,
+    ),
+]
+Denoiser = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of a DDPM pipeline that takes noise of --sigma out of the image before the guard sees it.",
+        rich_help_panel=GUARD,
+    ),
+]
 Download = Annotated[
     bool,
     typer.Option("--download", help="Fetch a checkpoint from the hub if it is not on disk.", rich_help_panel=GUARD),

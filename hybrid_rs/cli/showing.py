@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def radii_row(radii: Sequence[float], digits: int = 3) -> str:
 def down(value: float, digits: int = 5) -> str:
     """Return a lower bound for people, rounded down."""
     return f"{floored(value, digits):.{digits}f}"
+
+
+def interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that says so, with exit status 130, if a Ctrl-C ends it before it has anything to resume."""
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        with resumable():
+            command(**options)
+
+    return run
 
 
 @contextmanager

@@ -128,7 +128,12 @@ class Entries:
 
 
 def checked(
-    records: Iterable[Record | Problem], root: Path, *, on_problem: OnProblem, max_pixels: int = MAX_PIXELS
+    records: Iterable[Record | Problem],
+    root: Path,
+    *,
+    on_problem: OnProblem,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
 ) -> Entries:
     """Check what a layout found: every text, label and path, and every image by decoding it.
 
@@ -139,6 +144,7 @@ def checked(
         root: the folder that no image may lie outside of, be it by ``..``, an absolute path or a link.
         on_problem: "refuse" raises an error that lists the problems; "skip" leaves those entries out and reports them.
         max_pixels: limit of an image, height times width.
+        name: what the data set is called if there is nothing in it; by default as its folder.
 
     Raises:
         ValueError: if there are problems and they are refused, or an argument is out of range.
@@ -162,7 +168,7 @@ def checked(
         except (ValueError, OSError) as error:
             problems.append(Problem(record.name, str(error)))
     if not entries and not problems:
-        problems.append(Problem(root.name, "there is no entry in it"))
+        problems.append(Problem(name or root.resolve().name, "there is no entry in it"))
     if on_problem == "refuse" and problems:
         shown = "\n".join(_listed(problems))
         raise ValueError(

@@ -59,7 +59,8 @@ def load_jsonl(
     require(file.is_file(), "path", str(path), "give a file on this machine; nothing is downloaded")
     fields = {"image": image, "text": text, "label": label, "id": id}
     home = folder(file.parent if root is None else root)
-    return checked(jsonl_records(file, file.stem, fields), home, on_problem=on_problem, max_pixels=max_pixels)
+    records = jsonl_records(file, file.stem, fields)
+    return checked(records, home, on_problem=on_problem, max_pixels=max_pixels, name=file.name)
 
 
 def jsonl_records(file: Path, prefix: str, fields: dict[str, str]) -> Iterator[Record | Problem]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+NO_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC(ATION)?_FAILED")  # beside torch's own class of it
+
 
 @dataclass
 class BatchSize:
-    """How many rows go through a model at once: halved whenever the device runs out of memory, and never raised.
+    """How many rows go through a model at once: half of what did not fit, whenever memory runs out, and never raised.
 
     Args:
         size: rows to begin with.
@@ -26,7 +29,7 @@ class BatchSize:
             work: writes the results of a slice of rows, the same ones each time it is asked.
 
         Raises:
-            torch.OutOfMemoryError: if a single row does not fit.
+            RuntimeError: what ``work`` raises, if a single row does not fit, or for another reason than memory.
         """
         start = 0
         while start < n:
@@ -37,11 +40,12 @@ class BatchSize:
     def _fits(self, work: Callable[[slice], None], rows: slice) -> bool:
         try:
             work(rows)
-        except torch.OutOfMemoryError:
-            if self.size == 1:
+        except RuntimeError as error:
+            known = isinstance(error, torch.OutOfMemoryError) or NO_MEMORY.search(str(error))
+            if not known or rows.stop - rows.start == 1:
                 raise
         else:
             return True
-        self.size //= 2  # after the handler, which holds on to what the failed call had allocated
-        torch.cuda.empty_cache()
+        self.size = (rows.stop - rows.start) // 2
+        torch.cuda.empty_cache()  # after the handler, which holds on to what the failed call had allocated
         return False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ try:
     import torch
 
     from hybrid_rs.guards.batches import BatchSize
+    from hybrid_rs.guards.loading import loaded
 except ImportError as error:
     raise ImportError('this guard needs torch: pip install "hybrid_rs[guard]"') from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DenoisedGuard:
     r"""A guard behind a denoiser; satisfies :class:`hybrid_rs.Guard`, so that it is smoothed and certified like any.
 
@@ -42,7 +43,7 @@ class DenoisedGuard:
     whatever the denoiser does, and does not need the two noise levels to match. The guard's accuracy does.
 
     Args:
-        guard: what looks at the denoised image.
+        guard: what looks at the denoised image, a :class:`hybrid_rs.Guard`; what else it offers is offered here, too.
         unet: an unconditional network of ``diffusers`` that predicts the noise.
         alphas: shape ``(steps,)``, the schedule's cumulative products, decreasing.
         sigma: standard deviation of the image noise in pixel units [0, 1]; that of the smoothing.
@@ -56,7 +57,7 @@ class DenoisedGuard:
         Carlini et al. (2023), Algorithm 1, for images in [-1, 1].
     """
 
-    guard: Guard
+    guard: Any
     unet: Any
     alphas: NDArray[np.float64]
     sigma: float
@@ -68,6 +69,9 @@ class DenoisedGuard:
         inside = levels[0] <= sigma <= levels[-1]
         remedy = f"this denoiser's schedule goes from {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"
         require(bool(inside), "sigma", sigma, remedy)
+
+    def __repr__(self) -> str:
+        return f"DenoisedGuard(sigma {self.sigma:g} at step {self.step} of {len(self.alphas)}, before {self.guard!r})"
 
     @classmethod
     def from_pretrained(
@@ -91,17 +95,15 @@ class DenoisedGuard:
             download: whether files may be fetched from the hub; by default only what is on disk is used.
 
         Raises:
-            ValueError: if the pipeline cannot be loaded or does not predict the noise, or an argument is out of range.
+            ValueError: if the pipeline cannot be loaded, has weights in another form than safetensors, needs code of
+                its own or does not predict the noise, or an argument is out of range.
         """
         try:
             from diffusers import DDPMPipeline
         except ImportError as error:
             raise ImportError('the denoiser needs diffusers: pip install "hybrid_rs[denoise]"') from error
-        try:
-            pipeline = DDPMPipeline.from_pretrained(path, local_files_only=not download, low_cpu_mem_usage=False)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-            remedy = "give the folder of a DDPM pipeline, or download=True with a name on the hub"
-            raise ValueError(f"path = {path}: {remedy} ({error})") from error
+        how = {"use_safetensors": True, "low_cpu_mem_usage": False}
+        pipeline = loaded(DDPMPipeline, path, download, "DDPM pipeline", **how)
         kind = pipeline.scheduler.config.prediction_type
         require(kind == "epsilon", "prediction_type", kind, "give a model that predicts the noise (epsilon)")
         unet, alphas = pipeline.unet.to(device).eval(), pipeline.scheduler.alphas_cumprod.double().numpy()
@@ -129,6 +131,24 @@ class DenoisedGuard:
         return float(getattr(self.guard, "margin", 0.0))
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """The guard's (height, width), if it says so."""
+        size: tuple[int, int] = self.guard.image_size
+        return size
+
+    @property
+    def encode(self) -> Callable[[str], NDArray[np.int64]]:
+        """The guard's tokenizer, if it has one."""
+        encode: Callable[[str], NDArray[np.int64]] = self.guard.encode
+        return encode
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The guard's, if it has them."""
+        table: NDArray[np.float32] = self.guard.embeddings
+        return table
+
+    @property
     def variant(self) -> Mapping[str, Any]:
         """The guard's, and which denoiser, at which noise."""
         denoiser = {"weights": self.weights, "sigma": self.sigma}
@@ -148,13 +168,17 @@ class DenoisedGuard:
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
     ) -> NDArray[np.bool_]:
         """Return the guard's verdicts on denoised images; ``image_index`` says which image goes with which text."""
-        return self._ask("unsafe", token_ids, images, image_index)
+        return self._ask(self.guard.unsafe, token_ids, images, image_index)
 
-    def scores(
-        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
-    ) -> NDArray[np.float32]:
-        """Return the guard's scores on denoised images, if it has scores."""
-        return self._ask("scores", token_ids, images, image_index)
+    @property
+    def scores(self) -> Callable[..., NDArray[np.float32]]:
+        """The guard's scores on denoised images, if it has scores; a function of the arguments of :meth:`unsafe`."""
+        return partial(self._ask, self.guard.scores)
+
+    @property
+    def gradients(self) -> Callable[..., tuple[Any, Any, Any]]:
+        """The guard's gradients, if it has them, taken back through the denoiser; a function of texts and images."""
+        return partial(self._gradients, self.guard.gradients)
 
     def denoised(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return images without their noise.
@@ -165,27 +189,48 @@ class DenoisedGuard:
         Returns:
             the same shape, in [0, 1].
         """
-        noise, scale = 2 * self.sigma, 1 / np.sqrt(1 + 4 * self.sigma**2)  # both in [-1, 1]
-        weight, clean = next(self.unet.parameters()), np.empty(images.shape, dtype=np.float32)
+        clean = np.empty(images.shape, dtype=np.float32)
 
         def work(rows: slice) -> None:
-            noisy = 2 * torch.tensor(images[rows], dtype=torch.float32, device=weight.device) - 1
-            predicted = self.unet((scale * noisy).to(weight.dtype), self.step).sample
-            found = noisy - noise * predicted[:, : noisy.shape[1]].float()  # some networks predict a variance, too
-            clean[rows] = ((found.clamp(-1, 1) + 1) / 2).cpu().numpy()
+            clean[rows] = self._clean(self._tensor(images[rows])).cpu().numpy()
 
         with torch.inference_mode():
             self.batch.run(len(images), work)
         return clean
 
+    def _tensor(self, images: NDArray[np.float32]) -> Any:
+        return torch.tensor(images, dtype=torch.float32, device=next(self.unet.parameters()).device)
+
+    def _clean(self, images: Any) -> Any:
+        noise, scale = 2 * self.sigma, 1 / np.sqrt(1 + 4 * self.sigma**2)  # both in [-1, 1]
+        noisy, dtype = 2 * images - 1, next(self.unet.parameters()).dtype
+        predicted = self.unet((scale * noisy).to(dtype), self.step).sample
+        found = noisy - noise * predicted[:, : noisy.shape[1]].float()  # some networks predict a variance, too
+        return (found.clamp(-1, 1) + 1) / 2
+
+    def _gradients(
+        self, question: Callable[..., Any], token_ids: NDArray[np.int64], images: NDArray[np.float32]
+    ) -> tuple[Any, Any, Any]:
+        scores, by_token, by_clean = question(token_ids, self.denoised(images))
+        by_pixel = np.empty(images.shape, dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            with torch.enable_grad():
+                shown = self._tensor(images[rows]).requires_grad_()
+                (slope,) = torch.autograd.grad(self._clean(shown), shown, self._tensor(by_clean[rows]))
+            by_pixel[rows] = slope.cpu().numpy()
+
+        self.batch.run(len(images), work)
+        return scores, by_token, by_pixel
+
     def _ask(
         self,
-        what: Literal["unsafe", "scores"],
+        question: Callable[..., Any],
         token_ids: NDArray[np.int64],
         images: NDArray[np.float32],
-        image_index: NDArray[np.int64] | None,
+        image_index: NDArray[np.int64] | None = None,
     ) -> NDArray[Any]:
-        question, clean = getattr(self.guard, what), self.denoised(images)
+        clean = self.denoised(images)
         if image_index is None:
             return np.asarray(question(token_ids, clean))
         if "image_index" in inspect.signature(question).parameters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import require
 
 SENTINEL = "untrusted-text-goes-here"
-SAFE_WORDS = ("safe", "Safe", "SAFE", " safe", " Safe")
-UNSAFE_WORDS = ("unsafe", "Unsafe", "UNSAFE", " unsafe", " Unsafe")
+ANSWERS = (("safe", "unsafe"), ("Safe", "Unsafe"), ("SAFE", "UNSAFE"))
+
+
+class Prompt(NamedTuple):
+    """Token ids around the untrusted text, and those with which the answer goes on.
+
+    Args:
+        before: what stands before the text, image placeholders repeated.
+        after: what stands after it, a forced beginning of the answer included.
+        safe_ids: spellings of safe.
+        unsafe_ids: spellings of unsafe, those of the same letters.
+    """
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    safe_ids: tuple[int, ...]
+    unsafe_ids: tuple[int, ...]
 
 
 def placeholders(config: Any) -> list[int]:
@@ -32,10 +47,17 @@ def ordinary_ids(tokenizer: Any, special: set[int], chosen: ArrayLike | None) ->
     return ids
 
 
-def prompt(
-    processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = ""
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ids before and after the untrusted text, by the checkpoint's own chat template.
+def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np.int64]:
+    """The ids of a text; what is spelled like a special token is read as ordinary text, or refused."""
+    ids = np.array(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"], dtype=np.int64)
+    held = np.isin(ids, [*tokenizer.all_special_ids, *forbidden]) & (ids != tokenizer.unk_token_id)
+    shown = tokenizer.convert_ids_to_tokens(ids[held].tolist())
+    require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
+    return ids
+
+
+def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = "") -> Prompt:
+    """Return the ids around the untrusted text, and those of the answers, by the checkpoint's own chat template.
 
     Args:
         processor: the checkpoint's; it knows how many placeholders an image of that size takes.
@@ -44,7 +66,8 @@ def prompt(
         answer_prefix: how the answer begins.
 
     Raises:
-        ValueError: if the template does not show the text once, after the policy.
+        ValueError: if the template does not show the text once, after the policy; or if there is no spelling of safe
+            and unsafe in which both are one token after the prompt.
     """
     texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
     conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
@@ -55,8 +78,33 @@ def prompt(
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     begun = tokenizer.bos_token is not None and rendered.startswith(tokenizer.bos_token)
     before = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")["input_ids"][0]
-    after = _ending(tokenizer, rendered + answer_prefix, start=rendered.index(SENTINEL) + len(SENTINEL))
-    return before.astype(np.int64), after
+    asked, start = rendered + answer_prefix, rendered.index(SENTINEL) + len(SENTINEL)
+    safe, unsafe = _answers(tokenizer, asked, start)
+    return Prompt(before.astype(np.int64), _ending(tokenizer, asked, start), safe, unsafe)
+
+
+def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens that, after what was asked, are safe and unsafe; of each spelling both or none, so that none wins.
+
+    Where the prompt ends with white space or a quotation mark, no space comes before the word.
+    """
+    after = _ending(tokenizer, asked, start)
+    spaces = ("",) if asked[-1] in "\"'`\n\t " else ("", " ")
+    found = set()
+    for words in ANSWERS:
+        for space in spaces:
+            ids = [_ending(tokenizer, asked + space + word, start) for word in words]
+            single = all(len(each) == len(after) + 1 and np.array_equal(each[:-1], after) for each in ids)
+            last = tuple(int(each[-1]) for each in ids)
+            if single and tokenizer.unk_token_id not in last:
+                found.add(last)
+    remedy = (
+        "no spelling of safe and unsafe is one token in both words after "
+        f"{asked[-20:]!r}; give an answer_prefix after which one is, such as 'Answer:'"
+    )
+    require(bool(found), "answer_prefix", repr(asked[start:]), remedy)
+    safe, unsafe = zip(*found, strict=True)
+    return tuple(sorted(set(safe))), tuple(sorted(set(unsafe)))
 
 
 def _ending(tokenizer: Any, text: str, start: int) -> NDArray[np.int64]:

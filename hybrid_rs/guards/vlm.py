@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,20 +15,15 @@ from hybrid_rs._checks import integer, require
 
 try:
     import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     from hybrid_rs.guards.batches import BatchSize
+    from hybrid_rs.guards.checkpoint import parts
     from hybrid_rs.guards.llava import LlavaVision
-    from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
+    from hybrid_rs.guards.llava_onevision import OnevisionVision
     from hybrid_rs.guards.prefix import roots, selected
-    from hybrid_rs.guards.prompt import SAFE_WORDS, UNSAFE_WORDS, ordinary_ids, placeholders, prompt, single_ids
+    from hybrid_rs.guards.prompt import placeholders, untrusted_ids
 except ImportError as error:
     raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
-
-FAMILY: dict[str, tuple[Any, Any]] = {
-    "llava": (AutoProcessor, LlavaVision),
-    "llava_onevision": (StillProcessor, OnevisionVision),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,9 +31,9 @@ class VisionLanguageGuard:
     """A model of the LLaVA family that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
     The prompt is the checkpoint's own chat template around the untrusted text. The verdict compares, at the first
-    answer position, the log-sum-exp over the single-token spellings of "unsafe" with that of "safe". Token ids are
-    what is smoothed, not text; images are taken, and noised, in [0, 1] at ``image_size``, and resized, cut into tiles
-    and normalised on the model's device afterwards.
+    answer position, the log-sum-exp over the spellings of "unsafe" with that of "safe": those that are one token
+    there, in both words. Token ids are what is smoothed, not text; images are taken, and noised, in [0, 1] at
+    ``image_size``, and resized, cut into tiles and normalised on the model's device afterwards.
 
     Build one with :meth:`from_pretrained`.
 
@@ -113,45 +106,17 @@ class VisionLanguageGuard:
             download: whether files may be fetched from the hub; by default only what is on disk is used.
 
         Raises:
-            ValueError: if the checkpoint cannot be loaded, is of another architecture, or an argument is out of range.
+            ValueError: if the checkpoint cannot be loaded, is of another architecture, has weights in another form than
+                safetensors or needs code of its own; if the answers are no single tokens there; or if an argument is
+                out of range.
         """
-        require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
-        attention = attention or best_attention(device, dtype)
-        known = attention in ("sdpa", "flash_attention_2")
-        require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
-        kind = _loaded(AutoConfig, path, download).model_type
-        require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
-        stock, view = FAMILY[kind]
-        processor, numbers = _loaded(stock, path, download), getattr(torch, dtype)
-        model = _loaded(AutoModelForImageTextToText, path, download, dtype=numbers, attn_implementation=attention)
-        vision, tokenizer = view.of(model.config, processor.image_processor, image_size), processor.tokenizer
-        before, after = prompt(processor, vision.image_size, policy, answer_prefix)
-        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(model.config)}
-        letters = ordinary_ids(tokenizer, special, alphabet)
-        chosen = {
-            "dtype": None if dtype == "float32" else dtype,
-            "attention": None if attention == "sdpa" else attention,
-            "image_size": None if vision == view.of(model.config, processor.image_processor, None) else image_size,
-            "policy": hashlib.sha256(policy.encode()).hexdigest() if policy else None,
-            "answer_prefix": answer_prefix or None,
-            "alphabet": None if alphabet is None else hashlib.sha256(letters.tobytes()).hexdigest(),
-        }
-        return cls(
-            model=model.to(device).eval(),
-            alphabet=letters,
-            pad_id=single_ids(tokenizer, (",",))[0],
-            mask_id=tokenizer.mask_token_id,
-            before=before,
-            after=after,
-            safe_ids=single_ids(tokenizer, SAFE_WORDS),
-            unsafe_ids=single_ids(tokenizer, UNSAFE_WORDS),
-            vision=vision,
-            margin=float(margin),
-            batch_size=integer("batch_size", batch_size, at_least=1),
-            tokenizer=tokenizer,
-            variant={name: value for name, value in chosen.items() if value is not None},
-        )
+        size = integer("batch_size", batch_size, at_least=1)
+        made = parts(
+            path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
+            answer_prefix=answer_prefix, alphabet=alphabet, download=download,
+        )  # fmt: skip
+        return cls(**made, margin=float(margin), batch_size=size)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -185,13 +150,7 @@ class VisionLanguageGuard:
             ValueError: if the guard has no tokenizer, or the text gives a token that only the prompt may hold.
         """
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        tokens = np.array(ids, dtype=np.int64)
-        held = np.isin(tokens, [*self.tokenizer.all_special_ids, *placeholders(self.model.config)])
-        held &= tokens != self.tokenizer.unk_token_id
-        shown = self.tokenizer.convert_ids_to_tokens(tokens[held].tolist())
-        require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
-        return tokens
+        return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
 
     def unsafe(
         self,
@@ -340,18 +299,3 @@ class VisionLanguageGuard:
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
-
-
-def best_attention(device: str, dtype: str) -> str:
-    """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
-    serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
-    return "flash_attention_2" if serves else "sdpa"
-
-
-def _loaded(kind: Any, path: str | Path, download: bool, **options: Any) -> Any:
-    """What a class of transformers makes of a checkpoint; an error says which, and what to do."""
-    try:
-        return kind.from_pretrained(path, local_files_only=not download, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
-        remedy = "give the folder of a Hugging Face checkpoint, or download=True with a name on the hub"
-        raise ValueError(f"path = {path}: {remedy} ({error})") from error

@@ -73,9 +73,11 @@ def test_what_certify_printed_is_exported_with_its_labels(run, tmp_path):
     law = {"tau": 4.6e-5, "alpha": 0.01, "n": 10, "sigma": 1.0, "beta": 0.25, "threat": "L0Threat", "max_edits": 1}
     lines = [law | {"label": "unsafe", "radii": [1.5, None]}, law | {"label": None, "radii": [None, None]}]
     file = write(tmp_path / "out.jsonl", *lines, law | {"label": "safe", "flagged": [True]})
+    safe = law | {"label": "safe", "flagged": [True]}
+    write(file, safe, lines[0], safe, lines[1])  # an example has the number of its place in the data set
     assert rows(run("export", file)[1].out) == [
-        ["0", "1", "1", "1.500000", "1", "nan"],
-        ["1", "1", "-1", "0.000000", "0", "nan"],
+        ["1", "1", "1", "1.500000", "1", "nan"],
+        ["3", "1", "-1", "0.000000", "0", "nan"],
     ]
     assert [row[2] for row in rows(run("export", file, "--d", 1)[1].out)] == ["-1", "-1"]
     assert "d = 2" in run("export", file, "--d", 2)[1].err
@@ -99,7 +101,7 @@ def test_the_authors_results_are_exported_as_they_are_and_imported_beside_ours(r
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "[]", "[1]", '{"a": 1}', '{"schema": 1, "d": 1}', '{"schema": 1}', "idx\tlabel\n"]
+    "text", ["nonsense", "[]", "[1]", '{"a": 1}', '{"schema": 1, "d": 1}', '{"schema": 1}', "idx\tlabel\n"]
 )
 def test_a_file_of_no_known_kind_is_one_message(run, tmp_path, text):
     file = tmp_path / "file"
@@ -107,3 +109,32 @@ def test_a_file_of_no_known_kind_is_one_message(run, tmp_path, text):
     for command in ("export", "import"):
         code, printed = run(command, file, *(("--d", 1) if command == "export" and text[:1] in "[n" else ()))
         assert (code, printed.err.startswith("error: ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "file = 'file': it is empty"), (b"\xff\x00\xfe", "file = 'file': it is not UTF-8; give a file of text")],
+)
+def test_a_file_without_text_is_named(run, tmp_path, content, message):
+    (tmp_path / "file").write_bytes(content)
+    for command in ("export", "import"):
+        code, printed = run(command, "file")
+        assert (code, printed.err) == (1, f"error: {message}\n")
+
+
+def test_import_says_the_same_in_json(run, tmp_path):
+    store = write(tmp_path / "counts.jsonl", UNIT, UNIT | {"example": "b", "unsafe": [10]})
+    run("export", store, "--d", 1, "--out", "table.tsv")
+    found = json.loads(run("import", "table.tsv", "--json")[1].out)
+    assert {name: found[name] for name in ("examples", "correct", "abstained", "wrong")} == {
+        "examples": 2, "correct": 1, "abstained": 1, "wrong": 0
+    }  # fmt: skip
+    assert found["correct_with_at_least"][0] == {"radius": 0.0, "correct": 1}
+    file = tmp_path / "authors.json"
+    file.write_text(json.dumps([AUTHORS], indent=4))
+    first, second = json.loads(run("import", file, "--vocab-size", 32_000, "--json")[1].out)["curve"]
+    assert first["theirs"] == {"certified": 1, "mean_radius": 6.4676}
+    assert first["ours"]["mean_radius"] == pytest.approx(6.4676, rel=1e-3)
+    assert first["larger"] == 0
+    assert second["theirs"] == {"certified": 0, "mean_radius": None}
+    assert "ours" not in json.loads(run("import", file, "--json")[1].out)["curve"][0]

@@ -100,4 +100,9 @@ def test_a_file_of_certificates_that_is_no_text_is_named(monkeypatch, capsys, tm
     file.write_bytes(b"\x89PNG\xff\xfe")
     code, printed = run(monkeypatch, capsys, "verify", str(file))
     assert code == 1
-    assert f"file = {str(file)!r}: not text" in printed.err
+    assert f"file = {str(file)!r}: it is not UTF-8" in printed.err
+
+
+def test_a_run_that_draws_again_says_where(monkeypatch, capsys):
+    printed = run(monkeypatch, capsys, "run", "T1", "--resample", "-p", "sgima=1")[1]
+    assert "kept in data/resampled, or beside your own data: remove the folder to start anew" in printed.err

@@ -142,7 +142,7 @@ def test_memory_that_runs_out_changes_nothing(noisy):
 
     few, all_at_once = (DenoisedGuard(Bright(), Stub(f), ALPHAS, 0.5) for f in (answer, lambda images, step: images))
     np.testing.assert_array_equal(few.denoised(noisy[0]), all_at_once.denoised(noisy[0]))
-    assert few.batch.size == 2
+    assert few.batch.size == 1  # six, three, one
 
 
 def test_the_denoiser_is_part_of_the_classifier(pipeline):
@@ -170,3 +170,42 @@ def test_bad_input_is_named_with_its_value(pipeline, tmp_path):
     other.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="prediction_type = v_prediction"):
         DenoisedGuard.from_pretrained(Bright(), tmp_path, 0.5)
+
+
+class Sloped(Bright):
+    """Bright in the middle of the image, with all that a guard may offer."""
+
+    image_size, embeddings = (16, 16), np.ones((10, 2), np.float32)
+
+    def encode(self, text):
+        return np.arange(len(text)) % 10
+
+    def scores(self, token_ids, images):
+        return np.tanh(images[:, :, 4:12, 4:12]).sum(axis=(1, 2, 3))
+
+    def gradients(self, token_ids, images):
+        slopes = np.zeros_like(images)
+        slopes[:, :, 4:12, 4:12] = 1 - np.tanh(images[:, :, 4:12, 4:12]) ** 2
+        return self.scores(token_ids, images), np.zeros((*token_ids.shape, 2), np.float32), slopes
+
+
+def test_it_offers_what_the_guard_behind_offers_and_nothing_else(pipeline):
+    bare, whole = (DenoisedGuard.from_pretrained(guard, pipeline, 0.5) for guard in (Bright(), Sloped()))
+    assert [hasattr(bare, name) for name in ("scores", "gradients", "encode", "image_size", "embeddings")] == [True] + [
+        False
+    ] * 4
+    assert whole.image_size == (16, 16)
+    np.testing.assert_array_equal(whole.encode("abc"), [0, 1, 2])
+    np.testing.assert_array_equal(whole.embeddings, Sloped.embeddings)
+
+
+def test_gradients_go_through_the_denoiser(pipeline):
+    guard = DenoisedGuard.from_pretrained(Sloped(), pipeline, 0.5, batch_size=2)
+    rng = np.random.default_rng(0)
+    images, texts = 0.5 + 0.1 * rng.standard_normal((3, 3, 16, 16), dtype=np.float32), np.zeros((3, 2), dtype=np.int64)
+    scores, by_token, by_pixel = guard.gradients(texts, images)
+    np.testing.assert_allclose(scores, guard.scores(texts, images), rtol=1e-5)
+    assert by_token.shape == (3, 2, 2)
+    step = 1e-2 * by_pixel / np.linalg.norm(by_pixel.reshape(3, -1), axis=1)[:, None, None, None]
+    rise = (guard.scores(texts, images + step) - guard.scores(texts, images - step)) / 2
+    np.testing.assert_allclose(rise, (step * by_pixel).sum(axis=(1, 2, 3)), rtol=0.02)

@@ -15,7 +15,8 @@ import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import whole_scores
 from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.guards.batches import BatchSize
-from hybrid_rs.guards.vlm import VisionLanguageGuard, best_attention
+from hybrid_rs.guards.checkpoint import best_attention
+from hybrid_rs.guards.vlm import VisionLanguageGuard
 
 POLICY, PREFIX = "Is the picture with its text safe or unsafe?", '{\n "rating": "'
 
@@ -76,10 +77,9 @@ def test_the_verdict_is_read_after_the_forced_answer(folders, kind, draws):
     shown = guard.vision.inputs(torch.from_numpy(images[index[:1]]))
     with torch.inference_mode():
         logits = guard.model(input_ids=torch.from_numpy(ids)[None], **shown).logits[0, -1]
-    vocabulary = guard.tokenizer.get_vocab()
     for word, found in (("safe", guard.safe_ids), ("unsafe", guard.unsafe_ids)):
-        spelled = {i for token, i in vocabulary.items() if token.lstrip("Ġ\u2581").lower() == word}
-        assert set(found) == spelled
+        answers = {guard.tokenizer.decode([*guard.after.tolist(), i]).rpartition(PREFIX)[2] for i in found}
+        assert answers == {word, word.title()}
     gap = torch.logsumexp(logits[list(guard.unsafe_ids)], 0) - torch.logsumexp(logits[list(guard.safe_ids)], 0)
     np.testing.assert_allclose(expected[0], gap.item(), atol=1e-4)
 
@@ -156,12 +156,45 @@ def test_counts_do_not_change_when_memory_runs_out(guard, monkeypatch):
     assert small.batch.size == 4
 
 
-def test_a_single_row_that_does_not_fit_is_an_error():
-    def never(rows):
-        raise torch.cuda.OutOfMemoryError("out of memory")
+SAYS = [
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+]
 
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        BatchSize(8).run(3, never)
+
+def holding(fits, error, done):
+    def work(rows):
+        if rows.stop - rows.start > fits:
+            raise error
+        done.append((rows.start, rows.stop))
+
+    return work
+
+
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("out of memory"), *map(RuntimeError, SAYS)])
+def test_half_of_what_did_not_fit_is_tried_next(error):
+    done, batch = [], BatchSize(256)
+    batch.run(5, holding(2, error, done))
+    assert (done, batch.size) == ([(0, 2), (2, 4), (4, 5)], 2)
+    with pytest.raises(RuntimeError, match=r"memory|FAILED"):  # not even one row
+        batch.run(3, holding(0, error, done))
+
+
+def test_another_error_is_no_lack_of_memory():
+    asked, batch = [], BatchSize(256)
+
+    def work(rows):
+        asked.append(rows)
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        batch.run(5, work)
+    assert (len(asked), batch.size) == (1, 256)
+
+
+def test_rows_are_done_in_order():
     done = []
     BatchSize(8).run(20, done.append)
     assert [(rows.start, rows.stop) for rows in done] == [(0, 8), (8, 16), (16, 20)]

@@ -1,0 +1,79 @@
+"""What a checkpoint of the LLaVA family says: its network, its prompt, its alphabet, and what was chosen beside."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from hybrid_rs._checks import require
+from hybrid_rs.guards.llava import LlavaVision
+from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
+from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.prompt import ordinary_ids, placeholders, prompt, single_ids
+
+FAMILY: dict[str, tuple[Any, Any]] = {
+    "llava": (AutoProcessor, LlavaVision),
+    "llava_onevision": (StillProcessor, OnevisionVision),
+}
+
+
+def parts(
+    path: str | Path,
+    *,
+    device: str,
+    dtype: str,
+    attention: str | None,
+    image_size: tuple[int, int] | None,
+    policy: str | None,
+    answer_prefix: str,
+    alphabet: ArrayLike | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Return what a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` is made of, by name.
+
+    Arguments and errors as in its ``from_pretrained``. The weights are read last: all else takes no time.
+    """
+    require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
+    attention = attention or best_attention(device, dtype)
+    known = attention in ("sdpa", "flash_attention_2")
+    require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
+    config = loaded(AutoConfig, path, download)
+    kind = config.model_type
+    require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
+    stock, view = FAMILY[kind]
+    processor = loaded(stock, path, download)
+    tokenizer = processor.tokenizer
+    vision, usual = (view.of(config, processor.image_processor, size) for size in (image_size, None))
+    asked = prompt(processor, vision.image_size, policy, answer_prefix)
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
+    letters = ordinary_ids(tokenizer, special, alphabet)
+    chosen = {
+        "dtype": None if dtype == "float32" else dtype,
+        "attention": None if attention == "sdpa" else attention,
+        "image_size": None if vision == usual else image_size,
+        "policy": hashlib.sha256(policy.encode()).hexdigest() if policy else None,
+        "answer_prefix": answer_prefix or None,
+        "alphabet": None if alphabet is None else hashlib.sha256(letters.tobytes()).hexdigest(),
+    }
+    how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
+    return asked._asdict() | {
+        "alphabet": letters,
+        "pad_id": single_ids(tokenizer, (",",))[0],
+        "mask_id": tokenizer.mask_token_id,
+        "vision": vision,
+        "tokenizer": tokenizer,
+        "variant": {name: value for name, value in chosen.items() if value is not None},
+        "model": loaded(AutoModelForImageTextToText, path, download, **how).to(device).eval(),
+    }
+
+
+def best_attention(device: str, dtype: str) -> str:
+    """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
+    serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
+    return "flash_attention_2" if serves else "sdpa"

@@ -1,0 +1,184 @@
+"""The guard's options reach the guard, and its name in the stores; what can be refused is refused before any draw."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from small_models import save_onevision
+
+from hybrid_rs import cli
+from hybrid_rs.attacks import Effort
+from hybrid_rs.cli import loading
+from hybrid_rs.cli.loading import Checkpoint
+from hybrid_rs.experiments.engines import Unit
+from hybrid_rs.guards.bay_guard import CHECKPOINT
+from hybrid_rs.guards.denoised import DenoisedGuard
+from hybrid_rs.guards.vlm import VisionLanguageGuard
+
+SMALL = ("--n", 64, "--max-edits", 1, "--no-progress", "--limit", 1)
+BAY = ("--model", CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A large guard's small likeness, a denoiser of any size of images, and a policy."""
+    home = tmp_path_factory.mktemp("guards")
+    save_onevision(home / "guard")
+    unet = UNet2DModel(
+        sample_size=32, block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, attention_head_dim=4,
+        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
+    )  # fmt: skip
+    DDPMPipeline(unet, DDPMScheduler()).save_pretrained(home / "denoiser")
+    (home / "policy.txt").write_text("Is the picture with its text safe or unsafe?")
+    return home
+
+
+def choices(home):
+    return {
+        "none": (),
+        "policy": ("--policy", home / "policy.txt"),
+        "answer_prefix": ("--answer-prefix", '{\n "rating": "'),
+        "image_size": ("--image-size", 48),
+        "dtype": ("--dtype", "bfloat16"),
+        "denoiser": ("--denoiser", home / "denoiser"),
+    }
+
+
+@pytest.mark.parametrize("command", ["certify", "decide", "attack"])
+def test_each_option_of_the_guard_makes_another_classifier_in_the_store(run, notes, folders, monkeypatch, command):
+    target = () if command == "certify" else ("--d", 1, "--epsilon", 0.1)
+    small = {"certify": SMALL, "decide": ("--max-draws", 64, *SMALL[2:]), "attack": (*SMALL, "--fresh", 16)}[command]
+    few = Effort(draws=2, probes=4, candidates=4, sweeps=0, steps=1, rounds=1, restarts=1, select=4)
+    monkeypatch.setattr("hybrid_rs.experiments.attacks.ADAPTIVE", few)
+    cases = choices(folders)
+    for name, options in cases.items():
+        code, printed = run(command, notes, "--model", folders / "guard", *target, *small, "--json", *options)
+        assert code == 0, printed.err
+        assert ("DenoisedGuard" in printed.err) is (name == "denoiser")
+    for store in {"certify": ("counts",), "decide": ("decisions",), "attack": ("counts", "attacks")}[command]:
+        rows = [json.loads(line) for line in Path(f"{store}.jsonl").read_text().splitlines()]
+        found = [set(row.get("variant", {})) for row in rows]
+        assert found == [set() if name == "none" else {name} for name in cases]
+
+
+def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
+    options = choices(folders)["policy"] + choices(folders)["answer_prefix"]
+    printed = run("certify", notes, "--model", folders / "guard", *SMALL, "--json", *options)[1]
+    assert set(json.loads(printed.out)["variant"]) == {"policy", "answer_prefix"}
+    assert "images 32 x 32" in printed.err
+
+
+def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatch, tmp_path):
+    policy = tmp_path / "policy.txt"
+    policy.write_text("safe or unsafe?")
+    checkpoint = Checkpoint(
+        str(folders / "guard"), "cpu", "float32", 1.0, 8, False, policy, "Answer:", 48, str(folders / "denoiser"), 0.5
+    )
+    here = checkpoint.guard
+    policy.unlink()  # it is not on the worker's machine
+    travels = pickle.dumps(checkpoint.load)
+    assert len(travels) < 2000
+    there = pickle.loads(travels)()
+    assert isinstance(there, DenoisedGuard)
+    assert (there.variant, there.margin, there.image_size) == (here.variant, 1.0, (48, 48))
+    np.testing.assert_array_equal(there.guard.before, here.guard.before)
+    assert here.variant["denoiser"]["sigma"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("certify", ("--tau", 3), "tau = 3.0: give a threshold in [0, 1]"),
+        ("certify", ("--tau", "nan"), "tau = nan"),
+        ("certify", ("--alpha", 0), "alpha = 0.0: give a risk in (0, 1)"),
+        ("certify", ("--alpha", 1), "alpha = 1.0"),
+        ("certify", ("--beta", 2), "beta = 2.0"),
+        ("certify", ("--sigma", -1), "sigma = -1.0"),
+        ("certify", ("--margin", "inf"), "margin = inf"),
+        ("certify", ("--policy", "none.txt"), "policy = 'none.txt': no such file"),
+        ("certify", ("--engine", "local", "--workers", 2), "engine = 'local:2'"),
+        ("decide", ("--d", 9, "--epsilon", 1), "d = 9: give at most --max-edits 8"),
+        ("decide", ("--d", 1, "--epsilon", "inf"), "epsilon = inf"),
+        ("attack", ("--d", 1, "--epsilon", 1, "--tau", 3), "tau = 3.0"),
+        ("attack", ("--d", 1, "--epsilon", 1, "--alpha", 2), "alpha = 2.0"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused_before_the_guard_is_loaded(
+    run, notes, monkeypatch, command, options, message
+):
+    monkeypatch.setattr(loading, "load_guard", lambda *arguments, **options: pytest.fail("loaded"))
+    code, printed = run(command, notes, *BAY, *options)
+    assert (code, printed.err.startswith("error: ")) == (1, True)
+    assert message in printed.err
+
+
+def write(folder, *texts):
+    for image in ("0.png", "1.png"):
+        Path(image).write_bytes((folder / image).read_bytes())
+    lines = [json.dumps({"image": f"{i}.png", "text": text, "label": 1}) for i, text in enumerate(texts)]
+    Path("some.jsonl").write_text("".join(line + "\n" for line in lines))
+
+
+def test_all_texts_are_looked_at_before_the_first_draw(run, notes, monkeypatch):
+    """The second text holds what no guard reads."""
+    write(notes, "bring the acid", "see <image> here")
+    with monkeypatch.context() as patched:
+        patched.setattr(Unit, "draw", lambda *arguments, **options: pytest.fail("drawn"))
+        code, printed = run("certify", "some.jsonl", *BAY, *SMALL[:-2])
+        assert code == 1
+        assert "error: entry some/2: text = ['<image>']: take out" in printed.err
+        assert "give --on-problem skip" in printed.err
+    code, printed = run("certify", "some.jsonl", *BAY, *SMALL[:-2], "--on-problem", "skip")
+    assert code == 0
+    assert "1 entries left out:\n  some/2: text = ['<image>']" in printed.out
+    write(notes, "see <image> here")
+    code, printed = run("certify", "some.jsonl", *BAY, *SMALL, "--on-problem", "skip")
+    assert code == 1
+    assert "data = 'some.jsonl': no entry of it can be used\n  some/1: text = " in printed.err
+
+
+@pytest.mark.parametrize("how", ["refuse", "skip"])
+def test_a_data_set_without_an_entry_is_an_error_that_names_it(run, how):
+    Path("empty.jsonl").touch()
+    code, printed = run("certify", "empty.jsonl", *BAY, *SMALL, "--on-problem", how)
+    assert code == 1
+    assert "empty.jsonl: there is no entry in it" in printed.err
+    assert "Nothing to certify" not in printed.out
+
+
+def test_weights_that_are_not_safe_are_called_by_the_option(run, notes, tmp_path):
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard" / "config.json").write_text('{"model_type": "llava"}')
+    code, printed = run("certify", notes, "--model", "guard", *SMALL)
+    assert code == 1
+    assert printed.err.splitlines()[-1].startswith("error: model = guard: give the folder of a Hugging Face checkpoint")
+    code, printed = run("certify", notes, *BAY, *SMALL, "--denoiser", "none")
+    assert code == 1
+    assert "error: denoiser = 'none': there is no such folder" in printed.err
+
+
+def test_a_ctrl_c_while_loading_is_one_line_and_status_130(run, notes, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VisionLanguageGuard, "from_pretrained", interrupted)
+    code, printed = run("certify", notes, *BAY, *SMALL)
+    assert (code, printed.err.splitlines()[-1]) == (130, "interrupted: nothing finished")
+
+
+def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(run, notes, monkeypatch):
+    def broken(*arguments, **options):
+        raise KeyError("shape")
+
+    monkeypatch.setattr(VisionLanguageGuard, "from_pretrained", broken)
+    code, printed = run("certify", notes, *BAY, *SMALL)
+    last = printed.err.splitlines()[-1]
+    assert code == 1
+    assert last.startswith("error: KeyError: 'shape'; nobody expected this: with HYBRID_RS_DEBUG=1")
+    monkeypatch.setenv("HYBRID_RS_DEBUG", "1")
+    monkeypatch.setattr("sys.argv", ["hybrid-rs", "certify", str(notes), "--model", str(CHECKPOINT)])
+    with pytest.raises(KeyError, match="shape"):
+        cli.main()
