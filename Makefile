@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 PROFILE ?= standard
 PORT    ?= 8000
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -26,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 test: lint ## check the code (lint), then run every test, docstring example and notebook
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile  # one thread each: more would wait for one another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile  # one thread each: more would wait for one another
 
 lint: env ## ruff (rules and format) and mypy, changing nothing
 	$(BIN)/ruff check

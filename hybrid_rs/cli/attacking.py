@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law, engine_of
+from hybrid_rs.cli.data import Source
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
 RISK = 0.01  # that all bounds and attacked values together say a certificate is broken that holds

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import require
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law, engine_of
+from hybrid_rs.cli.data import Source
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import typer
 from tqdm import tqdm
 
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, Source, check_law
+from hybrid_rs.cli.data import Source
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law
 from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
 from hybrid_rs.experiments.counts import described
 from hybrid_rs.experiments.records import records

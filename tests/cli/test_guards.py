@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.cli.loading import guessed_layout, identity
+from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.exchange import read_table
+from hybrid_rs.experiments.counts import identity
 from hybrid_rs.experiments.engines import Unit
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 
