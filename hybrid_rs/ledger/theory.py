@@ -181,7 +181,7 @@ def sigma_of_table_3() -> Finding:
         reach[a] + (reach[b] - reach[a]) * (2.29 - a) / (b - a) for a in (1, 2) for b in range(3, best.edits() + 1)
     ]
     least = 4.99 / max(mixtures)
-    return refuted(least > 1, f"needs sigma of {np.ceil(least * 100) / 100:.2f} at least; the paper's are 0.5 and 1")
+    return refuted(least > 1, f"needs sigma of {floored(least, 2):.2f} at least; the paper's are 0.5 and 1")
 
 
 def seventeenths() -> Finding:
