@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from annotate import annotate
 from check_html import problems
 
 from hybrid_rs.experiments import PROFILES, run_experiments
@@ -103,6 +104,7 @@ def main() -> int:
     if status := build_pages():
         print("error: Jupyter Book failed, or warned: see above", file=sys.stderr)
         return status
+    print(f"figures and tables with their provenance: {annotate(BUILT / 'html')}", file=sys.stderr)
     found = problems(BUILT / "html")
     print("\n".join(f"error: {problem}" for problem in found), file=sys.stderr)
     return 1 if found else 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import build
 import pytest
 import yaml
+from annotate import annotate
 from check_html import problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,3 +109,20 @@ def test_the_outputs_depend_on_package_data_and_lock_file(tmp_path):
         (tmp_path / name).write_text("1")
     (tmp_path / "hybrid_rs" / "a.py").rename(tmp_path / "hybrid_rs" / "b.py")
     assert build.digest(build.inputs(tmp_path), tmp_path) != first
+
+
+def test_every_figure_and_table_of_a_notebook_has_the_provenance_of_its_page(tmp_path):
+    closing = "<p><em>Provenance.</em> commit abc · counts: <code>data/x.jsonl</code></p>"
+    outputs = ['<img alt="a" src="a.png"/>', "<table><tr><td>1</td></tr></table>", "<p>prose</p>", closing]
+    body = "".join(f'<div class="cell_output">{output}</div>' for output in outputs)
+    (tmp_path / "notebook.html").write_text(f"<p>&lt;&amp; \\(x\\)</p>{body}")
+    (tmp_path / "prose.html").write_text("<p><em>Provenance.</em> is a word</p><table></table>")
+    before = (tmp_path / "prose.html").read_text()
+    assert annotate(tmp_path) == 2
+    found = (tmp_path / "notebook.html").read_text()
+    assert found.startswith("<p>&lt;&amp; \\(x\\)</p>")
+    assert found.count("<details") == 2
+    assert found.count("commit abc · counts: <code>data/x.jsonl</code>") == 3
+    assert found.index("<details") > found.index("<img")
+    assert found.rindex("</details>") < found.index("prose")
+    assert (tmp_path / "prose.html").read_text() == before
