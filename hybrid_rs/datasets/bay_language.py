@@ -26,7 +26,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """The families in their fixed order, each with six cue words: the first four are seen, the last two unseen."""
 
 SEEN_CUES = 4
-GOODS_PER_NOTE = 4
 
 _SLOTS: dict[str, str] = {
     "name": "maria tomas aisha viktor ingrid pedro yuki omar lena james fatima karl nadia rui sven clara dmitri elena hugo "
