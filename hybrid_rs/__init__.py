@@ -15,9 +15,10 @@ from hybrid_rs.margins import sample_margins
 from hybrid_rs.means import ScoreEvidence, bounded_mean_lower
 from hybrid_rs.multiclass import certified_radius_top, p_adv_upper
 from hybrid_rs.planning import Plan, ceiling, plan
+from hybrid_rs.sampling import sample_together
 from hybrid_rs.selection import Candidate, choose, robustness_curve
 from hybrid_rs.sequential import mixture_lower, mixture_upper
-from hybrid_rs.smoothing import SmoothedGuard, sample_together
+from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.soft import layer_bounds, p_adv_layers
 from hybrid_rs.threats import L0Threat, SuffixThreat
 from hybrid_rs.verification import VerificationError, verify

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,38 @@ from hybrid_rs._checks import integer, require
 from hybrid_rs.example import Example
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
-
-if TYPE_CHECKING:
-    from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.threats import Threat
 
 BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
 IMAGE, TEXT = 0, 1
 
 
+class Smoothing(Protocol):
+    """A guard and its noise: what sampling sees of a :class:`hybrid_rs.SmoothedGuard`."""
+
+    @property
+    def guard(self) -> Guard:
+        """The base classifier."""
+        ...
+
+    @property
+    def kernel(self) -> UniformKernel | AbsorbingKernel:
+        """The token kernel."""
+        ...
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the image noise."""
+        ...
+
+    @property
+    def threat(self) -> Threat:
+        """What is noised, and what the adversary may touch."""
+        ...
+
+
 def drawn(
-    smoothed: Sequence[SmoothedGuard],
+    smoothed: Sequence[Smoothing],
     example: Example,
     n: int,
     seed: int,

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, chi2, chisquare
 
 import hybrid_rs as hrs
 from hybrid_rs.draws import Stream, noisy_texts
-from hybrid_rs.smoothing import sample_together
+from hybrid_rs.sampling import sample_together
 
 
 @dataclass

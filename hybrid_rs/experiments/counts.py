@@ -20,7 +20,8 @@ from hybrid_rs.experiments.engines import Engine, Evidence, Local, Unit
 from hybrid_rs.experiments.records import SCHEMA, Records, key
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.margins import at_margin
-from hybrid_rs.smoothing import SmoothedGuard, require_alike
+from hybrid_rs.sampling import require_alike
+from hybrid_rs.smoothing import SmoothedGuard
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,8 @@ from hybrid_rs.example import Example
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.margins import sample_margins
-from hybrid_rs.smoothing import SmoothedGuard, sample_together
+from hybrid_rs.sampling import sample_together
+from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import Threat
 
 ATTEMPTS = 3  # workers that may die on one unit before it is given up

@@ -12,7 +12,8 @@ from hybrid_rs._checks import require
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.example import Example
 from hybrid_rs.means import bounded_mean_lower
-from hybrid_rs.smoothing import SmoothedGuard, sample_together
+from hybrid_rs.sampling import sample_together
+from hybrid_rs.smoothing import SmoothedGuard
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def noisy_accuracy(
 ) -> list[NoisyAccuracy]:
     """Count how many draws of every example each of several smoothed guards gets right, all under one noise.
 
-    The draws are those of :func:`hybrid_rs.smoothing.sample_together`: the smoothed guards may differ in kernel alone,
+    The draws are those of :func:`hybrid_rs.sampling.sample_together`: the smoothed guards may differ in kernel alone,
     see the same image noise, and a larger beta replaces a superset of the words.
 
     Args:
