@@ -118,7 +118,7 @@ class Frontier:
     def best(self, other: Frontier) -> Frontier:
         """Return, at every d, the better of two certificates of one input and smoothed classifier; their risks add up.
 
-        The base classifier is taken to be the same: a frontier does not know it.
+        The base classifier is taken to be the same, since a frontier does not know it; so is an input without an id.
 
         Raises:
             ValueError: if the two are not of one input, classifier, threshold, length and number of draws, or their

@@ -67,6 +67,7 @@ def plan(
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     law = {"sigma": sigma, "tau": tau, "alpha": alpha}
     if n is not None:
+        require(p_a == 1, "p_a", p_a, "leave it out with --n: the most is certified if all draws are unsafe")
         most = hrs.ceiling(n, kernel, **law, d_max=d_max, masked=masked)
         found = {"n": n, "vocab_size": vocab_size, "beta": beta, **law, "masked": masked, "radii": most.radii.tolist()}
         typer.echo(
