@@ -22,7 +22,7 @@ from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.soft import layer_bounds, p_adv_layers
 from hybrid_rs.threats import L0Threat, SuffixThreat
 from hybrid_rs.verification import VerificationError, verify
-from hybrid_rs.worst_case import certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
+from hybrid_rs.worst_case import ceiled, certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
 
 __all__ = [
     "AbsorbingKernel",
@@ -47,6 +47,7 @@ __all__ = [
     "VerificationError",
     "bounded_mean_lower",
     "calibrate",
+    "ceiled",
     "ceiling",
     "certified_edits",
     "certified_radius",

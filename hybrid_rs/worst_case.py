@@ -206,3 +206,13 @@ def floored(values: ArrayLike, digits: int) -> FloatArray:
     with np.errstate(invalid="ignore"):
         result = np.floor(array * scale) / scale
         return np.where(result > array, np.floor(array * scale - 1) / scale, result)[()]
+
+
+def ceiled(values: ArrayLike, digits: int) -> FloatArray:
+    """Return values rounded *up* to so many decimals, for people: a printed upper limit must not be too small.
+
+    Example:
+        >>> ceiled([7.2244, 0.5], 2)
+        array([7.23, 0.5 ])
+    """
+    return 0.0 - floored(-np.asarray(values, dtype=np.float64), digits)

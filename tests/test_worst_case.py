@@ -217,6 +217,18 @@ def test_printed_radii_are_floored():
     assert np.isnan(hrs.floored(np.nan, 2))
 
 
+def test_printed_upper_limits_are_ceiled():
+    values = np.concatenate([np.random.default_rng(1).uniform(-3, 9, 2000), np.arange(-30, 90) / 10])
+    for digits in (0, 1, 2, 4):
+        up, down = hrs.ceiled(values, digits), hrs.floored(values, digits)
+        assert np.all(up >= values)
+        assert np.all(up - down <= 1.001 * 10.0**-digits)
+    assert hrs.ceiled(7.2244, 2) == 7.23
+    assert f"{hrs.ceiled(0.0, 2):.2f}" == "0.00"
+    assert np.isnan(hrs.ceiled(np.nan, 2))
+    assert hrs.ceiled(np.inf, 2) == np.inf
+
+
 def test_a_certificate_says_what_it_certifies():
     kernel = hrs.UniformKernel(0.25, 32_000)
     yes = hrs.certify(hrs.Counts((10_000,), n=10_000), kernel, d=3, epsilon=1.0, sigma=1.0, tau=4.6e-5)
