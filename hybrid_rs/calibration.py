@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +28,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, probability, require
 from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import Counts
-
-Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: what the random draws are a function of
+from hybrid_rs.threshold import Draws, threshold
 
 
 @dataclass(frozen=True)
@@ -165,13 +163,6 @@ with 0.679; give 9 examples, a larger share, or less confidence
     largest = float(bounds[m - 1 - above].max())
     require(largest < 1, "benign", "examples unsafe in all draws", f"no threshold is above all but {above} of them")
     return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried)
-
-
-def threshold(tau: float | Calibration, draws: Iterable[Draws]) -> float:
-    """Return a threshold to use with these draws: a number as it is, a calibration's if it has not seen them."""
-    if hasattr(tau, "tau_for"):  # by what it does: a reloaded module has another class of the same name
-        return float(tau.tau_for(draws))
-    return tau
 
 
 def flagged_share(

@@ -11,10 +11,10 @@ import numpy as np
 
 from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
-from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
+from hybrid_rs.threshold import CalibratedThreshold, threshold
 from hybrid_rs.worst_case import attack_shift
 
 SCHEMA = 1  # of a certificate's JSON
@@ -113,7 +113,7 @@ def certify(
     d: int,
     epsilon: float,
     sigma: float,
-    tau: float | Calibration,
+    tau: float | CalibratedThreshold,
     alpha: float = 0.01,
     masked: bool | None = None,
 ) -> Certificate:

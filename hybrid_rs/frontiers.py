@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, nonnegative, probability, require
-from hybrid_rs.calibration import Calibration, threshold
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel
 from hybrid_rs.threats import Threat
+from hybrid_rs.threshold import CalibratedThreshold, threshold
 from hybrid_rs.worst_case import certified_radius, floored
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Frontier:
         """Draw the certified region over d, with its claim below; returns the matplotlib axes."""
         from hybrid_rs.plots import plot_frontier
 
-        return plot_frontier(self, ax)
+        return plot_frontier(self.radii, self.claim, ax)
 
     def __str__(self) -> str:
         rows = [
@@ -196,7 +196,7 @@ def frontier_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float | Calibration,
+    tau: float | CalibratedThreshold,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,
@@ -232,7 +232,7 @@ def frontiers_of(
     kernel: Kernel,
     *,
     sigma: float,
-    tau: float | Calibration,
+    tau: float | CalibratedThreshold,
     d_max: int,
     alpha: float = 0.01,
     simultaneous: bool = False,

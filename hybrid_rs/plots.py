@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybrid_rs.worst_case import floored
-
-if TYPE_CHECKING:
-    from hybrid_rs.frontiers import Frontier
 
 CHARACTERS = 20  # of the claim's small print, to an inch
 
 
-def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:
+def plot_frontier(radii: NDArray[np.float64], claim: str, ax: Any = None) -> Any:
     """Draw the certified region as one column of image budget per text budget, with what it claims below.
 
     Args:
-        frontier: what is certified.
+        radii: certified image radii by text budget, shape ``(d_max + 1,)``; nan where nothing is certified.
+        claim: what the radii are worth, in a sentence or two; printed below the axes.
         ax: matplotlib axes; new ones if None.
 
     Returns:
@@ -28,13 +27,13 @@ def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:
     import matplotlib.pyplot as plt
 
     ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")[1] if ax is None else ax
-    budgets = np.arange(len(frontier.radii))
-    finite = np.isfinite(frontier.radii)
-    bars = ax.bar(budgets[finite], frontier.radii[finite], width=0.82, color="#4c72b0", edgecolor="black", lw=0.6)
-    ax.bar_label(bars, [f"{floored(radius, 2):.2f}" for radius in frontier.radii[finite]], padding=2, fontsize=9)
-    for d in budgets[np.isnan(frontier.radii)]:
+    budgets = np.arange(radii.size)
+    finite = np.isfinite(radii)
+    bars = ax.bar(budgets[finite], radii[finite], width=0.82, color="#4c72b0", edgecolor="black", lw=0.6)
+    ax.bar_label(bars, [f"{floored(radius, 2):.2f}" for radius in radii[finite]], padding=2, fontsize=9)
+    for d in budgets[np.isnan(radii)]:
         ax.annotate("none", (d, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
-    for d in budgets[np.isposinf(frontier.radii)]:
+    for d in budgets[np.isposinf(radii)]:
         ax.annotate("any", (d, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
     ax.set(
         xticks=budgets,
@@ -44,8 +43,15 @@ def plot_frontier(frontier: Frontier, ax: Any = None) -> Any:
     )
     ax.margins(y=0.12)
     characters = max(40, int(CHARACTERS * ax.get_position().width * ax.figure.get_figwidth()))
-    claim = textwrap.fill(frontier.claim, characters)
     below = {"xytext": (0, -36), "textcoords": "offset points", "va": "top"}
-    ax.annotate(claim, (0, 0), xycoords="axes fraction", fontsize=7, color="0.3", gid="claim", **below)
+    ax.annotate(
+        textwrap.fill(claim, characters),
+        (0, 0),
+        xycoords="axes fraction",
+        fontsize=7,
+        color="0.3",
+        gid="claim",
+        **below,
+    )
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, nonnegative, probability, require, risk
-from hybrid_rs.calibration import Calibration, threshold
+from hybrid_rs.calibration import Calibration
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -21,6 +21,7 @@ from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.sampling import conditions, sample_together
 from hybrid_rs.threats import Threat
+from hybrid_rs.threshold import threshold
 from hybrid_rs.watching import watch
 from hybrid_rs.worst_case import required_p_a
 

@@ -1,39 +1,17 @@
 """Sampling: exact marginal laws, draws that depend on nothing but their number, nested classifiers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy.special import ndtr
 from scipy.stats import binomtest, chi2, chisquare
+from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.draws import Stream, noisy_texts
 from hybrid_rs.sampling import sample_together
-
-
-@dataclass
-class ToyGuard:
-    """Unsafe where the mean pixel exceeds a threshold or too few pads are left; keeps what it was shown."""
-
-    alphabet: np.ndarray = field(default_factory=lambda: np.arange(10, 30))
-    pad_id: int = 12
-    mask_id: int | None = 5
-    seen: list = field(default_factory=list)
-
-    def unsafe(self, token_ids, images):
-        self.seen.append((token_ids.copy(), images.copy()))
-        return (images.mean(axis=(1, 2, 3)) > 0.5) | ((token_ids == self.pad_id).sum(axis=1) < 2)
-
-    def shown(self):
-        texts, images = zip(*self.seen, strict=True)
-        return np.concatenate(texts), np.concatenate(images)
-
-
-EXAMPLE = hrs.Example("toy/0", np.array([11, 13, 29]), np.full((3, 4, 4), 0.45, np.float32), unsafe=True)
-KERNEL = hrs.UniformKernel(beta=0.4, vocab_size=20)
-SUFFIX, NESTED = hrs.SuffixThreat(4), hrs.SuffixThreat(4, one_shot=False)
 
 
 @pytest.mark.parametrize("threat", [SUFFIX, NESTED, hrs.L0Threat(2)])

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from test_smoothing import EXAMPLE, KERNEL, NESTED, ToyGuard
+from toys import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.counts import CountsStore

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer
-from hybrid_rs.calibration import Calibration, Draws, threshold
+from hybrid_rs.calibration import Calibration
 from hybrid_rs.decisions import draws_floor
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence import Counts
 from hybrid_rs.sequential import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
 from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.threshold import Draws, threshold
 from hybrid_rs.worst_case import required_p_a
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybrid_rs.calibration import Calibration, calibrate, flagged_share, threshold
+from hybrid_rs.calibration import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts
 from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
+from hybrid_rs.threshold import threshold
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import workers
-from test_smoothing import EXAMPLE, KERNEL, NESTED, ToyGuard
+from toys import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.counts import CountsStore, recorded

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binom
-from test_smoothing import EXAMPLE, KERNEL, SUFFIX, ToyGuard
+from toys import EXAMPLE, KERNEL, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.decisions import decide

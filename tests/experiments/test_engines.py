@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import workers
-from test_smoothing import KERNEL, NESTED, ToyGuard
+from toys import KERNEL, NESTED, ToyGuard
 from workers import EXAMPLES, MortalGuard, SlowGuard, smoothed
 
 import hybrid_rs as hrs

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_smoothing import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
+from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.streams import StreamStore

@@ -1,0 +1,35 @@
+"""The decision threshold of a certificate: a number, or one that was calibrated on other draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeAlias
+
+Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: what the random draws are a function of
+
+
+class CalibratedThreshold(Protocol):
+    """What certifying needs to know of a :class:`hybrid_rs.Calibration`."""
+
+    def tau_for(self, draws: Iterable[Draws]) -> float:
+        """Return tau for certifying from these draws; refuse draws that were used to choose it."""
+        ...
+
+
+def threshold(tau: float | CalibratedThreshold, draws: Iterable[Draws]) -> float:
+    """Return the threshold to use with these draws: a number as it is, a calibrated one if it has not seen them.
+
+    Args:
+        tau: decision threshold, in [0, 1], or the calibration that chose it.
+        draws: every (example id, seed) that the threshold will be used with.
+
+    Raises:
+        ValueError: if one of these draws was used to choose tau.
+
+    Example:
+        >>> threshold(0.05, [("a", 0)])
+        0.05
+    """
+    if hasattr(tau, "tau_for"):  # by what it does: a reloaded module has another class of the same name
+        return float(tau.tau_for(draws))
+    return tau
