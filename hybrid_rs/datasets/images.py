@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
+from hybrid_rs.datasets.whole import check_png, filled_jpegs
 
 Fit = Literal["stretch", "crop", "pad"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+ORIENTATION = 0x0112  # the tag of EXIF
 MAX_PIXELS = 2**25  # 33 million: larger than what cameras of phones usually save
 
 
@@ -25,6 +29,8 @@ def read_image(
 
     The size is read from the header, and refused if too large, before anything is decompressed. Then the whole image
     is decoded. It is turned as its EXIF orientation says, and what is transparent lies on white, as a page shows it.
+    An orientation in XMP, a colour profile (ICC) and a gamma are not applied: values are those of the file, and a page
+    that applies them may show other colours.
 
     Args:
         source: a file, or the bytes of one.
@@ -37,7 +43,8 @@ def read_image(
         shape ``(3, height, width)``, float32, RGB in [0, 1].
 
     Raises:
-        ValueError: if the file is too large, of another format, broken, cut off, animated, or not of 8 bits a channel.
+        ValueError: if the file is too large, of another format, broken, animated, not of 8 bits a channel, or if any
+            part of it is missing, also where a decoder would fill it in.
 
     Example:
         >>> from PIL import Image
@@ -70,31 +77,32 @@ def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
 def decoded(data: bytes, max_pixels: int) -> Any:
     """Return the image, whole, upright and in RGB; every failure is a ``ValueError`` with the reason."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
         raise ImportError('images need Pillow: pip install "hybrid_rs[guard]"') from error
 
     if not data:
         raise ValueError("the file is empty")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _nothing_filled_in():
         warnings.simplefilter("ignore")  # what Pillow only warns of is decided here
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:
-                image.verify()  # checksums; the image must then be opened anew
-            with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
+                image.verify()  # checksums; the image must then be opened again
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.format != "MPO" and getattr(image, "is_animated", False):
                     raise ValueError("the image is animated: a guard would see one frame alone")
-                if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
+                if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
                     raise ValueError(f"mode {image.mode} is not of 8 bits a channel")
+                palette, clear = check_png(data) if image.format == "PNG" else (0, None)
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-                if not upright.has_transparency_data:
-                    return upright.convert("RGB")
-                layer = upright.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+                if image.format in ("JPEG", "MPO"):
+                    _same_when_filled(image, data)
+                if image.mode == "P" and palette <= int(np.asarray(image).max()):
+                    raise ValueError("the image is broken: a colour is not in its palette")
+                return _on_white(_upright(image), clear)
         except Image.UnidentifiedImageError as error:
             raise ValueError(f"not an image of format {', '.join(FORMATS)}") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -105,6 +113,59 @@ def decoded(data: bytes, max_pixels: int) -> Any:
             Exception
         ) as error:  # decoders of broken files raise whatever they meet: OSError, SyntaxError, IndexError
             raise ValueError(f"the image is broken: {error}") from error
+
+
+@contextmanager
+def _nothing_filled_in() -> Iterator[None]:
+    """Let Pillow refuse files that are cut off, whatever another package has told it."""
+    from PIL import ImageFile
+
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _same_when_filled(image: Any, data: bytes) -> None:
+    from PIL import Image
+
+    for filled in filled_jpegs(data):
+        with Image.open(BytesIO(filled), formats=FORMATS) as other:
+            if other.tobytes() != image.tobytes():
+                raise ValueError("the image is broken: it is cut off, or a part of it is missing")
+
+
+def _upright(image: Any) -> Any:
+    """The image, turned as its EXIF orientation says; Pillow alone would also follow XMP, which browsers do not."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.load(image.info.get("exif"))
+    turn = Image.Transpose
+    turns = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_270,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_90,
+    }
+    found = exif.get(ORIENTATION)
+    return image.transpose(turns[found]) if isinstance(found, int) and found in turns else image
+
+
+def _on_white(image: Any, clear: int | tuple[int, ...] | None) -> Any:
+    """The image in RGB, on white where it is transparent; ``clear`` is one more colour that is, if not None."""
+    from PIL import Image
+
+    if clear is not None:
+        image.info["transparency"] = clear
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def _resized(image: Any, size: tuple[int, int], fit: Fit) -> Any:
