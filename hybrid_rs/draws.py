@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import integer
 from hybrid_rs.example import Example
+from hybrid_rs.guards.answers import AnswerError, asked
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.threats import Threat
@@ -76,7 +76,7 @@ def drawn(
             ]
             texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
             images = _images(example.image, first.sigma, stream, start, stop)
-            answers = _answers(first.guard, ask, np.concatenate(texts, axis=1), images)
+            answers = _answers(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
             by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
             bar.update(stop - start)
@@ -131,20 +131,27 @@ def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int
 
 
 def _answers(
-    guard: Guard, ask: Literal["unsafe", "scores"], texts: NDArray[np.int64], images: NDArray[np.float32]
+    guard: Guard,
+    ask: Literal["unsafe", "scores"],
+    texts: NDArray[np.int64],
+    images: NDArray[np.float32],
+    example: str,
+    start: int,
 ) -> NDArray[Any]:
-    """Verdicts or scores, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once."""
+    """Verdicts or scores, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once.
+
+    An answer that cannot be used is an error that names the example and the draw, whose numbers begin at ``start``.
+    """
     draws, classifiers, length = texts.shape
     new, place = _distinct(texts if len(images) == draws else texts.reshape(1, -1, length))
     rows, image_of = texts.reshape(*new.shape, length)[new], np.nonzero(new)[0]
-    question = getattr(guard, ask)
-    if "image_index" in inspect.signature(question).parameters:
-        answers = np.asarray(question(rows, images, image_index=image_of))
-    else:
-        answers = np.asarray(question(rows, images[image_of]))
-    require(answers.shape == (len(rows),), f"guard.{ask}(...).shape", answers.shape, f"return shape ({len(rows)},)")
-    answers = answers.astype(bool) if ask == "unsafe" else answers
-    return answers[place.reshape(draws, classifiers)]
+    number = place.reshape(draws, classifiers)
+    try:
+        answers = asked(guard, ask, rows, images, image_of)
+    except AnswerError as error:
+        draw = "" if error.row is None else f", draw {start + int(np.argmax((number == error.row).any(axis=1)))}"
+        raise error.at(f"example {example!r}{draw}") from error
+    return answers[number]
 
 
 def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ class Example:
         text: the text as people read it; for display only.
 
     Raises:
-        ValueError: if a shape is wrong, or a pixel lies outside [0, 1] or is not finite.
+        ValueError: if the id is no string or empty, a token id is not a whole number of at least 0, the truth is not
+            True, False or None, a shape is wrong, or a pixel lies outside [0, 1] or is not finite.
 
     Example:
         >>> Example("a", np.array([3, 4]), np.zeros((3, 8, 8), np.float32)).image.shape
@@ -36,10 +38,12 @@ class Example:
     text: str = ""
 
     def __post_init__(self) -> None:
-        token_ids = np.array(self.token_ids, dtype=np.int64)
-        image = np.array(self.image, dtype=np.float32)
-        require(token_ids.ndim == 1, "token_ids", token_ids.shape, "give one flat sequence of ids, shape (length,)")
-        require(image.ndim == 3, "image", image.shape, "give one image of shape (channels, height, width)")
+        require(isinstance(self.id, str) and bool(self.id), "id", repr(self.id), "give a string that is not empty")
+        written = not any("\ud800" <= letter <= "\udfff" for letter in self.id)
+        require(written, "id", repr(self.id), "half of a surrogate pair has no UTF-8; give valid Unicode")
+        known = self.unsafe is None or isinstance(self.unsafe, bool | np.bool_)
+        require(known, "unsafe", repr(self.unsafe), "give True, False, or None where it is not known")
+        token_ids, image = _ids(self.token_ids), _pixels(self.image)
         in_range = bool(image.size) and bool(np.all((image >= 0) & (image <= 1)))
         low, high = (float(image.min()), float(image.max())) if image.size else (np.nan, np.nan)
         require(
@@ -52,3 +56,32 @@ class Example:
         image.setflags(write=False)
         object.__setattr__(self, "token_ids", token_ids)
         object.__setattr__(self, "image", image)
+
+
+def _ids(value: Any) -> NDArray[np.int64]:
+    """A copy of the token ids as int64; they must be whole numbers already, so nothing is rounded."""
+    given = _array("token_ids", value)
+    require(given.ndim == 1, "token_ids", given.shape, "give one flat sequence of ids, shape (length,)")
+    remedy = "give whole numbers from 0 on, as int64"
+    require(given.dtype.kind in "iuf", "token_ids", f"an array of {given.dtype}", remedy)
+    if given.dtype.kind == "f":
+        wrong = ~((given < 2.0**63) & (given == np.floor(given)))  # nan is wrong
+        require(not wrong.any(), "token_ids", given[wrong][:1], remedy)
+    ids = given.astype(np.int64)
+    require(bool(np.all(ids >= 0)), "token_ids", given[ids < 0][:1], remedy)  # an unsigned id past int64 is negative
+    return ids
+
+
+def _pixels(value: Any) -> NDArray[np.float32]:
+    given = _array("image", value)
+    require(given.dtype.kind in "fiu", "image", f"an array of {given.dtype}", "give an array of float32")
+    require(given.ndim == 3, "image", given.shape, "give one image of shape (channels, height, width)")
+    return given.astype(np.float32)
+
+
+def _array(name: str, value: Any) -> NDArray[Any]:
+    require(not isinstance(value, np.ma.MaskedArray), name, "a masked array", "give a plain array")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} = {value!r:.60}: give an array of numbers") from None

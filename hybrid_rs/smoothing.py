@@ -65,11 +65,14 @@ class SmoothedGuard:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", float(nonnegative("sigma", self.sigma)))
-        alphabet = np.asarray(self.guard.alphabet)
-        require(bool(np.all(np.diff(alphabet) > 0)), "guard.alphabet", alphabet, "give sorted ids, each once")
-        require(
-            bool(np.isin(self.guard.pad_id, alphabet)), "guard.pad_id", self.guard.pad_id, "choose it from alphabet"
-        )
+        alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id
+        flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
+        shown = f"an array of {alphabet.dtype}, shape {alphabet.shape}"
+        require(flat, "guard.alphabet", shown, "give whole numbers of shape (V,), at least one")
+        ascending = alphabet[0] >= 0 and bool(np.all(alphabet[1:] > alphabet[:-1]))
+        require(ascending, "guard.alphabet", alphabet, "give sorted ids from 0 on, each once")
+        require(_whole(pad) and bool(np.isin(pad, alphabet)), "guard.pad_id", pad, "choose it from alphabet")
+        require(mask is None or _whole(mask), "guard.mask_id", mask, "give a whole number, or None")
         if isinstance(self.kernel, UniformKernel):
             require(
                 self.kernel.vocab_size == alphabet.size,
@@ -80,7 +83,6 @@ class SmoothedGuard:
         elif isinstance(self.kernel, FeatureKernel):
             raise ValueError(f"kernel = {self.kernel}: it is for tables; give a kernel over the guard's one alphabet")
         elif isinstance(self.kernel, AbsorbingKernel):
-            mask = self.guard.mask_id
             fits = mask is not None and not np.isin(mask, alphabet)
             require(fits, "guard.mask_id", mask, "the absorbing kernel needs a mask token outside the alphabet")
 
@@ -290,3 +292,7 @@ class SmoothedGuard:
         """
         batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
         return (verdicts for [(verdicts, _)] in batches)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

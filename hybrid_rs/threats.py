@@ -64,6 +64,7 @@ class SuffixThreat:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1))
+        require(isinstance(self.one_shot, bool), "one_shot", repr(self.one_shot), "give True or False")
 
     @property
     def slot(self) -> int:

@@ -34,9 +34,8 @@ Example:
 from __future__ import annotations
 
 import hashlib
-import inspect
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,7 @@ from scipy.special import expit
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs.example import Example
+from hybrid_rs.guards.answers import asked, takes_index
 from hybrid_rs.kernels import AbsorbingKernel
 from hybrid_rs.smoothing import SmoothedGuard
 
@@ -194,18 +194,15 @@ class Objective:
     def ask(self, texts: NDArray[np.int64], images: NDArray[np.float32], each: int) -> NDArray[np.float64]:
         """Return the margins of texts, ``each`` so many to one image; those of mere verdicts are infinite."""
         self.queries += len(texts)
-        guard: Any = self.guard
-        ask = guard.scores if self.soft else guard.unsafe
+        question: Literal["unsafe", "scores"] = "scores" if self.soft else "unsafe"
         index = np.arange(len(texts)) // each if len(images) > 1 else np.zeros(len(texts), dtype=np.int64)
-        if "image_index" in inspect.signature(ask).parameters:
-            answers = ask(texts, images, image_index=index)
+        if takes_index(self.guard, question):
+            answers = asked(self.guard, question, texts, images, index)
         else:
             rows = max(1, CALL // images[0].nbytes)
-            parts = range(0, len(texts), rows)
-            answers = np.concatenate([ask(texts[i : i + rows], images[index[i : i + rows]]) for i in parts])
-        if self.soft:
-            return np.asarray(answers, dtype=np.float64) - self.margin
-        return np.where(np.asarray(answers, dtype=bool), np.inf, -np.inf)
+            parts = [slice(i, i + rows) for i in range(0, len(texts), rows)]
+            answers = np.concatenate([asked(self.guard, question, texts[i], images[index[i]]) for i in parts])
+        return answers.astype(np.float64) - self.margin if self.soft else np.where(answers, np.inf, -np.inf)
 
     def value(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the search lowers, in [0, 1], shape ``(candidates,)``."""

@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 from hybrid_rs._checks import nonnegative
 from hybrid_rs.attacks import Attack, Draws, Effort, Objective, distance
 from hybrid_rs.example import Example
+from hybrid_rs.guards.answers import gradients
 from hybrid_rs.smoothing import SmoothedGuard
 
 MOMENTUM = 0.75
@@ -143,6 +144,6 @@ def margin_gradients(
     """Return the margins at noisy inputs, and their gradients by token and by pixel, as the guard gives them."""
     texts, images = objective.texts(tokens, draws), objective.images(image, draws)
     objective.queries += draws.n
-    guard: Any = objective.guard
-    scores, by_token, by_pixel = guard.gradients(texts, np.broadcast_to(images, (draws.n, *image.shape)))
+    shown = np.broadcast_to(images, (draws.n, *image.shape))
+    scores, by_token, by_pixel = gradients(objective.guard, texts, shown)
     return scores.astype(np.float64) - objective.margin, by_token, by_pixel

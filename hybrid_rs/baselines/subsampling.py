@@ -14,6 +14,7 @@ from hybrid_rs.baselines.mmcert import SubsamplingLaw
 from hybrid_rs.draws import BLOCK, Stream
 from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
+from hybrid_rs.guards.answers import asked
 from hybrid_rs.guards.protocol import Guard
 
 KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random stream; smoothing draws from 0 and 1, attacks from 2
@@ -97,7 +98,8 @@ class SubsampledGuard:
         step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
         stream = Stream(seed, example.id)
         batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))
-        return Counts((sum(int(np.sum(self.guard.unsafe(*batch))) for batch in batches),), n, example.id, seed)
+        unsafe = sum(int(asked(self.guard, "unsafe", *batch).sum()) for batch in batches)
+        return Counts((unsafe,), n, example.id, seed)
 
     def _shown(
         self, example: Example, stream: Stream, start: int, stop: int

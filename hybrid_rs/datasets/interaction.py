@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import require
 from hybrid_rs.example import Example
+from hybrid_rs.guards.answers import asked
 from hybrid_rs.guards.protocol import Guard
 
 BoolArray = NDArray[np.bool_]
@@ -101,5 +102,6 @@ def _verdicts(guard: Guard, texts: list[NDArray[np.int64]], images: list[NDArray
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         for part in np.split(rows, range(BATCH, rows.size, BATCH)):
-            found[part] = guard.unsafe(np.stack([texts[i] for i in part]), np.stack([images[i] for i in part]))
+            shown = np.stack([texts[i] for i in part]), np.stack([images[i] for i in part])
+            found[part] = asked(guard, "unsafe", *shown)
     return found

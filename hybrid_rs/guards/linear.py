@@ -27,6 +27,7 @@ from hybrid_rs._checks import integer, nonnegative, positive, require
 from hybrid_rs.datasets.tabular import TabularData
 from hybrid_rs.evidence import Counts
 from hybrid_rs.feature_kernel import FeatureKernel
+from hybrid_rs.guards.answers import verdicts
 
 FloatArray = NDArray[np.float64]
 MAX_STATES = 3_000_000  # noisy categories of all features together that an exact value may sum over
@@ -146,7 +147,8 @@ def sample(
     """
     draws = integer("n", n, at_least=1)
     noisy = numeric + float(nonnegative("sigma", sigma)) * rng.standard_normal((draws, numeric.size))
-    return Counts((int(classifier.predict(noisy, kernel.sample(codes, draws, rng)).sum()),), draws)
+    found = classifier.predict(noisy, kernel.sample(codes, draws, rng))
+    return Counts((int(verdicts(found, draws, f"{type(classifier).__name__}.predict").sum()),), draws)
 
 
 def smoothed_value(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.datasets.entries import Entry
 from hybrid_rs.datasets.images import Fit, read_image
+from hybrid_rs.guards.answers import verdicts
 
 PAD = ","
 
@@ -27,15 +28,17 @@ class PipelineGuard:
     Make one with :meth:`fit`.
 
     Args:
-        classifier: whatever has ``predict(features)``, shape ``(batch, V + channels * height * width)``, and calls
-            unsafe pairs 1 or True.
+        classifier: whatever has ``predict(features)``, shape ``(batch, V + channels * height * width)``.
         vocabulary: V words, each once, the pad among them; a word's id is its place.
         image_size: (height, width).
+        positive: the classifier's label of unsafe pairs, such as ``"unsafe"`` or ``1``. It may be left out where the
+            labels are bool, or 0 and 1 with 1 for unsafe; other labels are refused without it.
     """
 
     classifier: Any
     vocabulary: tuple[str, ...]
     image_size: tuple[int, int]
+    positive: Any = None
 
     def __post_init__(self) -> None:
         words = self.vocabulary
@@ -78,8 +81,19 @@ class PipelineGuard:
         return np.concatenate([counts[:, :words], pixels / np.float32(np.sqrt(pixels.shape[1]))], axis=1)
 
     def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return the verdicts, shape ``(batch,)``; arguments as in :class:`hybrid_rs.Guard`."""
-        return np.asarray(self.classifier.predict(self.features(token_ids, images))).astype(bool)
+        """Return the verdicts, shape ``(batch,)``; arguments as in :class:`hybrid_rs.Guard`.
+
+        Raises:
+            ValueError: if ``positive`` is none of the classifier's labels, or is needed and missing.
+        """
+        found, name = self.classifier.predict(self.features(token_ids, images)), "PipelineGuard.classifier.predict"
+        labels = np.asarray(getattr(self.classifier, "classes_", [])).tolist()
+        if self.positive is None:
+            plain = all(label in (0, 1) for label in labels)
+            require(plain, "positive", None, f"say which of the classifier's labels is that of unsafe pairs: {labels}")
+            return verdicts(found, len(token_ids), name)
+        require(self.positive in labels, "positive", repr(self.positive), f"give one of the classifier's: {labels}")
+        return verdicts(np.asarray(found) == self.positive, len(token_ids), name)
 
     @classmethod
     def fit(

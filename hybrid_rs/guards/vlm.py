@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
+from hybrid_rs.guards import answers
 
 try:
     import torch
@@ -67,6 +68,9 @@ class VisionLanguageGuard:
     batch_size: int = 256
     tokenizer: Any = None
     variant: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(bool(np.isfinite(self.margin)), "margin", self.margin, "give a finite number of logits")
 
     @classmethod
     def from_pretrained(
@@ -183,7 +187,7 @@ class VisionLanguageGuard:
             shape ``(batch,)``, float32.
 
         Raises:
-            ValueError: if a shape does not fit, or an id is special or unknown to the model.
+            ValueError: if a shape does not fit, an id is special or unknown to the model, or a score is not finite.
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
@@ -209,7 +213,7 @@ class VisionLanguageGuard:
 
         with torch.inference_mode():
             self.batch.run(len(used), read)
-        return gaps
+        return answers.scores(gaps, len(texts), "VisionLanguageGuard.scores")
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
@@ -250,7 +254,7 @@ class VisionLanguageGuard:
             gaps[rows], by_token[rows], by_pixel[rows] = parts
 
         self.batch.run(len(texts), read)
-        return gaps, by_token, by_pixel
+        return answers.scores(gaps, len(texts), "VisionLanguageGuard.gradients"), by_token, by_pixel
 
     def features(self, images: Any) -> Any:
         """Return the embeddings that stand for images, shape ``(batch, tokens, width)``; differentiable.
