@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+SHOWN = 200  # characters of a value that a message repeats
+SHORT = reprlib.Repr()
 
 
 def require(condition: bool, name: str, value: Any, remedy: str) -> None:
@@ -18,7 +23,26 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
         ValueError: sigma = -2.0: give a positive number
     """
     if not condition:
-        raise ValueError(f"{name} = {value}: {remedy}")
+        raise ValueError(f"{name} = {shown(value)}: {remedy}")
+
+
+def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str:
+    r"""The value as a message repeats it: one line of at most 200 characters (``most``), whatever it is.
+
+    Example:
+        >>> shown(np.zeros(1_000_000)), shown(list(range(9))), shown("two" + chr(10) + "lines")
+        ('[0. 0. ... 0. 0.]', '[0, 1, 2, 3, 4, 5, ...]', 'two\\nlines')
+    """
+    try:
+        if isinstance(value, np.ndarray):
+            with np.printoptions(threshold=8, edgeitems=2):
+                text = str(value).replace("\n", " ")
+        else:
+            text = SHORT.repr(value) if isinstance(value, list | tuple | dict | set | frozenset) else how(value)
+    except Exception:  # a foreign __repr__ may raise anything; an int of 5,000 digits does
+        text = f"a value of type {type(value).__name__} that cannot be shown"
+    text = text if len(text) <= most else text[: most - 3] + "..."
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def text_file(name: str, path: Path) -> str:

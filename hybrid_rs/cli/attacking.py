@@ -29,6 +29,7 @@ def attack(
     fit: o.FitOption = "stretch",
     on_problem: o.OnProblemOption = "refuse",
     limit: o.Limit = None,
+    max_pixels: o.MaxPixels = o.MAX_PIXELS,
     device: o.Device = "cpu",
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
@@ -66,7 +67,7 @@ def attack(
     from hybrid_rs.experiments.attacks import ADAPTIVE, STRONGER, AttackStore, beside_bounds
 
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
-    source = Source(data, layout, split, kind, field, fit, on_problem, limit)
+    source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
     asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
     checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     entries = source.entries()

@@ -37,6 +37,7 @@ def certify(
     fit: o.FitOption = "stretch",
     on_problem: o.OnProblemOption = "refuse",
     limit: o.Limit = None,
+    max_pixels: o.MaxPixels = o.MAX_PIXELS,
     device: o.Device = "cpu",
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
@@ -70,7 +71,7 @@ def certify(
     kept as they are finished: after a Ctrl-C the same command goes on where it was. Radii are rounded down; in JSON
     they are not rounded at all.
     """
-    source = Source(data, layout, split, kind, field, fit, on_problem, limit)
+    source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
     asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
     checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     smoothing = Smoothing(sigma, beta, threat, max_edits, per_d)

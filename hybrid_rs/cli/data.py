@@ -30,6 +30,7 @@ class Source:
     fit: Any
     on_problem: Any
     limit: int | None
+    max_pixels: int
 
     def entries(self) -> Entries:
         """Load the entries, the first ``limit`` of them.
@@ -40,7 +41,7 @@ class Source:
         from hybrid_rs import datasets
 
         layout, path = self.layout or guessed_layout(self.data), self.data
-        names, split, common = self._fields(layout), self.split, {"on_problem": self.on_problem}
+        names, split, common = self._fields(layout), self.split, self._common
         require(
             split is None or layout in ("hateful-memes", "hugging-face"),
             "split",
@@ -81,6 +82,10 @@ class Source:
         for entry in usable:
             with self._blaming(entry, problems):
                 yield next(replace(entries, entries=(entry,)).examples(guard.encode, guard.image_size, fit=self.fit))
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"on_problem": self.on_problem, "max_pixels": self.max_pixels}
 
     @contextmanager
     def _blaming(self, entry: Entry, problems: list[Problem]) -> Iterator[None]:

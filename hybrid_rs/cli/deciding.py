@@ -31,6 +31,7 @@ def decide(
     fit: o.FitOption = "stretch",
     on_problem: o.OnProblemOption = "refuse",
     limit: o.Limit = None,
+    max_pixels: o.MaxPixels = o.MAX_PIXELS,
     device: o.Device = "cpu",
     dtype: o.Dtype = "float32",
     margin: o.Margin = 0.0,
@@ -64,7 +65,7 @@ def decide(
     are kept as they are made: after a Ctrl-C the same command goes on where it was.
     """
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
-    source = Source(data, layout, split, kind, field, fit, on_problem, limit)
+    source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
     asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
     checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
     entries = source.entries()

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hybrid_rs.datasets.images import MAX_PIXELS as MAX_PIXELS
+
 Layout = Literal["jsonl", "hateful-memes", "mm-safetybench", "hugging-face"]
 ThreatName = Literal["suffix", "l0"]
 DATA, GUARD, NOISE, DRAWS = "Data", "Guard", "Smoothing and threat", "Draws"
@@ -42,6 +44,9 @@ FitOption = Annotated[
 OnProblemOption = Annotated[
     Literal["refuse", "skip"],
     typer.Option("--on-problem", help="What to do with entries that cannot be used.", rich_help_panel=DATA),
+]
+MaxPixels = Annotated[
+    int, typer.Option(min=1, help="Largest image that is read, height times width.", rich_help_panel=DATA)
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Take only so many entries, from the beginning.", rich_help_panel=DATA)

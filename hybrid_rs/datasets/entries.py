@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import integer, require, shown
 from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, read_image
 from hybrid_rs.example import Example
 
 OnProblem = Literal["refuse", "skip"]
 SHOWN = 20  # problems listed in a message
+LONGEST = 600  # characters of a reason that are listed
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Problem:
-    """An entry, or a file, that cannot be used.
+    """An entry, or a file, that cannot be used: two short texts, whatever they repeat of the file.
 
     Args:
         name: where it stands.
@@ -49,6 +50,10 @@ class Problem:
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", shown(self.name))
+        object.__setattr__(self, "reason", shown(self.reason, most=LONGEST))
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
@@ -184,18 +189,21 @@ def inside(root: Path, name: Any) -> Path:
         ValueError: if the name is no relative path, leads out of the folder, or there is no such file.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"{name!r} is no path")
+        raise ValueError(f"{shown(name, repr)} is no path")
     parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
     if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
-        raise ValueError(f"the path {name!r} leads out of the folder")
+        raise ValueError(f"the path {shown(name, repr)} leads out of the folder")
     try:
         home, file = root.resolve(strict=True), (root / name).resolve()
+        found = file.is_file()
+    except OSError:  # the name is too long for a file
+        raise ValueError(f"there is no file {shown(name, repr)}") from None
     except RuntimeError:  # what Python before 3.13 makes of it
-        raise ValueError(f"the path {name!r} is a loop of links") from None
+        raise ValueError(f"the path {shown(name, repr)} is a loop of links") from None
     if not file.is_relative_to(home):
-        raise ValueError(f"the path {name!r} leads out of the folder by a link")
-    if not file.is_file():
-        raise ValueError(f"there is no file {name!r}")
+        raise ValueError(f"the path {shown(name, repr)} leads out of the folder by a link")
+    if not found:
+        raise ValueError(f"there is no file {shown(name, repr)}")
     return file
 
 
@@ -229,7 +237,7 @@ def _label(value: Any) -> bool | None:
         return None
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
-    raise ValueError(f"the label is {value!r}, not 0 or 1")
+    raise ValueError(f"the label is {shown(value, repr)}, not 0 or 1")
 
 
 def _listed(problems: Iterable[Problem]) -> list[str]:

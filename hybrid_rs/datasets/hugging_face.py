@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs._checks import require
-from hybrid_rs.datasets.entries import Entries, OnProblem, Problem, Record, checked, folder, inside
+from hybrid_rs._checks import require, shown
+from hybrid_rs.datasets.entries import LONGEST, Entries, OnProblem, Problem, Record, checked, folder, inside
 from hybrid_rs.datasets.images import MAX_PIXELS
 from hybrid_rs.datasets.jsonl import parsed
+
+# names of classes, in small letters without spaces and marks
+UNSAFE = {"unsafe", "hateful", "hate", "harmful", "toxic", "flagged", "true", "yes", "1"}
+SAFE = {"safe", "nothateful", "nothate", "nohate", "nonhateful", "harmless", "benign", "nottoxic", "nontoxic"}
+SAFE |= {"notunsafe", "notharmful", "unflagged", "notflagged", "false", "no", "0"}
 
 
 def load_hugging_face(
@@ -18,7 +24,7 @@ def load_hugging_face(
     *,
     image: str = "image",
     text: str = "text",
-    label: str = "label",
+    label: str | None = None,
     on_problem: OnProblem = "refuse",
     max_pixels: int = MAX_PIXELS,
 ) -> Entries:
@@ -34,8 +40,9 @@ def load_hugging_face(
         split: which split of a ``DatasetDict``; None for the folder of a ``Dataset``.
         image: the column of images: encoded, as the library stores them.
         text: the column of texts.
-        label: the column that is 1 or true for unsafe, 0 or false for safe, and null where it is not known; it may be
-            missing. Look at the order of named classes: number 1 must be the unsafe one.
+        label: the column that is 1 or true for unsafe, 0 or false for safe, and null where it is not known; by default
+            "label", if there is one. Where it names its classes (a ``ClassLabel``), the names must say so, too, such as
+            ["safe", "unsafe"].
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
 
@@ -44,24 +51,44 @@ def load_hugging_face(
         memory that the files take.
 
     Raises:
-        ValueError: if the folder is none of these, a column is missing, or there are problems and they are refused.
+        ValueError: if the folder is none of these, a column is missing, names of classes do not say that 1 is unsafe,
+            or there are problems and they are refused.
         ImportError: if ``datasets`` is not installed.
     """
     root = folder(path)
     home = folder(root if split is None else root / split)
-    table = _table(home)
-    for column in (image, text):
+    table, classes = _table(home)
+    for column in (image, text, *([] if label is None else [label])):
         remedy = f"give the name of one of the columns {table.column_names}"
         require(column in table.column_names, "column", repr(column), remedy)
     prefix = home.resolve().name if split is None else f"{root.resolve().name}/{split}"
+    label = label or "label"
+    check_classes(label, classes.get(label))
     records = _rows(table, prefix, image, text, label)
     return checked(records, home, on_problem=on_problem, max_pixels=max_pixels)
 
 
-def _table(home: Path) -> Any:
-    """The Arrow table, after a look at which files it is made of."""
+def check_classes(column: str, names: Sequence[str] | None) -> None:
+    """Refuse names of classes, by number, unless they say that 0 is safe and 1 is unsafe; None is no names.
+
+    Example:
+        >>> check_classes("label", ["not hateful", "hateful"])
+        >>> check_classes("label", ["unsafe", "safe"])
+        Traceback (most recent call last):
+        ValueError: label = ['unsafe', 'safe']: name class 0 safe and class 1 unsafe, or cast the column to int64
+    """
+    if names is None:
+        return
+    plain = [re.sub(r"[^a-z0-9]", "", str(name).lower()) for name in names]
+    said = len(plain) == 2 and plain[0] in SAFE and plain[1] in UNSAFE
+    remedy = "name class 0 safe and class 1 unsafe, or cast the column to int64"
+    require(said, column, list(names), remedy)
+
+
+def _table(home: Path) -> tuple[Any, dict[str, list[str]]]:
+    """The Arrow table, after a look at which files it is made of, and the names of classes by column."""
     try:
-        from datasets import Dataset
+        from datasets import ClassLabel, Dataset
     except ImportError as error:
         raise ImportError('such folders need datasets: pip install "hybrid_rs[data]"') from error
 
@@ -72,12 +99,14 @@ def _table(home: Path) -> Any:
             raise ValueError(f"state.json: {state}")
         for part in state["_data_files"]:
             inside(home, part["filename"])
-        table = Dataset.load_from_disk(str(home.resolve())).data.table
+        found = Dataset.load_from_disk(str(home.resolve()))
+        classes = {name: list(kind.names) for name, kind in found.features.items() if isinstance(kind, ClassLabel)}
+        table = found.data.table
         table.validate(full=True)  # offsets and lengths of an Arrow file are not to be believed either
     except Exception as error:  # Arrow and datasets have many ways to say that a file is not theirs
         remedy = "give a folder that save_to_disk wrote, of a DatasetDict with its split"
-        raise ValueError(f"path = {home}: {remedy} ({error})") from error
-    return table
+        raise ValueError(f"path = {home}: {remedy} ({shown(error, most=LONGEST)})") from error
+    return table, classes
 
 
 def _rows(table: Any, prefix: str, image: str, text: str, label: str) -> Iterator[Record | Problem]:
@@ -90,6 +119,8 @@ def _rows(table: Any, prefix: str, image: str, text: str, label: str) -> Iterato
                 picture = picture.get("bytes") or picture.get("path")
             if picture is None:
                 yield Problem(name, "there is no image")
+            elif isinstance(picture, list):
+                yield Problem(name, f"there is a list of {len(picture)} images; one is needed")
             else:
                 yield Record(name, f"{prefix}/{number}", row[text], picture, row.get(label))
             number += 1

@@ -19,6 +19,7 @@ Fit = Literal["stretch", "crop", "pad"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATION = 0x0112  # the tag of EXIF
+MORE = "give more to read it (--max-pixels on the command line)"
 MAX_PIXELS = 2**25  # 33 million: larger than what cameras of phones usually save
 
 
@@ -70,7 +71,7 @@ def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
         with source.open("rb") as file:
             data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"the file is larger than {most} bytes, too large for max_pixels = {max_pixels}")
+        raise ValueError(f"the file is larger than {most} bytes, too large for max_pixels = {max_pixels}; {MORE}")
     return data
 
 
@@ -89,7 +90,9 @@ def decoded(data: bytes, max_pixels: int) -> Any:
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
-                    raise ValueError(f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}")
+                    raise ValueError(
+                        f"{image.width} x {image.height} pixels are more than max_pixels = {max_pixels}; {MORE}"
+                    )
                 image.verify()  # checksums; the image must then be opened again
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.format != "MPO" and getattr(image, "is_animated", False):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, shown
+from hybrid_rs._files import parsed_json, utf8
 from hybrid_rs.datasets.entries import Entries, OnProblem, Problem, Record, checked, folder
 from hybrid_rs.datasets.images import MAX_PIXELS
 
 MAX_LINE = 2**20  # bytes of one line
+MAX_FIELDS = 10_000  # names of fields that are remembered
 
 
 def load_jsonl(
@@ -20,15 +21,16 @@ def load_jsonl(
     root: Path | str | None = None,
     image: str = "image",
     text: str = "text",
-    label: str = "label",
-    id: str = "id",
+    label: str | None = None,
+    id: str | None = None,
     on_problem: OnProblem = "refuse",
     max_pixels: int = MAX_PIXELS,
 ) -> Entries:
     r"""Load a file of lines such as ``{"image": "img/1.png", "text": "...", "label": 1}``.
 
-    The label, and the id, may be missing. The ``metadata.jsonl`` of a Hugging Face *imagefolder* is such a file:
-    ``image="file_name"``. Lines are UTF-8; empty ones are passed over.
+    The label, and the id, may be missing, unless their names are given: a name that no line has is refused. The
+    ``metadata.jsonl`` of a Hugging Face *imagefolder* is such a file: ``image="file_name"``. Lines are UTF-8, with or
+    without a byte order mark; empty ones are passed over.
 
     Args:
         path: the file.
@@ -36,13 +38,15 @@ def load_jsonl(
         image: the name of the field with the image's path.
         text: the name of the field with the text.
         label: the name of the field that is 1 or true for unsafe, 0 or false for safe; null where it is not known.
-        id: the name of the field, a string or a whole number, that identifies an entry; by default the line's number.
-            Entries are called by the file's name without its ending, a slash, and this.
+            By default "label", if there is one.
+        id: the name of the field, a string or a whole number, that identifies an entry; by default "id", if there is
+            one, else the line's number. Entries are called by the file's name without its ending, a slash, and this.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
 
     Raises:
-        ValueError: if there is no such file or folder, or there are problems and they are refused.
+        ValueError: if there is no such file or folder, no line has a field that was named, or there are problems and
+            they are refused.
 
     Example:
         >>> import tempfile
@@ -57,27 +61,40 @@ def load_jsonl(
     """
     file = Path(path)
     require(file.is_file(), "path", str(path), "give a file on this machine; nothing is downloaded")
-    fields = {"image": image, "text": text, "label": label, "id": id}
+    fields = {"image": image, "text": text, "label": label or "label", "id": id or "id"}
     home = folder(file.parent if root is None else root)
-    records = jsonl_records(file, file.stem, fields)
+    named = [name for name, given in (("label", label), ("id", id)) if given is not None]
+    records = jsonl_records(file, file.stem, fields, named)
     return checked(records, home, on_problem=on_problem, max_pixels=max_pixels, name=file.name)
 
 
-def jsonl_records(file: Path, prefix: str, fields: dict[str, str]) -> Iterator[Record | Problem]:
+def jsonl_records(
+    file: Path, prefix: str, fields: dict[str, str], named: Sequence[str] = ()
+) -> Iterator[Record | Problem]:
     """Yield what each line of a file says, or why it cannot be read.
 
     Args:
         file: the file.
         prefix: what ids begin with.
         fields: the names of the fields for image, text, label and id.
+        named: those of "label" and "id" that some line must have.
+
+    Raises:
+        ValueError: after the last line, if no line has such a field.
     """
+    seen: set[str] = set()
     with file.open("rb") as opened:
         for number, line in enumerate(_lines(opened), start=1):
             where = f"{file.name}, line {number}"
             if len(line) > MAX_LINE:
                 yield Problem(where, f"the line is longer than {MAX_LINE} bytes")
             elif line.strip():
-                yield _record(line, where, number, prefix, fields)
+                values = parsed(line)
+                seen.update(values if isinstance(values, dict) and len(seen) < MAX_FIELDS else ())
+                yield _record(values, where, number, prefix, fields)
+    for name in named:
+        remedy = f"no line of {file.name} has this field; choose from {shown(sorted(seen))}"
+        require(fields[name] in seen or not seen, name, repr(fields[name]), remedy)
 
 
 def _lines(opened: BinaryIO) -> Iterator[bytes]:
@@ -88,13 +105,14 @@ def _lines(opened: BinaryIO) -> Iterator[bytes]:
             line = opened.readline(MAX_LINE + 1)
 
 
-def _record(line: bytes, where: str, number: int, prefix: str, fields: dict[str, str]) -> Record | Problem:
-    values = parsed(line)
+def _record(
+    values: dict[str, Any] | str, where: str, number: int, prefix: str, fields: dict[str, str]
+) -> Record | Problem:
     if isinstance(values, str):
         return Problem(where, values)
     key: Any = values.get(fields["id"], number)
     if isinstance(key, bool) or not isinstance(key, int | str):
-        return Problem(where, f"the id is {key!r}, not a string or a whole number")
+        return Problem(where, f"the id is {shown(key, repr)}, not a string or a whole number")
     for field in (fields["image"], fields["text"]):
         if field not in values:
             return Problem(where, f"there is no field {field!r}")
@@ -106,9 +124,11 @@ def _record(line: bytes, where: str, number: int, prefix: str, fields: dict[str,
 def parsed(data: bytes) -> dict[str, Any] | str:
     """Return the JSON object in some bytes, or the reason why there is none, as a string."""
     try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return "it is not UTF-8"
-    except (ValueError, RecursionError) as error:
+        text = utf8(data)
+    except ValueError as error:
+        return str(error)
+    try:
+        value = parsed_json(text, strict=False)
+    except ValueError as error:
         return f"it is no JSON: {error}"
     return value if isinstance(value, dict) else "it is no JSON object"

@@ -57,6 +57,12 @@ BROKEN = {
     "id is true": ({"image": "img/a.png", "text": "t", "id": True}, "the id is True"),
     "cut off": ('{"image": "img/a.png", "te', "no JSON"),
     "no object": ("[1, 2]", "no JSON object"),
+    "a name twice": ('{"image": "img/a.png", "text": "t", "label": 0, "label": 1}', "'label' is there twice"),
+    "UTF-16": ('{"image": "img/a.png", "text": "t"}'.encode("utf-16"), "UTF-16"),
+    "label true in words": ({"image": "img/a.png", "text": "t", "label": "unsafe"}, "the label is 'unsafe'"),
+    "label minus one": ({"image": "img/a.png", "text": "t", "label": -1}, "the label is -1"),
+    "a name of a megabyte": ({"image": "x" * 900_000, "text": "t"}, "there is no file 'xxx"),
+    "escapes": ({"image": "\x1b[2J\n.png", "text": "t"}, r"no file '\x1b[2J\n.png'"),
     "nested": ("[" * 100_000, "no JSON"),
     "not UTF-8": (b'{"image": "img/a.png", "text": "\xff"}', "not UTF-8"),
     "up": ({"image": "../secret.png", "text": "t"}, "leads out of the folder"),
@@ -99,6 +105,34 @@ def test_a_broken_entry_is_named_and_skipped_or_refused_and_the_others_stay(writ
     assert str(problem) in data.report
     with pytest.raises(ValueError, match=r"mine\.jsonl, line 2"):
         load_jsonl(path, max_pixels=100)
+
+
+def test_a_message_is_short_and_changes_nothing_on_a_terminal(write_jsonl, images):
+    lines = [
+        {"image": "x" * 900_000, "text": "t"},
+        {"image": "img/a.png", "text": "t", "id": "\x1b[31m\u202e\nmine.jsonl, line 7: forged" + "x" * 900_000},
+        {"image": "img/a.png", "text": "t", "label": ["x" * 900_000]},
+        {"image": "img/a.png", "text": "t", "id": list(range(200_000))},
+    ]
+    report = load_jsonl(write_jsonl([*lines, lines[1]], images), on_problem="skip").report
+    assert len(report.splitlines()) == 5
+    assert max(map(len, report.splitlines())) < 1000
+    assert all(letter.isprintable() for letter in report.replace("\n", ""))
+
+
+@pytest.mark.parametrize("how", ["refuse", "skip"])
+def test_a_field_that_was_named_and_that_no_line_has_is_refused(write_jsonl, images, how):
+    path = write_jsonl([{"image": "img/a.png", "text": "t", "is_unsafe": 0}], images)
+    assert load_jsonl(path).entries[0].unsafe is None
+    assert load_jsonl(path, label="is_unsafe").entries[0].unsafe is False
+    for field in ("label", "id"):
+        with pytest.raises(ValueError, match=rf"{field} = 'is-unsafe': no line of mine\.jsonl .* 'is_unsafe'"):
+            load_jsonl(path, **{field: "is-unsafe"}, on_problem=how)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(write_jsonl, images):
+    line = json.dumps({"image": "img/a.png", "text": "t"}).encode()
+    assert load_jsonl(write_jsonl([b"\xef\xbb\xbf" + line], images)).entries[0].text == "t"
 
 
 def test_refusing_lists_every_problem_and_gives_nothing(write_jsonl, images):

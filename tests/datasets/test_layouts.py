@@ -5,7 +5,7 @@ import shutil
 import sys
 
 import pytest
-from datasets import Dataset, DatasetDict, Features, Image, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 
 from hybrid_rs.datasets import load_hateful_memes, load_hugging_face, load_mm_safetybench
 
@@ -203,8 +203,29 @@ def test_other_and_broken_folders_are_refused(tmp_path, rows):
         spoil(tmp_path / name)
         with pytest.raises(ValueError, match="save_to_disk"):
             load_hugging_face(tmp_path / name, on_problem="skip")
-    with pytest.raises(ValueError, match="column = 'picture'"):
-        load_hugging_face(tmp_path / "good", image="picture")
+    for column in ("image", "text", "label"):
+        with pytest.raises(ValueError, match="column = 'picture'"):
+            load_hugging_face(tmp_path / "good", **{column: "picture"})
     for path in (tmp_path / "none", "user/repo", "s3://bucket/set"):
         with pytest.raises(ValueError, match="nothing is downloaded"):
             load_hugging_face(path)
+
+
+@pytest.mark.parametrize("names", [["unsafe", "safe"], ["hate", "no hate"], ["cat", "dog"], ["safe", "unsafe", "?"]])
+def test_names_of_classes_that_do_not_say_that_1_is_unsafe_are_refused(tmp_path, rows, names):
+    def load(names):
+        kinds = Features(FEATURES | {"label": ClassLabel(names=names)})
+        Dataset.from_dict(rows, features=kinds).save_to_disk(tmp_path / names[0])
+        return load_hugging_face(tmp_path / names[0], on_problem="skip")
+
+    assert [entry.unsafe for entry in load(["Not hateful", "Hateful"])] == [False, True, None]
+    with pytest.raises(ValueError, match="name class 0 safe and class 1 unsafe"):
+        load(names)
+
+
+def test_a_list_of_images_is_one_short_problem(tmp_path, image_bytes):
+    pictures = [{"bytes": image_bytes(size=(99, 99), seed=seed), "path": None} for seed in (0, 1)]
+    kinds = Features({"image": List(Image(decode=False)), "text": Value("string")})
+    Dataset.from_dict({"image": [pictures], "text": ["t"]}, features=kinds).save_to_disk(tmp_path / "two")
+    (problem,) = load_hugging_face(tmp_path / "two", on_problem="skip").problems
+    assert str(problem) == "row 0: there is a list of 2 images; one is needed"

@@ -1,0 +1,137 @@
+"""Files of text, read and written with one rule each: UTF-8, JSON without extras, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from hybrid_rs._checks import require
+
+
+def utf8(data: bytes) -> str:
+    r"""Return bytes as text. They must be UTF-8; a byte order mark before them is left out.
+
+    Raises:
+        ValueError: with the reason.
+
+    Example:
+        >>> utf8(b"\xef\xbb\xbfyes")
+        'yes'
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:
+        raise ValueError("it is UTF-16 or UTF-32; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8; give a file of text") from None
+
+
+def read_text(name: str, path: Path) -> str:
+    """Return the text of a file, which must be UTF-8; every failure is a ``ValueError`` under a parameter's name."""
+    require(not path.is_dir(), name, repr(str(path)), "this is a folder; give a file")
+    require(path.is_file(), name, repr(str(path)), "no such file")
+    try:
+        return utf8(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{name} = {str(path)!r}: it cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{name} = {str(path)!r}: {error}") from None
+
+
+def write_whole(name: str, path: Path, content: str | bytes) -> None:
+    """Write a file so that it is the new one or, whatever happens, the one that was there before.
+
+    The content goes to a file beside it, which then takes its place. What is no ordinary file, such as
+    ``/dev/stdout``, is written to as it is.
+
+    Args:
+        name: the parameter that the path was given as.
+        path: the file; a link is followed.
+        content: text, written as UTF-8 with the line ends that it has, or bytes.
+
+    Raises:
+        ValueError: if the path is a folder or lies in none, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_whole("out", Path(folder, "a.txt"), "whole")
+        ...     Path(folder, "a.txt").read_text(), len(list(Path(folder).iterdir()))
+        ('whole', 1)
+    """
+    check_writable(name, path)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                file.write(data)
+            return
+        beside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(8)}.tmp")
+        try:
+            with beside.open("xb") as file:
+                if target.exists():
+                    os.chmod(beside, target.stat().st_mode & 0o777)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ValueError(f"{name} = {str(path)!r}: it cannot be written ({error.strerror})") from error
+
+
+def check_writable(name: str, path: Path) -> None:
+    """Refuse a path at which no file can be written, before the work that is to be written there."""
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{name} = {str(path)!r}: a loop of links; give another file") from error
+    require(not target.is_dir(), name, repr(str(path)), "this is a folder; give a file in it")
+    require(target.parent.is_dir(), name, repr(str(path)), "no such folder; make it, or give another file")
+    able = os.access(target if target.exists() else target.parent, os.W_OK)
+    require(able, name, repr(str(path)), "it cannot be written; give another file")
+
+
+def strict_json(value: Any, **options: Any) -> str:
+    """Return a value as JSON that every reader takes: nan and infinity, for which JSON has no number, are refused."""
+    return json.dumps(value, allow_nan=False, **options)
+
+
+def parsed_json(text: str, *, strict: bool = True) -> Any:
+    """Return the value of a JSON text; a name that an object has twice is refused.
+
+    Args:
+        text: the text.
+        strict: refuse NaN and Infinity, which are no JSON, but which Python writes unless it is told not to.
+
+    Raises:
+        ValueError: with the reason.
+
+    Example:
+        >>> parsed_json('{"k": 1, "k": 2}')
+        Traceback (most recent call last):
+        ValueError: 'k' is there twice
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number if strict else None)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:80]!r} is there twice")
+        found[name] = value
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
