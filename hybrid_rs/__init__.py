@@ -1,5 +1,8 @@
 """Hybrid randomized smoothing: certificates for text edits and image perturbations at the same time."""
 
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as _version
+
 from hybrid_rs.calibration import Calibration, calibrate
 from hybrid_rs.certificate import Certificate, certify
 from hybrid_rs.decisions import Decision
@@ -24,6 +27,11 @@ from hybrid_rs.threats import L0Threat, SuffixThreat
 from hybrid_rs.verification import VerificationError, verify
 from hybrid_rs.worst_case import ceiled, certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
 
+try:
+    __version__ = _version("hybrid_rs")
+except PackageNotFoundError:  # used from the source tree without being installed
+    __version__ = "unknown"
+
 __all__ = [
     "AbsorbingKernel",
     "Calibration",
@@ -45,6 +53,7 @@ __all__ = [
     "SuffixThreat",
     "UniformKernel",
     "VerificationError",
+    "__version__",
     "bounded_mean_lower",
     "calibrate",
     "ceiled",

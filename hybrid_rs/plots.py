@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid_rs._extras import needs
 from hybrid_rs.worst_case import floored
 
 CHARACTERS = 20  # of the claim's small print, to an inch
@@ -24,7 +25,8 @@ def plot_frontier(radii: NDArray[np.float64], claim: str, ax: Any = None) -> Any
     Returns:
         the axes.
     """
-    import matplotlib.pyplot as plt
+    with needs("book"):
+        import matplotlib.pyplot as plt
 
     ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")[1] if ax is None else ax
     budgets = np.arange(radii.size)

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hybrid_rs._extras import needs
 from hybrid_rs.certificate import Certificate
 from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
@@ -223,10 +224,8 @@ def _normal_cdf(z: arb) -> arb:
 @contextmanager
 def _ball_arithmetic() -> Iterator[Any]:
     """Give the flint context, and its precision back as it was."""
-    try:
+    with needs("verify"):
         from flint import ctx
-    except ImportError as error:
-        raise ImportError('verifying needs python-flint: pip install "hybrid_rs[verify]"') from error
     before = ctx.prec
     try:
         yield ctx

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import hybrid_rs
 from hybrid_rs.cli import attacking, certifying, deciding, doctor, exchanging, experiments, mathematics
 from hybrid_rs.cli.experiments import _assignment
 from hybrid_rs.cli.showing import interruptible
@@ -27,6 +29,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # lines of a paragraph flow
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hybrid-rs {hybrid_rs.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 for command in (
     doctor.doctor,
     mathematics.radius,

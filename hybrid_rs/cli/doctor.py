@@ -14,12 +14,12 @@ from typing import Any
 
 import typer
 
-import hybrid_rs
+from hybrid_rs._extras import needs
+from hybrid_rs._places import TREE
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.showing import json_line, result
 
-ROOT = Path(hybrid_rs.__file__).resolve().parents[1]
-LOCK, PROJECT = ROOT / "requirements.lock", ROOT / "pyproject.toml"
+LOCK, PROJECT = TREE / "requirements.lock", TREE / "pyproject.toml"
 PLENTY = 1.0  # GiB of free disk below which a word is said
 
 
@@ -126,14 +126,15 @@ def _guard() -> dict[str, Any]:
     """Whether the small guard gives a verdict, and how many draws it makes in a second."""
     found: dict[str, Any] = {"guard": "", "draws_per_second": None, "measured_on": None, "can_certify": False}
     try:
+        with needs("guard"):
+            import torch
+
         from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
     except ImportError as error:
         return found | {"guard": str(error)}
     if not (CHECKPOINT / "model.safetensors").is_file():
         said = f"the small guard is not at {CHECKPOINT}; one of your own can be certified: hybrid-rs certify --help"
         return found | {"guard": said, "can_certify": True}
-    import torch
-
     from hybrid_rs.cli.loading import Smoothing
     from hybrid_rs.datasets import bay_notes
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._checks import nonnegative, probability, require, text_file
+from hybrid_rs._extras import needs
+from hybrid_rs._places import carried
 from hybrid_rs.cli.showing import note
 from hybrid_rs.experiments.counts import identity
 
@@ -79,8 +81,9 @@ def load_guard(
     model: str, options: dict[str, Any], denoiser: str | None, sigma: float, *, download: bool = False
 ) -> Guard:
     """Load the guard, with an early word on a model or a device that is not there."""
-    import torch
-    from transformers.utils import logging
+    with needs("guard"):
+        import torch
+        from transformers.utils import logging
 
     from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
 
@@ -90,7 +93,7 @@ def load_guard(
     require(there.get(device.partition(":")[0], False), "device", device, seen)
     logging.disable_progress_bar()
     with _called("model", model, download):
-        guard = VisionLanguageGuard.from_pretrained(model, **options, download=download)
+        guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options, download=download)
     if denoiser is None:
         return guard
     from hybrid_rs.guards.denoised import DenoisedGuard
@@ -98,6 +101,11 @@ def load_guard(
     how = {"device": device, "batch_size": options["batch_size"], "download": download}
     with _called("denoiser", denoiser, download):
         return DenoisedGuard.from_pretrained(guard, denoiser, sigma, **how)
+
+
+def _built_in(model: str) -> str:
+    """The folder of the small guard that travels with the package, where a user says its name; else what was said."""
+    return str(carried(model)) if model == "bay_guard" and not Path(model).exists() else model
 
 
 @contextmanager
@@ -115,9 +123,10 @@ def _called(option: str, folder: str, download: bool) -> Iterator[None]:
 
 
 def _folder(model: str) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
-    from transformers.utils import cached_file
+    if Path(_built_in(model)).is_dir():
+        return Path(_built_in(model))
+    with needs("guard"):
+        from transformers.utils import cached_file
 
     return Path(str(cached_file(model, "config.json", local_files_only=True))).parent
 

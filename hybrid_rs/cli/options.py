@@ -16,7 +16,8 @@ DATA, GUARD, NOISE, DRAWS = "Data", "Guard", "Smoothing and threat", "Draws"
 Data = Annotated[
     Path,
     typer.Argument(
-        help="A JSONL file or its folder; or the folder of Hateful Memes, MM-SafetyBench (data) or Hugging Face data."
+        help="A JSONL file or its folder; or the folder of Hateful Memes, MM-SafetyBench (data) or Hugging Face data. "
+        'A line of JSONL: {"image": "a.png", "text": "...", "label": 1}; label 1 is unsafe, 0 safe, none not known.'
     ),
 ]
 LayoutOption = Annotated[
@@ -55,7 +56,7 @@ Limit = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="Folder of a Hugging Face checkpoint, such as data/bay_guard; with --download also a name on the hub.",
+        help="Folder of a Hugging Face checkpoint; bay_guard: the small guard; with --download also a name on the hub.",
         rich_help_panel=GUARD,
     ),
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, require
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets.bay_language import FAMILIES, Language, encode, write_note
 from hybrid_rs.example import Example
 
@@ -61,7 +62,8 @@ def scans(split: Split) -> list[NDArray[np.float32]]:
 
 @cache
 def _all_scans() -> dict[Split, list[NDArray[np.float32]]]:
-    from sklearn.datasets import load_digits  # here, because it takes a second
+    with needs("data"):
+        from sklearn.datasets import load_digits  # here, because it takes a second
 
     digits = load_digits()
     rng = np.random.default_rng(_SCAN_SEED)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require, shown
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets.entries import LONGEST, Entries, OnProblem, Problem, Record, checked, folder, inside
 from hybrid_rs.datasets.images import MAX_PIXELS
 from hybrid_rs.datasets.jsonl import parsed
@@ -87,10 +88,8 @@ def check_classes(column: str, names: Sequence[str] | None) -> None:
 
 def _table(home: Path) -> tuple[Any, dict[str, list[str]]]:
     """The Arrow table, after a look at which files it is made of, and the names of classes by column."""
-    try:
+    with needs("data"):
         from datasets import ClassLabel, Dataset
-    except ImportError as error:
-        raise ImportError('such folders need datasets: pip install "hybrid_rs[data]"') from error
 
     try:
         state = parsed(inside(home, "state.json").read_bytes())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets.whole import check_png, filled_jpegs
 
 Fit = Literal["stretch", "crop", "pad"]
@@ -77,10 +78,8 @@ def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
 
 def decoded(data: bytes, max_pixels: int) -> Any:
     """Return the image, whole, upright and in RGB; every failure is a ``ValueError`` with the reason."""
-    try:
+    with needs("data"):
         from PIL import Image
-    except ImportError as error:
-        raise ImportError('images need Pillow: pip install "hybrid_rs[guard]"') from error
 
     if not data:
         raise ValueError("the file is empty")

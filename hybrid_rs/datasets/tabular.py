@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,8 @@ def adult() -> TabularData:
     Raises:
         ConnectionError: if OpenML cannot be reached.
     """
-    from sklearn.datasets import fetch_openml
+    with needs("data"):
+        from sklearn.datasets import fetch_openml
 
     try:
         frame = fetch_openml("adult", version=2, as_frame=True).frame
@@ -168,8 +170,6 @@ ADULT_CATEGORICAL = (
 
 
 def _statsmodels(name: str) -> pd.DataFrame:
-    try:
+    with needs("data"):
         import statsmodels.datasets as carried
-    except ImportError as error:
-        raise ImportError('survey data need statsmodels: pip install "hybrid_rs[data]"') from error
     return getattr(carried, name).load_pandas().data

@@ -15,13 +15,12 @@ from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import described
-from hybrid_rs.experiments.records import records
-from hybrid_rs.guards.bay_guard import CHECKPOINT
+from hybrid_rs.experiments.records import DATA, records
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.worst_case import p_adv
 
-ATTACKS = CHECKPOINT.parent / "attacks"
+ATTACKS = DATA / "attacks"
 GRID = ((0.5, 1, 1.0), (0.5, 2, 2.0), (1.0, 1, 1.0), (1.0, 2, 2.0))  # sigma, d, epsilon
 ALONE = ((0.5, 2, 0.0), (0.5, 0, 2.0), (1.0, 2, 0.0), (1.0, 0, 2.0))  # one modality at a time
 ADAPTIVE = Effort(draws=32, probes=512, candidates=48, sweeps=0, steps=12, rounds=2, restarts=1, select=256)

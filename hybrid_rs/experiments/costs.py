@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
+from hybrid_rs._extras import needs
 from hybrid_rs.draws import drawn
 from hybrid_rs.example import Example
 from hybrid_rs.guards.bay_guard import new_model
@@ -20,6 +20,9 @@ from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import SuffixThreat
+
+with needs("guard"):
+    import torch
 
 
 @dataclass(frozen=True)

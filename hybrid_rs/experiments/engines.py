@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 from hybrid_rs._checks import integer, require
+from hybrid_rs._extras import needs
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.guards.protocol import Guard
@@ -136,10 +137,8 @@ class Ray:
     def _connect(self) -> None:
         if self._actors:
             return
-        try:
+        with needs("scale"):
             import ray
-        except ImportError as error:
-            raise ImportError('this engine needs Ray: pip install "hybrid_rs[scale]"') from error
         if not ray.is_initialized():
             own = {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an experiment reports to nobody

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
+from hybrid_rs._places import TREE
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks" / "experiments"
+NOTEBOOKS = TREE / "notebooks" / "experiments"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def _types(hint: ast.expr | None) -> tuple[type, ...]:
 
 def declared_in(notebook: Path) -> dict[str, Parameter]:
     """The parameters of a notebook: those of its cell tagged ``parameters``; none if it has no such cell."""
-    import nbformat
+    with needs("book"):
+        import nbformat
 
     cells = nbformat.read(notebook, as_version=4).cells
     tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]

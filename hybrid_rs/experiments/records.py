@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from hybrid_rs._checks import require
+from hybrid_rs._places import TREE
 
 SCHEMA = 1
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = TREE / "data"
 BEGINNING = b'{"schema"'  # of every line; what is cut off and begins otherwise is not ours to remove
 
 Value = TypeVar("Value")

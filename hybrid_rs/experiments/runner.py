@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 from hybrid_rs.experiments import parameters as declared_parameters
 from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
@@ -50,11 +51,9 @@ def run_experiment(
     given = {**(parameters or {}), "profile": profile}
     declared_parameters.check(given, declared)
 
-    try:
+    with needs("book"):
         import papermill
         from nbclient.exceptions import DeadKernelError
-    except ImportError as error:
-        raise ImportError("running experiments needs papermill: pip install 'hybrid_rs[book]'") from error
 
     output = Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)

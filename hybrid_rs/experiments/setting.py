@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
+from hybrid_rs._places import require_tree
 from hybrid_rs.datasets import bay_notes, load_jsonl
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import CountsStore, fingerprint, identity
@@ -145,7 +146,9 @@ def bay_setting(
 
     Raises:
         ValueError: if there is no such profile, engine or argument of the guard.
+        FileNotFoundError: outside the source tree, which has the counts.
     """
+    require_tree("the setting of the book")
     size, load = get_profile(profile), _loader(load_bay_guard, guard)
     sets = {
         "unsafe": bay_notes.examples("test", size.n_unsafe, unsafe=True),

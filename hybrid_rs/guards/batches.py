@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
+from hybrid_rs._extras import needs
+
+with needs("guard"):
+    import torch
 
 NO_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC(ATION)?_FAILED")  # beside torch's own class of it
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
+from hybrid_rs._places import carried
 from hybrid_rs.datasets.bay_language import SPECIAL_TOKENS, VOCABULARY
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
-CHECKPOINT = Path(__file__).resolve().parents[2] / "data" / "bay_guard"
+CHECKPOINT = carried("bay_guard")
 CHAT_TEMPLATE = (
     "{% for message in messages %}<s> <user> {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
@@ -30,7 +32,8 @@ def load_bay_guard(path: Path | str | None = None, **options: Any) -> VisionLang
     folder = CHECKPOINT if path is None else Path(path)
     found = (folder / "model.safetensors").is_file()
     require(found, "path", folder, "no checkpoint lies there; train one with: hybrid-rs train")
-    from transformers.utils import logging
+    with needs("guard"):
+        from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # for a megabyte
@@ -48,8 +51,9 @@ def new_model(seed: int, patch_size: int = 16) -> Any:
         seed: seed of the weights.
         patch_size: side of an image patch; an image of 32 by 32 pixels is read as ``(32 / patch_size)**2`` tokens.
     """
-    import torch
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    with needs("guard"):
+        import torch
+        from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(seed)
     ids = {token: VOCABULARY.index(token) for token in ("<pad>", "<s>", "</s>", "<image>")}
@@ -71,10 +75,11 @@ def new_model(seed: int, patch_size: int = 16) -> Any:
 
 def new_processor() -> Any:
     """Return the processor: a word-level tokenizer of the notes' vocabulary, and pixels scaled to [-1, 1]."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-    from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
+    with needs("guard"):
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordLevel
+        from tokenizers.pre_tokenizers import WhitespaceSplit
+        from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
 
     words = Tokenizer(WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="<unk>"))
     words.pre_tokenizer = WhitespaceSplit()

@@ -7,15 +7,18 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import ArrayLike
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
 from hybrid_rs.guards.loading import loaded
 from hybrid_rs.guards.prompt import ordinary_ids, placeholders, prompt, single_ids
+
+with needs("guard"):
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 FAMILY: dict[str, tuple[Any, Any]] = {
     "llava": (AutoProcessor, LlavaVision),

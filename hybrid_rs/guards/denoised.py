@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, positive, require
+from hybrid_rs._extras import needs
 from hybrid_rs.guards.protocol import Guard
 
-try:
+with needs("guard"):
     import torch
 
     from hybrid_rs.guards.batches import BatchSize
     from hybrid_rs.guards.loading import loaded
-except ImportError as error:
-    raise ImportError('this guard needs torch: pip install "hybrid_rs[guard]"') from error
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,10 +97,8 @@ class DenoisedGuard:
             ValueError: if the pipeline cannot be loaded, has weights in another form than safetensors, needs code of
                 its own or does not predict the noise, or an argument is out of range.
         """
-        try:
+        with needs("denoise"):
             from diffusers import DDPMPipeline
-        except ImportError as error:
-            raise ImportError('the denoiser needs diffusers: pip install "hybrid_rs[denoise]"') from error
         how = {"use_safetensors": True, "low_cpu_mem_usage": False}
         pipeline = loaded(DDPMPipeline, path, download, "DDPM pipeline", **how)
         kind = pipeline.scheduler.config.prediction_type

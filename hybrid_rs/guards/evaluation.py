@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from hybrid_rs._checks import integer
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.datasets.bay_language import FAMILIES, VOCABULARY, Language, alphabet, encode
 from hybrid_rs.example import Example
@@ -85,6 +85,9 @@ def _unimodal(guard: VisionLanguageGuard, n: int, seed: int) -> dict[str, float]
         dataclasses.replace(example, token_ids=np.where(np.isin(example.token_ids, goods), neutral, example.token_ids))
         for example in test
     ]
+
+    with needs("data"):
+        from sklearn.linear_model import LogisticRegression
 
     def regression(features: Any) -> float:
         labels = [[example.unsafe for example in examples] for examples in (train, test)]

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from hybrid_rs._checks import integer, nonnegative, positive, require
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets.tabular import TabularData
 from hybrid_rs.evidence import Counts
 from hybrid_rs.feature_kernel import FeatureKernel
@@ -106,7 +107,8 @@ def fit(
         regularisation: C of scikit-learn's LinearSVC.
         seed: seed of the copies' noise.
     """
-    from sklearn.svm import LinearSVC
+    with needs("data"):
+        from sklearn.svm import LinearSVC
 
     rows = np.tile(data.train, integer("copies", copies, at_least=1))
     rng = np.random.default_rng([seed, len(data.train)])

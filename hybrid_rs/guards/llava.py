@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
+
+with needs("guard"):
+    import torch
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import LlavaOnevisionProcessor
-from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
 
 from hybrid_rs._checks import integer, require
+from hybrid_rs._extras import needs
 from hybrid_rs.guards.llava import normalisation, normalised
+
+with needs("guard"):
+    import torch
+    from transformers import LlavaOnevisionProcessor
+    from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
 
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 

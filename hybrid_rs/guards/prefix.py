@@ -6,8 +6,12 @@ import copy
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from hybrid_rs._extras import needs
+
+with needs("guard"):
+    import torch
 
 
 def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

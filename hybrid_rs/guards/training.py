@@ -8,17 +8,20 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import trange
 
 from hybrid_rs._checks import integer
+from hybrid_rs._extras import needs
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.datasets.bay_language import FAMILIES, VOCABULARY, alphabet, encode, write_glossary, write_note
 from hybrid_rs.guards.bay_guard import new_model, new_processor
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.kernels import UniformKernel
+
+with needs("guard"):
+    import torch
+    from torch import nn
 
 SLOT = 8  # pads of the suffix threat; a training prompt has 0 to 16, most often these
 IGNORE = -100  # PyTorch's label for "no loss here"

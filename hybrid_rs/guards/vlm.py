@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
+from hybrid_rs._extras import needs
 from hybrid_rs.guards import answers
 
-try:
+with needs("guard"):
     import torch
 
     from hybrid_rs.guards.batches import BatchSize
@@ -23,8 +24,6 @@ try:
     from hybrid_rs.guards.llava_onevision import OnevisionVision
     from hybrid_rs.guards.prefix import roots, selected
     from hybrid_rs.guards.prompt import placeholders, untrusted_ids
-except ImportError as error:
-    raise ImportError('this guard needs torch and transformers: pip install "hybrid_rs[guard]"') from error
 
 
 @dataclass(frozen=True, eq=False, repr=False)

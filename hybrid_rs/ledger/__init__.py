@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybrid_rs._checks import require
-from hybrid_rs.guards.bay_guard import CHECKPOINT
+from hybrid_rs._places import TREE, require_tree
 from hybrid_rs.ledger.finding import VERDICTS, Finding
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLAIMS = CHECKPOINT.parent / "claims.json"
+CLAIMS = TREE / "data" / "claims.json"
 
 __all__ = [
     "CLAIMS",
@@ -66,7 +66,10 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
 
     Raises:
         ValueError: if two claims share a name.
+        FileNotFoundError: of the package's own ledger, outside the source tree.
     """
+    if path == CLAIMS:
+        require_tree("the ledger")
     claims = [Claim(**entry | {"tests": tuple(entry["tests"])}) for entry in json.loads(path.read_text())]
     names = [claim.id for claim in claims]
     twice = sorted({name for name in names if names.count(name) > 1})
