@@ -1,13 +1,19 @@
 """What the page of footguns (book/footguns.md) says of this package, where code can say it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import binom
 
 import hybrid_rs as hrs
+from hybrid_rs.experiments.alarms import share_interval
 from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.selection import mean_radius
 
+PAGE = " ".join((Path(__file__).resolve().parents[1] / "book" / "footguns.md").read_text().split())
 VOCABULARY = 50
 KERNEL = hrs.UniformKernel(0.25, VOCABULARY)
 
@@ -134,16 +140,70 @@ def test_a_guard_that_throws_dice_gets_one_throw_for_equal_inputs_without_image_
     assert not {0, 64} & set(moved)
 
 
-@pytest.mark.parametrize(("small", "large"), [(16, 32), (8, 24)])
-def test_enlarging_an_image_lengthens_a_perturbation_by_the_factor(small, large):
-    def norm(a, b):
-        """Of bicubic resizing from a x a to b x b: the square of its norm in one dimension."""
-        unit = np.eye(a, dtype=np.float32)
-        rows = [Image.fromarray(row[None]).resize((b, 1), Image.Resampling.BICUBIC) for row in unit]
-        return np.linalg.norm([np.asarray(row)[0] for row in rows], 2) ** 2
+def said(pattern):
+    """The numbers that the page gives in a sentence; none is typed twice without being compared."""
+    (found,) = re.findall(pattern, PAGE)
+    return [float(number) for number in (found if isinstance(found, tuple) else (found,))]
 
-    assert norm(small, large) == pytest.approx(large / small, rel=0.02)
-    assert norm(large, small) == pytest.approx(small / large, rel=0.02)
+
+def test_a_certified_input_that_may_be_tried_again_passes_in_the_end():
+    alpha, tries = said(r"At \$\\alpha = ([\d.]+)\$ that is one half after (\d+) tries")
+    assert 1 - (1 - alpha) ** tries >= 0.5 > 1 - (1 - alpha) ** (tries - 1)
+    n, k = 2000, 20
+    tau = float(np.nextafter(hrs.clopper_pearson_upper(k, n, alpha), 1))  # u(k) is below it, u(k + 1) is not
+    made = hrs.calibrate([hrs.Counts((k,), n, "benign", 0)], alpha=alpha)
+    assert made.tau == tau
+    passes = sum(binom.pmf(j, n, tau) for j in range(n + 1) if not made.flags(hrs.Counts((j,), n))[0])
+    assert 0.999 * alpha < passes <= alpha  # at g = tau nearly the whole risk is taken
+    assert 1 - (1 - passes) ** tries > 0.499
+    assert 1 - (1 - alpha / tries) ** tries <= alpha  # the remedy
+
+
+def bicubic(a, b):
+    """The matrix of Pillow's bicubic resizing in one dimension, shape (a, b), in floats."""
+    unit = np.eye(a, dtype=np.float32)
+    return np.array(
+        [np.asarray(Image.fromarray(row[None]).resize((b, 1), Image.Resampling.BICUBIC))[0] for row in unit]
+    )
+
+
+def excess(a, b):
+    """By which share resizing a x a to b x b lengthens more than the factor b / a; the worst perturbation."""
+    return np.linalg.norm(bicubic(a, b).astype(float), 2) ** 2 * a / b - 1
+
+
+def test_resizing_lengthens_a_perturbation_by_the_factor_and_a_little_more():
+    enlarging, shrinking, side = said(
+        r"up to ([\d.]+) % more where it enlarges, and ([\d.]+) % more where it shrinks to (\d+)"
+    )
+    up = max(excess(a, b) for a in (2, 3, 5, 7, 8, 10, 16, 24, 56) for b in range(a, 4 * a, max(1, a // 8)))
+    down = max(excess(a, b) for b in (int(side), 9, 12, 16, 31) for a in range(b, 17 * b, max(1, b // 3)))
+    assert enlarging / 100 - 0.001 < up <= enlarging / 100
+    assert shrinking / 100 - 0.001 < down <= shrinking / 100
+    assert excess(39, 2) > shrinking / 100  # which is why the page names a least side
+
+
+def test_the_two_roundings_of_a_resize_add_no_more_than_the_page_says():
+    rng = np.random.default_rng(0)
+    for h0, w0, h, w in rng.integers(2, 30, (60, 4)).tolist():
+        one = rng.integers(0, 256, (h0, w0)).astype(np.uint8)
+        other = np.clip(one + rng.integers(-2, 3, one.shape), 0, 255).astype(np.uint8)
+        resized = [np.asarray(Image.fromarray(x).resize((w, h), Image.Resampling.BICUBIC)) / 255 for x in (one, other)]
+        columns, rows = (np.linalg.norm(bicubic(*sides).astype(float), 2) for sides in ((h0, h), (w0, w)))
+        longest = columns * rows * np.linalg.norm(one / 255 - other / 255)
+        rounding = np.sqrt(h * w) / 255 + columns * np.sqrt(h0 * w) / 255  # of one channel
+        assert np.linalg.norm(resized[0] - resized[1]) <= longest + rounding
+
+
+def test_the_interval_of_four_false_alarms_among_forty_is_wide():
+    k, m, share, low, high = said(
+        r"(\d+) false alarms among (\d+) safe examples are a share of (\d+) %, and the 95 % interval of Clopper and "
+        r"Pearson goes from ([\d.]+) to ([\d.]+) %"
+    )
+    assert k / m == share / 100
+    assert share_interval(k / m, int(m)) == pytest.approx((low / 100, high / 100), abs=0.001)
+    assert low / 100 <= share_interval(k / m, int(m))[0]
+    assert high / 100 >= share_interval(k / m, int(m))[1]
 
 
 def test_rounding_to_the_nearest_rounds_up_and_floored_does_not():

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hybrid_rs.calibration import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts
+from hybrid_rs.experiments.alarms import RULES, alarm_shares
 from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.threshold import threshold
@@ -53,12 +54,15 @@ class Column:
         return found
 
     def by_budget(self, tau: float | Calibration, alpha: float) -> pd.DataFrame:
-        """Return, for every d: the share certified, their mean radius, and the false alarms of d's classifier."""
+        """Return, for every d: the share certified, their mean radius, and the false alarms of d's classifier.
+
+        False alarms are counted by both rules of :mod:`hybrid_rs.experiments.alarms`.
+        """
         radii = np.array([front.radii for front in self.frontiers(tau, alpha)])
         certified = ~np.isnan(radii)
         with np.errstate(invalid="ignore"):
             mean = np.nansum(radii, axis=0) / certified.sum(axis=0)
-        alarms = np.broadcast_to(flagged_share(self.counts["safe"], tau), (self.d_max + 1,))
+        alarms = alarm_shares(self.counts["safe"], tau, alpha)
         return pd.DataFrame(
             {
                 "threat": self.threat,
@@ -68,8 +72,9 @@ class Column:
                 "d": np.arange(self.d_max + 1),
                 "certified": certified.mean(axis=0),
                 "mean radius": mean,
-                "false alarms": alarms,
             }
+            | {"false alarms": np.broadcast_to(alarms[RULES[0]], (self.d_max + 1,))}
+            | {rule: np.broadcast_to(shares, (self.d_max + 1,)) for rule, shares in alarms.items()}
         )
 
     def mean_edits(self, tau: float | Calibration, alpha: float) -> float:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from hybrid_rs.attacks import Effort
 from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsampling
 from hybrid_rs.baselines.unimodal import image_only, text_only, trials
-from hybrid_rs.calibration import flagged_share
 from hybrid_rs.datasets import bay_orders
 from hybrid_rs.datasets.bay_language import encode
 from hybrid_rs.datasets.bay_lengths import among_sentences
 from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.example import Example
+from hybrid_rs.experiments.alarms import RULES, alarm_shares, spelled_share
 from hybrid_rs.experiments.attacks import ADAPTIVE, ALONE, ATTACKS, GRID, PLAIN, STRONGER, AttackStore, beside_bounds
 from hybrid_rs.experiments.costs import ways
 from hybrid_rs.experiments.counts import CountsStore
@@ -47,7 +47,7 @@ from hybrid_rs.ledger.stored import (
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import L0Threat, Threat
-from hybrid_rs.worst_case import certified_edits, floored, p_adv
+from hybrid_rs.worst_case import ceiled, certified_edits, floored, p_adv
 
 ORDERS = 1680  # samples of BayOrders, as many as the paper has of MM-SafetyBench
 F3 = Effort(draws=48, probes=32, candidates=24, sweeps=0, steps=12, rounds=2, restarts=1, select=128)
@@ -104,7 +104,9 @@ def attacks_stay_above() -> Finding:
     table = beside_bounds(complete(attacks, "attacks of F2"), evidence, kernel)
     below = int((table["upper"] < table["floor"]).sum())
     least = float((table["g"] / table[["certified", "certified, masked"]].max(axis=1)).min())
-    return holds(below == 0, f"{below} of {len(table)} attacked inputs below; least ratio to the bound {least:.2f}")
+    return holds(
+        below == 0, f"{below} of {len(table)} attacked inputs below; least ratio to the bound {floored(least, 2):.2f}"
+    )
 
 
 @cache
@@ -123,7 +125,9 @@ def share_that_passes() -> Finding:
 
 def orders_edits() -> Finding:
     """Mean text budget on the filtered examples of BayOrders."""
-    return measured(float(floored(mean_edits(_orders()), 2)), 3.62)
+    home = floored(mean_edits(frontiers(stored("unsafe", 1.0), 1.0)), 2)
+    found = measured(float(floored(mean_edits(_orders()), 2)), 3.62)
+    return Finding(f"{found.ours}, where BayNotes has {home:.2f}", found.verdict)
 
 
 def orders_radius() -> Finding:
@@ -154,7 +158,11 @@ def length_of_text() -> Finding:
     smoothed = [SmoothedGuard(standard().guard, kernel, 0.5, L0Threat(1)) for kernel in kernels]
     none, *noised = noisy_accuracy(smoothed, [among_sentences(note, 2) for note in notes], draws=5, seed=5)
     losses = [mean_interval(none.shares - each.shares, 0.05, least=-1.0) for each in noised]
-    spelled = [f"{x.estimate:.1%} of the verdicts lost (95 % interval {x.low:.1%} to {x.high:.1%})" for x in losses]
+    spelled = [
+        f"{x.estimate:.1%} of the verdicts lost (95 % interval {floored(100 * x.low, 1):.1f} to "
+        f"{ceiled(100 * x.high, 1):.1f} %)"
+        for x in losses
+    ]
     text = "; ".join(f"beta {kernel.beta:g}: {loss}" for kernel, loss in zip(kernels[1:], spelled, strict=True))
     return observed(losses[0].low > 0, text)
 
@@ -171,9 +179,11 @@ def subsampling_certifies_nothing() -> Finding:
     pairs = list(zip(laws, (c.p_a(ALPHA)[0] for c in counts("unsafe")), strict=True))
     moved = sum(bool(law.p_adv(p, 0, law.pixels) >= TAU) for law, p in pairs)  # however little every pixel moves
     changed = sum(bool(law.p_adv(p, 1, 1) >= 0.5) for law, p in pairs)
-    alarms = float(flagged_share(counts("safe"), 0.5)[0])
+    safe = counts("safe")
+    shares = alarm_shares(safe, 0.5, ALPHA)
+    alarms = " and ".join(f"{spelled_share(float(shares[rule][0]), len(safe))} {rule}" for rule in RULES)
     text = f"{moved} of {len(pairs)} against an l2 adversary; {changed} by majority vote at one word and one pixel"
-    return observed(moved == changed == 0, f"{text}, with {alarms:.0%} false alarms")
+    return observed(moved == changed == 0, f"{text}, with {alarms} (95 % intervals)")
 
 
 def unimodal_fails() -> Finding:
@@ -199,10 +209,11 @@ def unimodal_fails() -> Finding:
 
 
 def adult_edits() -> Finding:
-    """The edits of any of Adult's features that 10^4 draws can certify, whatever the classifier."""
+    """The edits of any of Adult's features that p_A from 10^4 draws can certify, whatever the classifier."""
     best = clopper_pearson_lower(10_000, 10_000, 0.01)
     most = int(certified_edits(best, FeatureKernel(BETA, ADULT), epsilon=0.0, sigma=1.0, tau=0.5, d_max=3))
-    return untested(f"no classifier is certified beyond d = {most} with all features, 10^4 draws and alpha = 0.01")
+    cause = "from p_A alone, with all features, 10^4 draws and alpha = 0.01"
+    return untested(f"no classifier is certified beyond d = {most} {cause}")
 
 
 COMPARISONS: dict[str, Callable[[], Finding]] = {

@@ -29,7 +29,7 @@ def test_without_the_slot_every_d_has_the_radius_of_the_first_classifier(column)
     radii = np.array([front.radii for front in removed.frontiers(0.01, 0.01)])
     assert radii.shape == (3, 3)
     assert all(np.array_equal(radii[:, d], first, equal_nan=True) for d in range(3))
-    assert removed.by_budget(0.01, 0.01)["false alarms"].tolist() == [0, 0, 0]  # those of its own classifier
+    assert removed.by_budget(0.01, 0.01)["estimated alarms"].tolist() == [0, 0, 0]  # those of its own classifier
     assert removed.mean_edits(0.01, 0.01) == pytest.approx(2 * np.mean(first >= 0))
 
 
