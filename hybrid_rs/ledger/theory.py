@@ -160,7 +160,8 @@ def released_solver() -> Finding:
     text = (
         f"released solver: {fine} of {(~at_one).sum()} radii agree where no ratio is infinite; "
         f"{over} of {at_one.sum()} are too large at beta = 1: at V = 30 000 "
-        f"by {ceiled(majority.max(), 2):.2f} % at most at tau = 0.5, by {floored(small.min(), 1):.1f} to {ceiled(small.max(), 1):.1f} % at tau = 4.6e-5"
+        f"by {ceiled(majority.max(), 2):.2f} % at most at tau = 0.5, "
+        f"by {floored(small.min(), 1):.1f} to {ceiled(small.max(), 1):.1f} % at tau = 4.6e-5"
     )
     return refuted(over > 0, text)
 
