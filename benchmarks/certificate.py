@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
-import oracle
 from mpmath import mp, mpf
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 
 def rate(function, size: int) -> float:

@@ -65,7 +65,7 @@ def imports(path):
     return [entry for entry in Imports(ast.parse(path.read_text())).found if entry[0] not in always]
 
 
-BROUGHT = {"nbclient": "papermill"}  # packages that another one brings
+BROUGHT = {"nbclient": "papermill", "jupyter_client": "ipykernel"}  # packages that another one brings
 
 
 def test_every_optional_import_names_an_extra_that_brings_it():

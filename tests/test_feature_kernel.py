@@ -5,13 +5,13 @@ from itertools import combinations, product
 from types import SimpleNamespace
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 BETAS = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.95, 1.0)
 SIZES = (2, 6, 3, 2)

@@ -4,13 +4,13 @@ import itertools
 from fractions import Fraction
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 betas = st.floats(1e-4, 1.0) | st.sampled_from([0.0, 0.25, 0.5, 1.0])
 vocab_sizes = st.integers(2, 10**6)

@@ -4,12 +4,12 @@ from fractions import Fraction
 from itertools import product
 
 import numpy as np
-import oracle
 import pytest
 from mpmath import mp, mpf
 from scipy.special import ndtr, ndtri
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 mp.dps = oracle.DIGITS
 LAWS = [(0.25, 32_000), (0.25, 2), (0.5, 2), (0.6, 2), (0.6, 3), (0.9, 3), (0.95, 10), (1.0, 2), (1.0, 7), (0.001, 50)]

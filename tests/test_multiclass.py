@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from mpmath import mp, mpf
 from scipy.special import ndtri
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 from hybrid_rs.multiclass import certified_radius_top, p_adv_upper
 
 mp.dps = oracle.DIGITS

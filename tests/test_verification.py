@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import oracle
 import pytest
 from mpmath import mpf
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 UNIFORM = hrs.UniformKernel(0.25, 32_000)
 

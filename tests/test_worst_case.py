@@ -1,7 +1,6 @@
 """The certificate as properties: safe, tight, monotone, with the known special cases."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,7 @@ from mpmath import mp, mpf
 from scipy.special import ndtr, ndtri
 
 import hybrid_rs as hrs
-from hybrid_rs import neyman_pearson
+from hybrid_rs import neyman_pearson, oracle
 
 probabilities = st.floats(1e-6, 1 - 1e-9) | st.floats(1e-9, 1e-2).map(lambda x: 1 - x)
 shifts = st.floats(0, 12) | st.floats(-7, 1).map(lambda x: 10.0**x) | st.just(0.0)

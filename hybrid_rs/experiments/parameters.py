@@ -2,12 +2,14 @@
 
 Papermill only warns of a parameter that the notebook does not have, and the run goes on with the default: a mistyped
 ``sigma`` would certify the wrong kernel. Its own parser overlooks hints such as ``str | None``, hence the one here.
+``hybrid-rs run`` checks before a notebook runs; :func:`check_parameters` checks within it, whatever tool runs it.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from hybrid_rs._extras import needs
 from hybrid_rs._places import TREE
 
 NOTEBOOKS = TREE / "notebooks" / "experiments"
+INJECTED = "# Parameters\n"  # papermill's first line of the cell that it adds after the one tagged ``parameters``
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,35 @@ def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:
         require(name in known, name, repr(value), f"no such parameter; known are {listed}")
         kind = f"this is {_spell((type(value),))}; give {_spell(known[name].types)}"
         require(known[name].accepts(value), name, repr(value), kind)
+
+
+def check_parameters() -> None:
+    """Refuse the parameters that papermill gave to this notebook unless it declares them; for the cell after them.
+
+    Papermill writes the given parameters into a cell of its own, after the one that declares them. Call this in the
+    next cell: it compares the last two that ran. Without a cell of papermill's, as in JupyterLab, it does nothing.
+
+    Raises:
+        ValueError: naming the parameter, its value and what would be accepted.
+    """
+    values = notebook_values()
+    match values.get("In", [])[1:-1]:  # the source of the cells that ran before this one; the first entry is no cell
+        case [*_, declaring, injected] if injected.startswith(INJECTED):
+            targets = [target for node in ast.parse(injected).body for target in getattr(node, "targets", [])]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            check({name: values[name] for name in names}, declared(declaring))
+
+
+def notebook_values() -> Mapping[str, Any]:
+    """The variables of the notebook that runs in this process; none where there is no notebook.
+
+    Example:
+        >>> notebook_values()
+        {}
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell.user_ns if shell else {}
 
 
 def _spell(types: tuple[type, ...]) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs.experiments.parameters import find_notebook
+from hybrid_rs.experiments.parameters import find_notebook, notebook_values
 from hybrid_rs.experiments.records import DATA, local
 
 PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
@@ -58,7 +58,6 @@ def provenance(
     *,
     counts: Iterable[str | Path] = (),
     experiment: str | None = None,
-    values: Mapping[str, Any] | None = None,
 ) -> Provenance:
     """The provenance of what this process has computed so far; call it in the last cell of a notebook.
 
@@ -66,8 +65,7 @@ def provenance(
         parameters: by name; of an experiment, what there is to say beside the parameters that its notebook declares.
         counts: the files of counts that were used; what a run has drawn beside one of the book's is added.
         experiment: name of a notebook of ``notebooks/experiments``, whose declared parameters are added, and the
-            command that makes it again.
-        values: where an experiment's parameters have their values: ``globals()`` of its notebook.
+            command that makes it again; for a cell of that notebook, which has their values.
 
     Raises:
         ValueError: if there is no such experiment.
@@ -80,7 +78,8 @@ def provenance(
     given, command = dict(parameters or {}), None
     if experiment is not None:
         defaults = {name: declared.default for name, declared in find_notebook(experiment)[1].items()}
-        actual = {name: (values or {})[name] for name in defaults}
+        values = notebook_values()
+        actual = {name: values[name] for name in defaults}
         changed = [name for name in actual if name != "profile" and actual[name] != defaults[name]]
         options = [f"-p {shlex.quote(f'{name}={actual[name]}')}" for name in changed]
         command = " ".join(["hybrid-rs run", experiment, f"--profile {actual['profile']}", *options])

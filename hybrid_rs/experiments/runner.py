@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from hybrid_rs._extras import needs
 from hybrid_rs.experiments import parameters as declared_parameters
 from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
+
+KERNEL = {"kernel_name": "python3", "language": "python", "start_timeout": 600}  # seconds; a busy machine takes minutes
 
 
 class ExperimentFailed(RuntimeError):
@@ -30,16 +33,17 @@ def run_experiment(
     """Execute ``<name>.ipynb`` with a profile and parameters, and write the executed notebook to ``output``.
 
     The notebook declares its parameters in one cell tagged ``parameters``, among them ``profile``; it looks its sizes
-    up with ``get_profile(profile)``, so that no size can be mistyped. It runs in its own folder. While it runs, the
-    output goes to ``<output>.partial.ipynb``: an existing output stays until a whole new one is there. Progress goes
-    to stderr.
+    up with ``get_profile(profile)``, so that no size can be mistyped. It runs in the current folder, from which its
+    parameters' relative paths are read, and with this very Python, whatever kernels Jupyter knows. While it runs,
+    the output goes to ``<output>.partial.ipynb``: an existing output stays until a whole new one is there. Progress
+    goes to stderr.
 
     Returns:
         the path of the executed notebook.
 
     Raises:
         ValueError: if there is no such notebook or profile, or a parameter is unknown or of the wrong type.
-        ExperimentFailed: if a cell raised; the partial output is kept.
+        ExperimentFailed: if a cell raised or the kernel died; the partial output is kept.
 
     Example:
         >>> run_experiment("T0", output=Path("T0.ipynb"), notebooks=Path("nowhere"))
@@ -55,12 +59,13 @@ def run_experiment(
         import papermill
         from nbclient.exceptions import DeadKernelError
 
+        from hybrid_rs.experiments.kernel import OwnKernel
+
     output = Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     try:
-        # the kernel of this very environment, whatever the notebook was last saved with
-        papermill.execute_notebook(source, partial, given, kernel_name="python3", language="python", cwd=source.parent)
+        papermill.execute_notebook(source, partial, given, **KERNEL, kernel_manager_class=OwnKernel)
     except papermill.PapermillExecutionError as error:
         line = next((text for text in error.source.splitlines() if text.strip()), "")
         raise ExperimentFailed(
@@ -71,6 +76,9 @@ def run_experiment(
         raise ExperimentFailed(
             f"{name}: its process died; if memory ran out, give fewer workers\nThe output up to there: {partial}"
         ) from error
+    except RuntimeError as error:  # jupyter_client has no error of its own for a kernel that does not start
+        remedy = "check that it has ipykernel, or try again when the machine is less busy"
+        raise ExperimentFailed(f"{name}: no kernel started with {sys.executable} ({error}); {remedy}") from error
     partial.replace(output)
     return output
 

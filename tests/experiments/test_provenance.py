@@ -20,13 +20,15 @@ def test_it_says_everything_a_reader_needs_to_repeat_the_run():
         assert fact in text
 
 
-def test_the_command_of_an_experiment_gives_back_its_parameters():
+def test_the_command_of_an_experiment_gives_back_its_parameters(monkeypatch):
     declared = find_notebook("F1")[1]
     values = {name: parameter.default for name, parameter in declared.items()} | {"unrelated": object()}
-    plain = provenance(experiment="F1", values=values)
+    monkeypatch.setattr(sys.modules[public.__module__], "notebook_values", lambda: values)
+    plain = provenance(experiment="F1")
     assert plain.command == "hybrid-rs run F1 --profile quick"
     assert plain.parameters == {name: parameter.default for name, parameter in declared.items()}
-    changed = provenance({"n": 7}, experiment="F1", values=values | {"profile": "standard", "tau": 0.5, "seed": 3})
+    values |= {"profile": "standard", "tau": 0.5, "seed": 3}
+    changed = provenance({"n": 7}, experiment="F1")
     command, *words = shlex.split(changed.command)
     assert (command, words[:4]) == ("hybrid-rs", ["run", "F1", "--profile", "standard"])
     assert dict(_assignment(word) for word in words[5::2]) == {"tau": 0.5, "seed": 3}

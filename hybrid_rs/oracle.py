@@ -1,0 +1,172 @@
+"""The certificate from its definition, in 50-digit arithmetic: slow, plain, and unaware of the package's solver.
+
+The tests and the theory notebooks compare the package with it. Inputs are taken as the exact numbers that their float64
+stand for. Everything is built from single positions: the law of a token seen through the kernel, the product over
+positions, the Neyman-Pearson lemma. It needs mpmath: ``pip install "hybrid_rs[verify]"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from typing import Any, TypeAlias
+
+from hybrid_rs._extras import needs
+
+with needs("verify"):
+    from mpmath import mp, mpf
+
+DIGITS = 50
+INFINITY = "infinity"
+
+Number: TypeAlias = float | Fraction | str
+Masses: TypeAlias = tuple[Fraction, Fraction]  # of one outcome, under the clean law P and the adversary's Q
+Law: TypeAlias = dict[Hashable, tuple[Any, Any]]  # ratio Q / P (mpf or INFINITY) to the masses (P, Q) of its atom
+
+
+def uniform_position(beta: Number, vocab_size: int) -> list[Masses]:
+    """One edited position of the uniform kernel: (P, Q) of the clean token, of the adversary's, of all others.
+
+    Example:
+        >>> sum(p for p, _ in uniform_position(0.25, vocab_size=10))
+        Fraction(1, 1)
+    """
+    beta, others = Fraction(beta), vocab_size - 1
+    hit = beta / others
+    return [(1 - beta, hit), (hit, 1 - beta), (hit * (others - 1), hit * (others - 1))]
+
+
+def absorbing_position(beta: Number) -> list[Masses]:
+    """One edited position of the absorbing kernel: (P, Q) of the mask, of the clean token, of the adversary's.
+
+    Example:
+        >>> absorbing_position(0.25)[0]
+        (Fraction(1, 4), Fraction(1, 4))
+    """
+    beta = Fraction(beta)
+    return [(beta, beta), (1 - beta, Fraction(0)), (Fraction(0), 1 - beta)]
+
+
+def masked_position(beta: Number, vocab_size: int, edited: bool) -> list[Masses]:
+    """One position given under P, not under Q, that it was replaced: (P, Q) of each class of tokens.
+
+    Example:
+        >>> masked_position(0.25, vocab_size=10, edited=False)
+        [(Fraction(1, 1), Fraction(1, 4)), (Fraction(0, 1), Fraction(3, 4))]
+    """
+    beta, others = Fraction(beta), vocab_size - 1
+    if edited:  # another token, the adversary's, the clean one
+        return [(Fraction(others - 1, others), beta * Fraction(others - 1, others)), (Fraction(1, others), 1 - beta),
+                (Fraction(0), beta / others)]  # fmt: skip
+    return [(Fraction(1), beta), (Fraction(0), 1 - beta)]
+
+
+def atoms(positions: Iterable[Sequence[Masses]]) -> Law:
+    """The law of the ratio over independent positions, in exact rational arithmetic until the end.
+
+    Ratios of 0 and of infinity are atoms like others.
+
+    Example:
+        >>> law = atoms([absorbing_position(0.25)])
+        >>> [(float(p), float(q)) for p, q in law.values()]  # of ratio 1, 0 and infinity
+        [(0.25, 0.25), (0.75, 0.0), (0.0, 0.75)]
+    """
+    law: dict[Any, Masses] = {Fraction(1): (Fraction(1), Fraction(1))}
+    for position in positions:
+        product: dict[Any, Masses] = {}
+        for ratio, (p, q) in law.items():
+            for p_token, q_token in position:
+                if (p == 0 or p_token == 0) and (q == 0 or q_token == 0):
+                    continue
+                key = INFINITY if ratio is INFINITY or p_token == 0 else ratio * q_token / p_token
+                p_sum, q_sum = product.get(key, (Fraction(0), Fraction(0)))
+                product[key] = (p_sum + p * p_token, q_sum + q * q_token)
+        law = product
+    return {ratio if ratio is INFINITY else to_mpf(ratio): (to_mpf(p), to_mpf(q)) for ratio, (p, q) in law.items()}
+
+
+def to_mpf(fraction: Number) -> Any:
+    """Return the fraction as an mpmath number of 50 digits, whatever the precision at the moment.
+
+    Example:
+        >>> 1 - 3 * to_mpf(Fraction(1, 3)) < mpf("1e-49")
+        True
+    """
+    fraction = Fraction(fraction)
+    with mp.workdps(DIGITS):
+        return mpf(fraction.numerator) / fraction.denominator
+
+
+@mp.workdps(DIGITS)  # type: ignore[untyped-decorator]
+def value(p_a: Any, shift: Any, law: Mapping[Hashable, tuple[Any, Any]]) -> Any:
+    """V(p_A) at epsilon / sigma = shift: fill the rejection region in the order of the joint ratio.
+
+    Args:
+        p_a: the clean probability, in [0, 1]; a float or an mpmath number.
+        shift: epsilon / sigma, not negative.
+        law: of the token ratio, see :func:`atoms`.
+
+    Returns:
+        the least probability under attack, an mpmath number.
+
+    Example:
+        >>> float(value(0.75, 0, absorbing_law(0.5, d=1)))
+        0.25
+    """
+    p_a, shift = mpf(p_a), mpf(shift)
+    rows = [(ratio, p, q) for ratio, (p, q) in law.items() if ratio is not INFINITY and ratio != 0]
+    finite: list[tuple[Any, Any, Any]] = sorted(rows)
+    at_zero = sum((p for ratio, (p, q) in law.items() if ratio == 0), mpf(0))
+    if p_a <= at_zero:
+        return mpf(0)
+    if p_a == 1:
+        return sum((q for _, _, q in finite), mpf(0))
+    if shift == 0:
+        return _knapsack(p_a - at_zero, finite)
+    cut = [(mp.log(ratio), p, q) for ratio, p, q in finite]
+
+    def clean(u: Any) -> Any:
+        return at_zero + sum(p * mp.ncdf((u - g) / shift + shift / 2) for g, p, q in cut)
+
+    # 1 - F from its own side, to keep all digits where p_A is near one
+    def missing(u: Any) -> Any:
+        return sum(p * mp.ncdf(-(u - g) / shift - shift / 2) for g, p, q in cut)
+
+    def too_low(u: Any) -> bool:
+        return bool(clean(u) < p_a if p_a < 0.5 else missing(u) > 1 - p_a)
+
+    low, high = cut[0][0] - 60 * shift - shift**2, cut[-1][0] + 60 * shift + shift**2
+    while high - low > mpf(10) ** -35 * max(1, abs(low), abs(high)) * min(1, shift):
+        middle = (low + high) / 2
+        low, high = (middle, high) if too_low(middle) else (low, middle)
+    u = (low + high) / 2
+    return sum(q * mp.ncdf((u - g) / shift - shift / 2) for g, p, q in cut)
+
+
+def _knapsack(capacity: Any, finite: list[tuple[Any, Any, Any]]) -> Any:
+    total = mpf(0)
+    for ratio, p, q in finite:
+        if p >= capacity:
+            return total + ratio * capacity
+        capacity, total = capacity - p, total + q
+    return total
+
+
+@cache
+def uniform_law(beta: Number, vocab_size: int, d: int) -> Law:
+    """The law of the ratio at d edited positions of the uniform kernel; see :func:`atoms`."""
+    return atoms([uniform_position(beta, vocab_size)] * d)
+
+
+@cache
+def absorbing_law(beta: Number, d: int) -> Law:
+    """The law of the ratio at d edited positions of the absorbing kernel; see :func:`atoms`."""
+    return atoms([absorbing_position(beta)] * d)
+
+
+@cache
+def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -> Law:
+    """The law of the ratio over edited and unedited positions that the clean draw replaced; see :func:`atoms`."""
+    touched, untouched = (masked_position(beta, vocab_size, flag) for flag in (True, False))
+    return atoms([touched] * edited + [untouched] * unedited)
