@@ -177,7 +177,7 @@ def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(run, notes, m
     code, printed = run("certify", notes, *BAY, *SMALL)
     last = printed.err.splitlines()[-1]
     assert code == 1
-    assert last.startswith("error: KeyError: 'shape'; nobody expected this: with HYBRID_RS_DEBUG=1")
+    assert last.startswith("error: KeyError: 'shape'; unexpected error: with HYBRID_RS_DEBUG=1")
     monkeypatch.setenv("HYBRID_RS_DEBUG", "1")
     monkeypatch.setattr("sys.argv", ["hybrid-rs", "certify", str(notes), "--model", str(CHECKPOINT)])
     with pytest.raises(KeyError, match="shape"):

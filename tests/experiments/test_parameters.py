@@ -1,6 +1,6 @@
 import pytest
 
-from hybrid_rs.cli import _assignment
+from hybrid_rs.cli.experiments import _assignment
 from hybrid_rs.experiments.parameters import check, declared
 
 CELL = """

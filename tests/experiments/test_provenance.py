@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rs.cli import _assignment
+from hybrid_rs.cli.experiments import _assignment
 from hybrid_rs.experiments import provenance, records
 from hybrid_rs.experiments import provenance as public
 from hybrid_rs.experiments.parameters import find_notebook

@@ -1,0 +1,77 @@
+"""The commands, each from its module, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import hybrid_rs
+from hybrid_rs.cli import attacking, certifying, deciding, doctor, exchanging, experiments, mathematics
+from hybrid_rs.cli.showing import interruptible, note
+
+EPILOG = (
+    "Exit status: 0 if all went well, 1 after an error (one message on stderr), 2 if the command was mistyped, 130 "
+    "after Ctrl-C. Results go to stdout, progress and notes to stderr. Nothing is fetched unless --download says so. "
+    "With HYBRID_RS_DEBUG=1 in the environment an error shows its traceback. "
+    "Completion by the tab key: hybrid-rs --install-completion."
+)
+
+app = typer.Typer(
+    help="Certificates for text edits and image perturbations at the same time.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # lines of a paragraph flow
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"hybrid-rs {hybrid_rs.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    doctor.doctor,
+    mathematics.radius,
+    mathematics.plan,
+    certifying.certify,
+    deciding.decide,
+    attacking.attack,
+    mathematics.verify,
+    exchanging.export,
+    exchanging.import_,
+    experiments.run,
+    experiments.train,
+):
+    app.command(command.__name__.rstrip("_"))(interruptible(command))
+
+
+def run() -> None:
+    """Run the command line; an error is one message on stderr and exit code 1, and with HYBRID_RS_DEBUG a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a console cannot show is shown by its code
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("HYBRID_RS_DEBUG"):
+            raise
+        expected = isinstance(error, ValueError | ImportError | RuntimeError | OSError)
+        more = "unexpected error: with HYBRID_RS_DEBUG=1 in the environment the traceback is shown"
+        said = str(error) if expected else f"{type(error).__name__}: {error}; {more}"
+        note(f"error: {said}")
+        sys.exit(1)
