@@ -20,6 +20,7 @@ from hybrid_rs.threats import Threat
 
 BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
 IMAGE, TEXT = 0, 1
+SAMPLER = "philox-float32"  # names how noise is drawn; counts of another kind of noise are other counts
 
 
 class Smoothing(Protocol):

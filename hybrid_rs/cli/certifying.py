@@ -123,10 +123,9 @@ class Report:
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed
         guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
+        guard["guard"] = repr(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        if variant := dict(getattr(s.guard, "variant", {})):
-            guard["variant"] = variant
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:

@@ -16,7 +16,7 @@ from hybrid_rs.worst_case import floored
 # what lines of one run of certify share
 SETTING = (
     "classifier",
-    "variant",
+    "guard",
     "margin",
     "tau",
     "alpha",

@@ -14,7 +14,6 @@ from hybrid_rs._checks import nonnegative, probability, require, text_file
 from hybrid_rs._extras import needs
 from hybrid_rs._places import carried
 from hybrid_rs.cli.showing import note
-from hybrid_rs.experiments.counts import identity
 
 if TYPE_CHECKING:
     from hybrid_rs.experiments.engines import Local, Ray
@@ -68,13 +67,11 @@ class Checkpoint:
         """A function that makes the guard; a worker finds on disk what was downloaded here."""
         return partial(load_guard, self.model, self.options, self.denoiser, self.sigma)
 
-    @cached_property
+    @property
     def name(self) -> str:
-        """What tells the checkpoint from others in a store: a digest of its files, and the precision; load it first.
-
-        What was chosen beside is the guard's ``variant``, which stores keep, too.
-        """
-        return identity(_folder(self.model), self.dtype)
+        """What tells the guard from others in a store; it is loaded for that."""
+        own: Any = self.guard
+        return str(own.identity)
 
 
 def load_guard(
@@ -120,15 +117,6 @@ def _called(option: str, folder: str, download: bool) -> Iterator[None]:
             raise ValueError(f"{option} = {str(error).removeprefix('path = ')}") from error
         remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
         raise ValueError(f"{option} = {folder!r}: {remedy}") from error
-
-
-def _folder(model: str) -> Path:
-    if Path(_built_in(model)).is_dir():
-        return Path(_built_in(model))
-    with needs("guard"):
-        from transformers.utils import cached_file
-
-    return Path(str(cached_file(model, "config.json", local_files_only=True))).parent
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class AttackStore:
 
     Args:
         path: the file; made when the first attack is finished.
-        classifier: what tells one base classifier from another, such as a hash of its weights.
+        classifier: as in :class:`hybrid_rs.experiments.counts.CountsStore`.
 
     Raises:
         ValueError: if the file is none of attacks, or was written with another schema.

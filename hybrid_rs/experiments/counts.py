@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from hybrid_rs._checks import require
+from hybrid_rs.draws import SAMPLER
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.engines import Engine, Evidence, Local, Unit
@@ -26,7 +27,6 @@ from hybrid_rs.smoothing import SmoothedGuard
 if TYPE_CHECKING:
     import pandas as pd
 
-HASHED = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")  # files that make up a classifier
 DRAWN = ("unsafe", "safe", "length")  # the fields that are drawn; all others say what was asked for
 
 
@@ -43,8 +43,8 @@ class CountsStore:
 
     Args:
         path: the file; made when the first unit is finished.
-        classifier: what tells one base classifier from another, such as a hash of its weights; weights run in another
-            precision are another classifier.
+        classifier: ``guard.identity``; of a guard that has none, a name that tells it from all others, such as a hash
+            of its weights, its prompt and its precision.
         engine: where missing units are drawn; by default in this process.
 
     Raises:
@@ -196,8 +196,13 @@ class CountsStore:
 
 
 def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dict[str, Any]:
-    """Return what stores say of a smoothed guard and an example: whatever the guard's answer may depend on."""
-    variant = dict(getattr(smoothed.guard, "variant", {}))
+    """Return what stores say of a smoothed guard and an example: whatever the guard's answer may depend on.
+
+    Raises:
+        ValueError: if the guard has an identity of its own, and the classifier's name is another.
+    """
+    own = getattr(smoothed.guard, "identity", classifier)
+    require(own == classifier, "classifier", classifier, f"this guard is another one; give guard.identity, {own}")
     return {
         "schema": SCHEMA,
         "classifier": classifier,
@@ -206,7 +211,8 @@ def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dic
         "kernel": _named(smoothed.kernel),
         "sigma": smoothed.sigma,
         "threat": _named(smoothed.threat),
-    } | ({"variant": variant} if variant else {})
+        "noise": SAMPLER,
+    }
 
 
 def recorded(path: Path) -> pd.DataFrame:
@@ -230,44 +236,6 @@ def run_of(unit: dict[str, Any]) -> str:
     """Return a short hash of all that the units of one run share: everything but the example and its counts."""
     shared = key(unit, ("example", *DRAWN))
     return hashlib.sha256(shared.encode()).hexdigest()[:12]
-
-
-def fingerprint(checkpoint: Path) -> str:
-    """Return the SHA-256 of a checkpoint's weights, in one file or several, the name of a classifier in the store.
-
-    Raises:
-        ValueError: if there are no weights in the folder.
-    """
-    files, digest = sorted(checkpoint.glob("*.safetensors")), hashlib.sha256()
-    require(bool(files), "checkpoint", checkpoint, "give a folder with weights in *.safetensors")
-    for path in files:
-        with path.open("rb") as file:
-            while part := file.read(2**24):
-                digest.update(part)
-    return digest.hexdigest()
-
-
-def identity(folder: Path, dtype: str) -> str:
-    """Return a digest of the files that make up a classifier: weights, configuration, tokenizer, template.
-
-    Weights alone would not do: another chat template is another classifier. Files that play no part may be among those
-    that count: one more or less only means that counts are drawn again.
-
-    Args:
-        folder: the checkpoint.
-        dtype: the precision that its weights are run in.
-
-    Raises:
-        ValueError: if there is no checkpoint in the folder.
-    """
-    digest = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.suffix in HASHED and path.is_file())
-    require(bool(files), "folder", folder, "give a folder with a checkpoint")
-    for file in files:
-        with file.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest() + ("" if dtype == "float32" else f":{dtype}")
 
 
 def _named(value: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ another in its place, which draws that unit again.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -15,6 +16,8 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
+
+import numpy as np
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
@@ -251,8 +254,7 @@ class _Drawer:
 
 
 def _traits(guard: Guard) -> tuple[Any, ...]:
-    """What tells one guard from another at a glance; of the alphabet, its size and sum."""
-    alphabet = guard.alphabet
-    margin, variant = float(getattr(guard, "margin", 0.0)), dict(getattr(guard, "variant", {}))
-    ids = int(guard.pad_id), guard.mask_id, int(alphabet.size), int(alphabet.sum())
-    return type(guard).__qualname__, margin, variant, *ids
+    """What tells one guard from another: its identity and margin; if it has no identity, what can be seen of it."""
+    alphabet = hashlib.sha256(np.asarray(guard.alphabet, dtype=np.int64).tobytes()).hexdigest()
+    own, margin = getattr(guard, "identity", None), float(getattr(guard, "margin", 0.0))
+    return type(guard).__qualname__, own, margin, int(guard.pad_id), guard.mask_id, alphabet

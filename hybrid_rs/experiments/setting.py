@@ -14,12 +14,12 @@ from hybrid_rs._checks import require
 from hybrid_rs._places import require_tree
 from hybrid_rs.datasets import bay_notes, load_jsonl
 from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import CountsStore, fingerprint, identity
+from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.experiments.engines import get_engine
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.experiments.provenance import shown
 from hybrid_rs.experiments.records import DATA
-from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
+from hybrid_rs.guards.bay_guard import load_bay_guard
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.smoothing import SmoothedGuard
@@ -121,8 +121,8 @@ def get_setting(
     require(not short, "data", data, "give one unsafe entry and two safe ones at least")
     size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
     folder = _again(Path(data).parent / "resampled") if resample else Path(data).parent
-    name = identity(Path(model), (guard or {}).get("dtype", "float32"))
-    store = CountsStore(folder / f"{Path(data).stem}.{profile}.counts.jsonl", name, get_engine(engine, load))
+    path = folder / f"{Path(data).stem}.{profile}.counts.jsonl"
+    store = CountsStore(path, loaded.identity, get_engine(engine, load))
     return Setting(loaded, sets, store, size, seed, own=True)
 
 
@@ -156,9 +156,10 @@ def bay_setting(
         "calibration": bay_notes.examples("validation", size.n_calibration, unsafe=False),
     }
     folder = _again(RESAMPLED) if resample else COUNTS
-    store = CountsStore(folder / f"{profile}.jsonl", fingerprint(CHECKPOINT), get_engine(engine, load))
     loaded = load()
-    return Setting(loaded, sets, store, size, seed, own=bool(loaded.variant or loaded.margin))
+    store = CountsStore(folder / f"{profile}.jsonl", loaded.identity, get_engine(engine, load))
+    own = bool(guard) and (loaded.identity != load_bay_guard().identity or loaded.margin != 0)
+    return Setting(loaded, sets, store, size, seed, own=own)
 
 
 def _loader(load: Callable[..., Any], guard: Mapping[str, Any] | None) -> partial[Any]:

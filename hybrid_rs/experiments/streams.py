@@ -29,7 +29,7 @@ class StreamStore:
 
     Args:
         path: the file; made when the first stream is drawn.
-        classifier: what tells one base classifier from another, such as a hash of its weights.
+        classifier: as in :class:`hybrid_rs.experiments.counts.CountsStore`.
 
     Raises:
         ValueError: if the file is none of streams, or of another schema.

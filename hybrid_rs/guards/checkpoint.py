@@ -1,8 +1,7 @@
-"""What a checkpoint of the LLaVA family says: its network, its prompt, its alphabet, and what was chosen beside."""
+"""What a checkpoint of the LLaVA family holds: its network, its prompt, its alphabet."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -52,18 +51,10 @@ def parts(
     stock, view = FAMILY[kind]
     processor = loaded(stock, path, download)
     tokenizer = processor.tokenizer
-    vision, usual = (view.of(config, processor.image_processor, size) for size in (image_size, None))
+    vision = view.of(config, processor.image_processor, image_size)
     asked = prompt(processor, vision.image_size, policy, answer_prefix)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     letters = ordinary_ids(tokenizer, special, alphabet)
-    chosen = {
-        "dtype": None if dtype == "float32" else dtype,
-        "attention": None if attention == "sdpa" else attention,
-        "image_size": None if vision == usual else image_size,
-        "policy": hashlib.sha256(policy.encode()).hexdigest() if policy else None,
-        "answer_prefix": answer_prefix or None,
-        "alphabet": None if alphabet is None else hashlib.sha256(letters.tobytes()).hexdigest(),
-    }
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
     return asked._asdict() | {
         "alphabet": letters,
@@ -71,7 +62,6 @@ def parts(
         "mask_id": tokenizer.mask_token_id,
         "vision": vision,
         "tokenizer": tokenizer,
-        "variant": {name: value for name, value in chosen.items() if value is not None},
         "model": loaded(AutoModelForImageTextToText, path, download, **how).to(device).eval(),
     }
 

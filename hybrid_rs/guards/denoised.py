@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, positive, require
 from hybrid_rs._extras import needs
+from hybrid_rs.guards import identity
 from hybrid_rs.guards.protocol import Guard
 
 with needs("guard"):
@@ -47,7 +47,6 @@ class DenoisedGuard:
         alphas: shape ``(steps,)``, the schedule's cumulative products, decreasing.
         sigma: standard deviation of the image noise in pixel units [0, 1]; that of the smoothing.
         batch_size: images in one forward pass to begin with; halved when the device runs out of memory.
-        weights: what tells this denoiser from others where counts are stored.
 
     Raises:
         ValueError: if sigma is not positive, or the schedule has no step with so little or so much noise.
@@ -61,7 +60,6 @@ class DenoisedGuard:
     alphas: NDArray[np.float64]
     sigma: float
     batch_size: int = 64
-    weights: str = ""
 
     def __post_init__(self) -> None:
         sigma, levels = float(positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
@@ -105,7 +103,7 @@ class DenoisedGuard:
         require(kind == "epsilon", "prediction_type", kind, "give a model that predicts the noise (epsilon)")
         unet, alphas = pipeline.unet.to(device).eval(), pipeline.scheduler.alphas_cumprod.double().numpy()
         size = integer("batch_size", batch_size, at_least=1)
-        return cls(guard, unet, alphas, float(sigma), size, _digest(unet))
+        return cls(guard, unet, alphas, float(sigma), size)
 
     @property
     def alphabet(self) -> NDArray[np.int64]:
@@ -145,11 +143,12 @@ class DenoisedGuard:
         table: NDArray[np.float32] = self.guard.embeddings
         return table
 
-    @property
-    def variant(self) -> Mapping[str, Any]:
-        """The guard's, and which denoiser, at which noise."""
-        denoiser = {"weights": self.weights, "sigma": self.sigma}
-        return {**getattr(self.guard, "variant", {}), "denoiser": denoiser}
+    @cached_property
+    def identity(self) -> str:
+        """A digest of all that the scores depend on, if the guard has one: the guard's, the network, the noise."""
+        facts = {"guard": self.guard.identity, "weights": identity.weights(self.unet), "sigma": self.sigma}
+        shape = identity.configuration(dict(getattr(self.unet, "config", {})))
+        return identity.digest(facts | {"configuration": shape, "alphas": np.asarray(self.alphas).tolist()})
 
     @cached_property
     def batch(self) -> BatchSize:
@@ -233,11 +232,3 @@ class DenoisedGuard:
         if "image_index" in inspect.signature(question).parameters:
             return np.asarray(question(token_ids, clean, image_index=image_index))
         return np.asarray(question(token_ids, clean[image_index]))
-
-
-def _digest(model: Any) -> str:
-    """SHA-256 of the weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode() + weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

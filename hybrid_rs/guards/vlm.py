@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
-from hybrid_rs.guards import answers
+from hybrid_rs.guards import answers, identity
 
 with needs("guard"):
     import torch
@@ -50,8 +49,6 @@ class VisionLanguageGuard:
         margin: how far the gap must exceed zero for a verdict of unsafe.
         batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
         tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
-        variant: choices at loading that make another classifier of the same weights; part of the key under which
-            counts are stored. Empty for float32 with the bare prompt.
     """
 
     model: Any
@@ -66,7 +63,6 @@ class VisionLanguageGuard:
     margin: float = 0.0
     batch_size: int = 256
     tokenizer: Any = None
-    variant: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(bool(np.isfinite(self.margin)), "margin", self.margin, "give a finite number of logits")
@@ -142,6 +138,29 @@ class VisionLanguageGuard:
             f" images {self.image_size[0]} x {self.image_size[1]} as {pictures} tokens; prompt of"
             f" {len(self.before) - pictures} tokens before the text and {len(self.after)} after;"
             f" alphabet of {len(self.alphabet):,}; unsafe: {unsafe}; safe: {safe}; margin {self.margin:g})"
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of all that the scores depend on; stores keep it, and the margin beside it.
+
+        It covers the weights in the precision in which they are run, the configuration, the prompt's ids around the
+        text (a template that prints the date makes another guard every day), the spellings of the verdict, the
+        alphabet, pad and mask, the tokenizer, and how an image becomes the model's input. It does not cover the device,
+        the batch size or the versions of libraries: they only change how sums are rounded.
+        """
+        ids = self.before, self.after, self.alphabet
+        return identity.digest(
+            {
+                "weights": identity.weights(self.model),
+                "configuration": identity.configuration(self.model.config.to_diff_dict()),
+                "attention": self.model.config._attn_implementation,
+                "before, after, alphabet": [array.tolist() for array in ids],
+                "safe, unsafe": [list(self.safe_ids), list(self.unsafe_ids)],
+                "pad, mask": [self.pad_id, self.mask_id],
+                "tokenizer": identity.tokenizer(self.tokenizer),
+                "images": {"kind": type(self.vision).__name__} | asdict(self.vision),
+            }
         )
 
     def encode(self, text: str) -> NDArray[np.int64]:

@@ -10,7 +10,6 @@ import hybrid_rs as hrs
 from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.exchange import read_table
-from hybrid_rs.experiments.counts import identity
 from hybrid_rs.experiments.engines import Unit
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 
@@ -94,18 +93,6 @@ def test_every_evidence_keeps_the_claim_that_it_supports(run, notes, options):
     own = options == ("--per-d",)
     assert ("own" in rows[0]["claim"]) is own
     assert len(rows[2]["flagged"]) == (3 if own else 1)
-
-
-def test_another_template_or_precision_is_another_classifier_and_a_readme_is_not(tmp_path):
-    folder = tmp_path / "guard"
-    shutil.copytree(CHECKPOINT, folder)
-    name = identity(folder, "float32")
-    assert name == identity(CHECKPOINT, "float32") != identity(folder, "bfloat16")
-    (folder / "README.md").write_text("other words")
-    assert identity(folder, "float32") == name
-    template = folder / "chat_template.jinja"
-    template.write_text(template.read_text() + " ")
-    assert identity(folder, "float32") != name
 
 
 def test_entries_that_cannot_be_used_are_refused_or_named(run, notes, tmp_path):

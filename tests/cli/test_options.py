@@ -60,14 +60,15 @@ def test_each_option_of_the_guard_makes_another_classifier_in_the_store(run, not
         assert ("DenoisedGuard" in printed.err) is (name == "denoiser")
     for store in {"certify": ("counts",), "decide": ("decisions",), "attack": ("counts", "attacks")}[command]:
         rows = [json.loads(line) for line in Path(f"{store}.jsonl").read_text().splitlines()]
-        found = [set(row.get("variant", {})) for row in rows]
-        assert found == [set() if name == "none" else {name} for name in cases]
+        assert len({row["classifier"] for row in rows}) == len(rows) == len(cases)
 
 
 def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
     options = choices(folders)["policy"] + choices(folders)["answer_prefix"]
     printed = run("certify", notes, "--model", folders / "guard", *SMALL, "--json", *options)[1]
-    assert set(json.loads(printed.out)["variant"]) == {"policy", "answer_prefix"}
+    line = json.loads(printed.out)
+    assert "prompt of" in line["guard"]
+    assert len(line["classifier"]) == 64
     assert "images 32 x 32" in printed.err
 
 
@@ -83,9 +84,9 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
     assert len(travels) < 2000
     there = pickle.loads(travels)()
     assert isinstance(there, DenoisedGuard)
-    assert (there.variant, there.margin, there.image_size) == (here.variant, 1.0, (48, 48))
+    assert (there.identity, there.margin, there.image_size) == (here.identity, 1.0, (48, 48))
     np.testing.assert_array_equal(there.guard.before, here.guard.before)
-    assert here.variant["denoiser"]["sigma"] == 0.5
+    assert here.identity != here.guard.identity
 
 
 @pytest.mark.parametrize(

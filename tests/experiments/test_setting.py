@@ -13,8 +13,8 @@ import hybrid_rs as hrs
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.experiments import records
 from hybrid_rs.experiments import setting as module
-from hybrid_rs.experiments.counts import described, identity
 from hybrid_rs.experiments.setting import COUNTS, bay_setting, get_setting
+from hybrid_rs.experiments.streams import StreamStore
 from hybrid_rs.guards.bay_guard import CHECKPOINT
 
 
@@ -73,10 +73,9 @@ def test_how_the_guard_is_loaded_is_up_to_the_user_and_another_classifier_has_co
     options = {"policy": "no acids in bay 3", "dtype": "bfloat16", "margin": 1.0, "batch_size": 8}
     chosen = get_setting(**SMALL, data=str(own), guard=options)
     assert (chosen.guard.margin, chosen.guard.batch_size) == (1.0, 8)
-    assert chosen.store.classifier == identity(CHECKPOINT, "bfloat16") != plain.store.classifier
-    smoothed = chosen.smoothed(0.5, hrs.SuffixThreat(2))
-    about = described(chosen.store.classifier, smoothed, chosen.sets["unsafe"][0])
-    assert about["variant"].keys() == {"policy", "dtype"}
+    assert chosen.store.classifier == chosen.guard.identity != plain.store.classifier
+    with pytest.raises(ValueError, match=r"classifier = .*: this guard is another one; give guard.identity"):
+        plain.store.get(chosen.smoothed(0.5, hrs.SuffixThreat(2)), chosen.sets["unsafe"][0], n=64)
     assert chosen.store.engine is not None
     assert plain.own
     assert chosen.own
@@ -97,6 +96,20 @@ def test_the_small_guard_on_another_device_is_that_of_the_book_and_with_a_margin
     example = same.sets["unsafe"][0]
     assert same.store.get(smoothed[0], example, n=500) is not None
     assert other.store.get(smoothed[1], example, n=500) is None
+
+
+def test_the_counts_of_the_book_are_what_is_drawn_now():
+    setting = bay_setting("quick")
+    nested, whole = hrs.SuffixThreat(8, one_shot=False), hrs.SuffixThreat(8)
+    for threat, masked, name in ((nested, False, "unsafe"), (whole, True, "unsafe"), (hrs.L0Threat(5), True, "unsafe")):
+        smoothed, example = setting.smoothed(0.5, threat), setting.sets[name][1]
+        kept = setting.store.get(smoothed, example, n=500, masked=masked)
+        assert kept == smoothed.sample(example, 500, masked=masked)
+    smoothed, example = setting.smoothed(0.5, whole), setting.sets["unsafe"][1]
+    row = StreamStore(setting.beside("streams"), setting.guard.identity).get(smoothed, example)
+    (first,) = smoothed.verdicts(example, 256)
+    assert 0 < first.sum() < len(first)
+    np.testing.assert_array_equal(row[:256], first[:, 0])
 
 
 def test_stores_of_a_setting_lie_beside_its_counts_and_are_named_after_them(own):

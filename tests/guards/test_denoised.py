@@ -1,5 +1,6 @@
 """The denoiser is asked about the noise that is there: sigma in [0, 1] is 2 sigma in [-1, 1]."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -146,9 +147,13 @@ def test_memory_that_runs_out_changes_nothing(noisy):
 
 
 def test_the_denoiser_is_part_of_the_classifier(pipeline):
-    one, other = (DenoisedGuard.from_pretrained(Bright(), pipeline, sigma) for sigma in (0.5, 1.0))
-    assert one.variant != other.variant
-    assert one.variant["denoiser"]["weights"] == other.variant["denoiser"]["weights"] != ""
+    named = type("Named", (Bright,), {"identity": "bright"})()
+    one, other, again = (DenoisedGuard.from_pretrained(named, pipeline, sigma) for sigma in (0.5, 1.0, 0.5))
+    assert one.identity == again.identity != other.identity
+    with torch.no_grad():
+        next(iter(again.unet.parameters())).flatten()[0] += 1
+    assert replace(again).identity != one.identity
+    assert not hasattr(DenoisedGuard.from_pretrained(Bright(), pipeline, 0.5), "identity")
     smoothed = hrs.SmoothedGuard(one, hrs.UniformKernel(0.25, 10), 0.5, hrs.SuffixThreat(2))
     with pytest.raises(ValueError, match="field margin"):
         at_margin(smoothed, 1.0)

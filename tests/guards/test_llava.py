@@ -84,8 +84,7 @@ def test_the_verdict_is_read_after_the_forced_answer(folders, kind, draws):
     np.testing.assert_allclose(expected[0], gap.item(), atol=1e-4)
 
 
-def test_every_choice_that_makes_another_classifier_is_in_its_variant(folders, guard, tmp_path):
-    assert guard.variant == {}
+def test_every_choice_that_makes_another_classifier_is_in_its_identity(folders, guard):
     choices = [
         {"dtype": "bfloat16"},
         {"policy": POLICY},
@@ -95,25 +94,26 @@ def test_every_choice_that_makes_another_classifier_is_in_its_variant(folders, g
         {"alphabet": guard.alphabet[1:10]},
     ]
     guards = [guard, *(VisionLanguageGuard.from_pretrained(folders["llava"], **choice) for choice in choices)]
-    variants = [json.dumps(dict(each.variant), sort_keys=True) for each in guards]
-    assert len(set(variants)) == len(variants)
+    assert len({each.identity for each in guards}) == len(guards)
     same = VisionLanguageGuard.from_pretrained(folders["llava"], policy="", image_size=(SIDE, SIDE), margin=1.0)
-    assert same.variant == {}
+    assert same.identity == guard.identity
 
 
 def test_counts_in_bfloat16_are_stored_as_those_of_another_classifier(folders, guard, tmp_path):
-    store, image = CountsStore(tmp_path / "counts.jsonl", "small"), np.full((3, SIDE, SIDE), 0.5, np.float32)
+    path, image = tmp_path / "counts.jsonl", np.full((3, SIDE, SIDE), 0.5, np.float32)
     example, kernel = hrs.Example("grey", guard.encode("text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
     half = VisionLanguageGuard.from_pretrained(folders["llava"], dtype="bfloat16")
     assert half.model.dtype == torch.bfloat16
     for each in (guard, half):
-        smoothed = hrs.SmoothedGuard(each, kernel, 0.5, hrs.SuffixThreat(2))
+        smoothed, store = hrs.SmoothedGuard(each, kernel, 0.5, hrs.SuffixThreat(2)), CountsStore(path, each.identity)
         assert store.get(smoothed, example, n=64) is None
         store.sample(smoothed, [example], n=64, progress=False)
-        again = CountsStore(tmp_path / "counts.jsonl", "small").get(smoothed, example, n=64)
+        again = CountsStore(path, each.identity).get(smoothed, example, n=64)
         assert again == smoothed.sample(example, 64)
-    kept = [json.loads(line) for line in (tmp_path / "counts.jsonl").read_text().splitlines()]
-    assert [unit.get("variant") for unit in kept] == [None, {"dtype": "bfloat16"}]
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [unit["classifier"] for unit in kept] == [guard.identity, half.identity]
+    with pytest.raises(ValueError, match="this guard is another one"):
+        CountsStore(path, guard.identity).sample(smoothed, [example], n=64)
 
 
 @pytest.mark.parametrize("fits", [1, 3, 20])

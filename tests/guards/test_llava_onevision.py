@@ -129,8 +129,7 @@ def test_it_is_smoothed_and_certified(guards):
 def test_by_default_images_are_of_one_tile(folder, guards):
     guard = VisionLanguageGuard.from_pretrained(folder)
     assert guard.image_size == (SIDE, SIDE)
-    assert guard.variant == guards[32, 32].variant == {}
-    assert guards[48, 32].variant == {"image_size": (48, 32)}
+    assert guard.identity == guards[32, 32].identity != guards[48, 32].identity
 
 
 def test_no_placeholder_is_in_the_alphabet_or_taken_as_text(guards):
