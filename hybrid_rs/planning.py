@@ -109,7 +109,7 @@ class Plan:
                 f"{math.floor(self.floor)} on average."
             )
         if self.draws != self.no_miss and self.no_miss is not None:
-            lines.append(f"Fewer than {self.no_miss} draws cannot certify it, whatever the model.")
+            lines.append(f"Fewer than {self.no_miss} draws cannot certify it from {name}, whatever the model.")
         return "\n".join(lines)
 
 
@@ -188,9 +188,11 @@ def ceiling(
     d_max: int = 8,
     masked: bool = False,
 ) -> Frontier:
-    r"""Return what n draws can certify at most: the frontier if all of them are unsafe.
+    r"""Return what n draws can certify at most from one probability: the frontier if all of them are unsafe.
 
-    After n unsafe verdicts no rule of risk alpha may claim more than :math:`\alpha^{1/n}`, so no model does better.
+    After n unsafe verdicts no deterministic rule of risk alpha may claim more than :math:`\alpha^{1/n}` of p_A (of p_S
+    with ``masked``), so no model does better with a certificate from that alone. As upper limits, print the radii with
+    :func:`hybrid_rs.ceiled`.
 
     Args:
         n: number of draws, at least 1; with ``masked``, at every d.
