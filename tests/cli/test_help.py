@@ -1,4 +1,4 @@
-"""What the README and the help promise."""
+"""What the page of commands and the help promise."""
 
 import re
 import shlex
@@ -9,17 +9,17 @@ from typer.main import get_command
 
 from hybrid_rs.cli import app
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-EXAMPLES = re.findall(r"`hybrid-rs ([a-z]+ [^`]*|[a-z]+)`", README)
+PAGE = (Path(__file__).resolve().parents[2] / "book" / "command_line.md").read_text()
+EXAMPLES = re.findall(r"^\|.*`hybrid-rs ([a-z]+ [^`]*|[a-z]+)` \|$", PAGE, re.MULTILINE)
 COMMANDS = get_command(app).commands
 
 
-def test_the_readme_has_an_example_of_every_command():
+def test_the_page_has_an_example_of_every_command():
     assert {example.split()[0] for example in EXAMPLES} == COMMANDS.keys()
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_of_the_readme_is_understood(example):
+def test_an_example_of_the_page_is_understood(example):
     name, *words = shlex.split(example)
     context = COMMANDS[name].make_context(name, words)  # parses and checks every option; runs nothing
     assert context.params
