@@ -9,7 +9,9 @@ BIN  := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint format book serve clean
+LOWEST := .venv-lowest
+
+.PHONY: help env check test lint format coverage lowest book serve clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,21 @@ $(READY): requirements.lock pyproject.toml
 test: lint ## check the code (lint), then run every test, docstring example and notebook
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile  # one thread each: more would wait for one another
 
+check: lint ## lint and the fast tests, in about a minute: before every commit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" hybrid_rs tests
+
+coverage: env ## run the tests with coverage (without notebooks): slower, and an error below the share in pyproject.toml
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadfile hybrid_rs tests
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
+lowest: ## run the fast tests with the oldest packages that pyproject.toml admits, in .venv-lowest
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .github/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -m "not slow" -W default hybrid_rs tests --deselect tests/test_environment.py
+
 lint: env ## ruff (rules and format) and mypy, changing nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -47,4 +64,4 @@ serve: ## serve the built book on this machine (PORT=8000)
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
 
 clean: ## remove what make book and the tests left; keep the environment
-	rm -rf book/_build book/experiments .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist book/_build book/experiments .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

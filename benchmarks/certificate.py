@@ -6,13 +6,15 @@ Accuracy: random cases over the extreme ranges against 50-digit arithmetic; noth
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from history import keep
 from mpmath import mp, mpf
 
 import hybrid_rs as hrs
@@ -29,8 +31,8 @@ def rate(function, size: int) -> float:
     return size / min(seconds)
 
 
-def speed() -> None:
-    """Print rates by d."""
+def speed() -> dict[str, dict[str, float]]:
+    """Print and return rates by d."""
     rng = np.random.default_rng(0)
     kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
     p, epsilon = rng.random(100_000), rng.uniform(0, 6, 100_000)
@@ -38,7 +40,7 @@ def speed() -> None:
     print(
         f"{'d':>4} {'p_adv/s':>12} {'radii/s':>12} {'p_adv, d = 0 over d':>20}  (0 radii/s: no float64 p_A certifies)"
     )
-    first = None
+    first, kept = None, {}
     for d in (0, 1, 2, 4, 8, 64, 512):
         ratio = kernel.likelihood_ratio(d)
         size = 100_000 if d <= 8 else 2_000
@@ -47,11 +49,13 @@ def speed() -> None:
         certifying = 1 - (1 - needed) * share if needed < 1 else np.empty(0)
         radii = rate(lambda r=ratio, q=certifying: hrs.certified_radius(q, r, sigma=1.0, tau=4.6e-5), certifying.size)
         first = first or values
+        kept[f"d = {d}"] = {"p_adv per second": values, "radii per second": radii}
         print(f"{d:>4} {values:>12,.0f} {radii:>12,.0f} {first / values:>20.1f}")
+    return kept
 
 
-def accuracy(cases: int, seed: int) -> None:
-    """Print the largest relative error and the number of results on the unsafe side."""
+def accuracy(cases: int, seed: int) -> dict[str, float]:
+    """Print and return the largest relative error and the number of results on the unsafe side."""
     rng = np.random.default_rng(seed)
     errors, unsafe = [], 0
     for _ in range(cases):
@@ -76,8 +80,14 @@ def accuracy(cases: int, seed: int) -> None:
     errors = np.array(errors)
     print(f"{cases} cases: largest relative error {errors.max():.1e}, median {np.median(errors):.1e}, "
           f"above 1e-10: {(errors > 1e-10).sum()}, on the unsafe side: {unsafe}")  # fmt: skip
+    return {"largest relative error": float(errors.max()), "on the unsafe side": unsafe}
 
 
 if __name__ == "__main__":
-    speed()
-    accuracy(cases=int(sys.argv[1]) if len(sys.argv) > 1 else 500, seed=0)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", type=int, nargs="?", default=500, help="random cases of the accuracy")
+    parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
+    asked = parser.parse_args()
+    figures = {"speed": speed(), "accuracy": accuracy(asked.cases, seed=0)}
+    if asked.json:
+        keep(asked.json, "certificate", {"cases": asked.cases}, figures)

@@ -12,17 +12,17 @@ provenance. Without a GPU: ``--tiny --device cpu``, two layers of each.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from history import keep
 from transformers import (
     AutoModelForImageTextToText,
     CLIPVisionConfig,
@@ -37,7 +37,6 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 import hybrid_rs as hrs
 from hybrid_rs.draws import drawn
 from hybrid_rs.experiments.costs import measure, ways
-from hybrid_rs.experiments.provenance import provenance
 from hybrid_rs.guards.checkpoint import best_attention
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
@@ -229,7 +228,7 @@ def main() -> None:
     parser.add_argument("--policy", type=int, default=0, help="tokens of a policy before the text")
     parser.add_argument("--batch-size", type=int, default=128, help="to begin with")
     parser.add_argument("--tiny", action="store_true", help="two layers of each, to see that everything runs")
-    parser.add_argument("--json", type=Path, help="file to keep the figures in, with their provenance")
+    parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
     options = parser.parse_args()
     device, tiny = options.device, options.tiny
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -257,8 +256,7 @@ def main() -> None:
     if options.json:
         asked = {key: value for key, value in vars(options).items() if key != "json"} | {"dtype": dtype, "draws": n}
         made = {"random_weights": not options.model, "operations_per_second": best, "guards": guards}
-        origin = asdict(provenance(asked)) | ({"device": name} if device.startswith("cuda") else {})
-        options.json.write_text(json.dumps({"provenance": origin} | made, indent=2) + "\n")
+        keep(options.json, "gpu_throughput", asked, made, name if device.startswith("cuda") else None)
 
 
 if __name__ == "__main__":

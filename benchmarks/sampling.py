@@ -10,9 +10,11 @@ same work as image-only: what its ratio is off 1 is the error of the measurement
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
+from history import keep
 
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.experiments.costs import measure, untrained, ways
@@ -24,10 +26,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=2048, help="with the small guard; a quarter of it with the other")
     parser.add_argument("--turns", type=int, default=5, help="how often each way is measured")
+    parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     example = bay_notes.examples("test", 1, unsafe=True)[0]
-    small = load_bay_guard()
+    small, kept = load_bay_guard(), {}
     for guard, n in ((small, asked.draws), (untrained(small, patch_size=2), asked.draws // 4)):
         for way in ("image only", "frontier, nested draws"):
             measure(ways(8)[way], guard, example, min(256, n), sigma=SIGMA)  # warm-up
@@ -40,9 +43,13 @@ if __name__ == "__main__":
         print(f"\n{patches} image tokens, n = {n}, {asked.turns} turns")
         heads = ("pairs", "tokens", "images", "ms", "forward", "tokens x", "time x")
         print(f"{'per draw':<40}" + "".join(f"{head:>9}" for head in heads) + f"{'quartiles':>14}")
+        figures = kept[f"{patches} image tokens"] = {}
         for i, (name, work) in enumerate(zip(ways(8), works[0], strict=True)):
+            figures[name] = {"draws per second": float(n / np.median(seconds[:, i])), "time x": float(middle[i])}
             print(
                 f"{name:<40}{work.pairs / n:>9.2f}{work.tokens / n:>9.1f}{work.images / n:>9.2f}"
                 f"{1e3 * np.median(seconds[:, i]) / n:>9.3f}{work.guard_seconds / work.seconds:>9.1%}"
                 f"{work.tokens / works[0][0].tokens:>9.2f}{middle[i]:>9.2f}{low[i]:>8.2f}-{high[i]:.2f}"
             )
+    if asked.json:
+        keep(asked.json, "sampling", {"draws": asked.draws, "turns": asked.turns}, kept)

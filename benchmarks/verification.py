@@ -6,6 +6,7 @@ many are refused, how loose the loosest is, and certificates per second and proc
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from history import keep
 from test_verification import random_certificates
 
 import hybrid_rs as hrs
@@ -40,14 +42,22 @@ def check(seed: int) -> tuple[int, float, float]:
 
 def main() -> None:
     """Check all chunks on all cores."""
-    chunks = max(1, int(sys.argv[1]) // CHUNK if len(sys.argv) > 1 else 100)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", type=int, nargs="?", default=100 * CHUNK, help="certificates, in thousands")
+    parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
+    asked = parser.parse_args()
+    chunks = max(1, asked.cases // CHUNK)
     with ProcessPoolExecutor() as pool:
         results = list(pool.map(check, range(1000, 1000 + chunks)))
     refused, seconds = sum(r for r, _, _ in results), sum(s for _, _, s in results)
+    loosest, rate = max(x for _, x, _ in results), chunks * CHUNK / seconds
     print(
-        f"{chunks * CHUNK} certificates: {refused} refused, loosest {max(x for _, x, _ in results):.1e} relative, "
-        f"{chunks * CHUNK / seconds:.0f} per second and process"
+        f"{chunks * CHUNK} certificates: {refused} refused, loosest {loosest:.1e} relative, "
+        f"{rate:.0f} per second and process"
     )
+    if asked.json:
+        figures = {"refused": refused, "loosest, relative": loosest, "certificates per second": rate}
+        keep(asked.json, "verification", {"cases": chunks * CHUNK}, figures)
 
 
 if __name__ == "__main__":

@@ -115,13 +115,14 @@ def test_no_way_runs_out_of_memory_while_it_is_timed(benchmark, small, monkeypat
 
 
 def test_figures_are_kept_with_their_provenance_and_the_goals(benchmark, monkeypatch, capsys, tmp_path):
-    file = tmp_path / "throughput.json"
+    file = tmp_path / "throughput.jsonl"
     options = ["--tiny", "--device", "cpu", "--shape", "LLaVA-1.5-7B", "--draws", "64", "--json", str(file)]
     monkeypatch.setattr("sys.argv", ["gpu_throughput.py", *options])
     benchmark.main()
-    kept = json.loads(file.read_text())
-    assert {"commit", "parameters", "versions", "device"} <= kept["provenance"].keys()
-    assert kept["provenance"]["parameters"]["tiny"] is True
+    line = json.loads(file.read_text())
+    origin, kept = line["provenance"], line["figures"]
+    assert {"commit", "parameters", "versions", "device"} <= origin.keys()
+    assert origin["parameters"]["tiny"] is True
     assert kept["random_weights"] is True
     [guard] = kept["guards"]
     rows = {row["way"]: row for row in guard["ways"]}
