@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from hybrid_rs._extras import needs
+
 LEFT_OUT = ("transformers_version", "_diffusers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
 
 
@@ -21,7 +23,8 @@ def digest(facts: dict[str, Any]) -> str:
 
 def weights(model: Any) -> str:
     """Return the SHA-256 of a network's weights as they stand in memory: names, precisions, shapes and values."""
-    import torch
+    with needs("guard"):
+        import torch
 
     found = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
