@@ -1,7 +1,8 @@
 """Tests of the notebooks: each cell runs and must print what is stored, numbers up to a tolerance.
 
 Built on nbval, whose own comparison is exact. Not compared: stderr (progress), figures and their reprs. A cell whose
-output depends on the machine (timings, provenance) carries the tag ``nbval-ignore-output``.
+output depends on the machine (timings, provenance) carries the tag ``nbval-ignore-output``. With nbval's own options
+the cells run once, too: ``--nbval`` changes nothing, and with ``--nbval-lax`` nothing is compared.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 
+import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 RELATIVE = 1e-6
@@ -57,11 +59,22 @@ def _comparable(outputs):
 class Notebook(IPyNbFile):
     """A notebook, one test per code cell."""
 
+    def setup(self):
+        """Start the kernel of the Python that runs the tests, however long a busy machine takes."""
+        option = self.config.option
+        option.nbval_current_env = option.nbval_current_env or not option.nbval_kernel_name
+        option.nbval_kernel_startup_timeout = max(option.nbval_kernel_startup_timeout, 600)
+        super().setup()
+
     def collect(self):
         for cell in super().collect():
-            yield Cell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
+            ours = Cell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
+            ours.output_timeout = 60
+            yield ours
 
 
+@pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
-    """Collect notebooks without nbval's own option, which would collect them a second time."""
-    return Notebook.from_parent(parent, path=file_path) if file_path.suffix == ".ipynb" else None
+    """Collect notebooks with or without nbval's own options, which would collect them a second time."""
+    found = yield
+    return [Notebook.from_parent(parent, path=file_path)] if file_path.suffix == ".ipynb" else found

@@ -31,6 +31,13 @@ from hybrid_rs.smoothing import SmoothedGuard
 from hybrid_rs.threats import Threat
 
 ATTEMPTS = 3  # workers that may die on one unit before it is given up
+STARTS = 10  # of a cluster: in each, Ray gives its own helpers 15 seconds, too few for the first ones of a busy machine
+PATIENCE = {  # seconds; what Ray waits for in its own processes, unless the user has said otherwise
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",  # its helpers: not in Ray 2.60, perhaps in later ones
+}
 Evidence: TypeAlias = Counts | MaskedCounts | SubsetCounts
 Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
 
@@ -99,7 +106,8 @@ class Ray:
         gpus: share of an accelerator that each actor holds.
 
     Raises:
-        ValueError: if workers is less than 1, or when first used, if the cluster has fewer processors.
+        ValueError: if workers is less than 1 or, where a cluster is started here, more than the processors of this
+            machine; when first used, if the cluster has fewer processors.
         ImportError: when first used, if Ray is not installed.
         RuntimeError: when first used, if no cluster answers.
     """
@@ -108,6 +116,10 @@ class Ray:
         self, load: Callable[[], Guard], workers: int | None = None, address: str | None = None, gpus: float = 0.0
     ) -> None:
         self.workers = None if workers is None else integer("workers", workers, at_least=1)
+        running, here = "ray" in sys.modules and sys.modules["ray"].is_initialized(), os.cpu_count()
+        if self.workers and here and not address and not running:
+            remedy = f"this machine has {here} processors; give fewer, or the address of a cluster"
+            require(self.workers <= here, "workers", self.workers, remedy)
         self.load, self.address, self.gpus = load, address, gpus
         self._actors: list[Any] = []
         self._started = False
@@ -143,14 +155,7 @@ class Ray:
         with needs("scale"):
             import ray
         if not ray.is_initialized():
-            own = {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # an experiment reports to nobody
-            asked = {"address": self.address} if self.address else own
-            try:
-                ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
-            except Exception as error:  # Ray has no error of its own for this
-                remedy = "try again when the machine is less busy, give another address, or draw with the local engine"
-                raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
+            start_ray(self.workers, self.address)
             self._started = True
         processors = int(ray.cluster_resources().get("CPU", 0))
         workers = processors if self.workers is None else self.workers
@@ -171,6 +176,38 @@ class Ray:
         if self._started:
             ray.shutdown()
             self._started = False
+
+
+def start_ray(workers: int | None = None, address: str | None = None) -> None:
+    """Start a Ray cluster in processes of this machine, or join one; a slow start is waited for, and said on stderr.
+
+    Args:
+        workers: processors of the cluster that is started; by default, those of this machine.
+        address: of a running cluster, which is joined.
+
+    Raises:
+        RuntimeError: if no cluster answers, or none has started after several attempts.
+    """
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}.items():  # an experiment reports to nobody
+        os.environ.setdefault(name, value)
+    import ray
+
+    own = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    asked = {"address": address} if address else own
+    for left in reversed(range(1 if address else STARTS)):
+        try:
+            ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray has no error of its own for this
+            ray.shutdown()
+            if not left:
+                remedy = (
+                    "try again when the machine is less busy, give another address, or draw with the local engine; "
+                )
+                remedy += "Ray's own words are in /tmp/ray/session_latest/logs"
+                raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
+            print(f"Ray did not start in time; {left} more attempts", file=sys.stderr)
+        else:
+            return
 
 
 def engine_name(engine: str | None, workers: int | None = None, address: str | None = None) -> str:

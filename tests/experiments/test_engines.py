@@ -1,9 +1,11 @@
 """Engines: the same counts from every one of them, whatever dies on the way."""
 
 import os
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import workers
@@ -15,18 +17,17 @@ from hybrid_rs.experiments import engines
 from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.experiments.engines import Local, Ray, Unit, engine_name, get_engine
 
-ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 UNITS = [Unit(example, (KERNEL,), 0.2, NESTED, 100, 0, False) for example in EXAMPLES]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def cluster():
-    """One cluster for all tests: it takes seconds to start."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    """One cluster for all tests that need one: it takes seconds to start, and minutes where the machine is busy."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: the tests of its engine did not run")
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(workers.__file__).parent), *filter(None, [before])])
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    engines.start_ray(workers=2)
     yield
     ray.shutdown()
     if before is None:
@@ -36,7 +37,7 @@ def cluster():
 
 
 @pytest.fixture
-def make():
+def make(cluster):
     """Make engines that end with the test."""
     made = []
 
@@ -128,7 +129,8 @@ def test_a_loader_of_another_guard_is_refused(other):
         ((None, 2, "ray://host:10001"), "ray:2@ray://host:10001"),
     ],
 )
-def test_an_engine_is_named_in_full(options, name):
+def test_an_engine_is_named_in_full(options, name, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert engine_name(*options) == name
     made = get_engine(name, ToyGuard)
     assert isinstance(made, Local if name == "local" else Ray)
@@ -141,11 +143,44 @@ def test_a_name_that_is_none_is_refused(name):
         get_engine(name, ToyGuard)
 
 
-def test_a_cluster_that_does_not_answer_is_one_message(monkeypatch):
-    def init(*args, **options):
-        raise Exception("timed out during startup")
+class SlowRay(ModuleType):
+    """Stands for the package where the machine is busy: a cluster starts at the attempt of this number."""
 
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", init)
+    def __init__(self, starts):
+        super().__init__("ray")
+        self.starts, self.attempts, self.asked = starts, 0, None
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **options):
+        self.attempts, self.asked = self.attempts + 1, options
+        if self.attempts < self.starts:
+            raise Exception("timed out during startup")
+
+    def shutdown(self):
+        pass
+
+
+def test_a_slow_start_is_waited_for_and_said(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", slow := SlowRay(starts=3))
+    engines.start_ray(workers=2)
+    assert (slow.attempts, slow.asked["num_cpus"]) == (3, 2)
+    assert capsys.readouterr().err.count("Ray did not start in time") == 2
+    assert set(engines.PATIENCE) <= set(os.environ)
+
+
+@pytest.mark.parametrize(("address", "attempts"), [(None, engines.STARTS), ("ray://host:10001", 1)])
+def test_a_cluster_that_does_not_answer_is_one_message(monkeypatch, address, attempts):
+    monkeypatch.setitem(sys.modules, "ray", slow := SlowRay(starts=100))
     with pytest.raises(RuntimeError, match=r"engine = 'ray': no cluster answered \(timed out during startup\)"):
-        list(Ray(ToyGuard, workers=1).draw(ToyGuard(), []))
+        list(Ray(ToyGuard, workers=1, address=address).draw(ToyGuard(), []))
+    assert slow.attempts == attempts
+
+
+def test_more_workers_than_this_machine_has_are_refused_before_anything_starts(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", slow := SlowRay(starts=1))
+    with pytest.raises(ValueError, match=r"workers = 100000: this machine has \d+ processors"):
+        get_engine("ray:100000", ToyGuard)
+    assert slow.attempts == 0
+    assert get_engine("ray:100000@auto", ToyGuard).workers == 100_000
