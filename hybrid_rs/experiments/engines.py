@@ -186,11 +186,13 @@ def start_ray(workers: int | None = None, address: str | None = None) -> None:
         address: of a running cluster, which is joined.
 
     Raises:
+        ImportError: if Ray is not installed.
         RuntimeError: if no cluster answers, or none has started after several attempts.
     """
     for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}.items():  # an experiment reports to nobody
         os.environ.setdefault(name, value)
-    import ray
+    with needs("scale"):
+        import ray
 
     own = {"address": "local", "num_cpus": workers, "include_dashboard": False}
     asked = {"address": address} if address else own
