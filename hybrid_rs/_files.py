@@ -10,6 +10,8 @@ from typing import Any
 
 from hybrid_rs._checks import require
 
+WIDE = "it is UTF-16 or UTF-32; save it as UTF-8"
+
 
 def utf8(data: bytes) -> str:
     r"""Return bytes as text. They must be UTF-8; a byte order mark before them is left out.
@@ -21,12 +23,14 @@ def utf8(data: bytes) -> str:
         >>> utf8(b"\xef\xbb\xbfyes")
         'yes'
     """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:
-        raise ValueError("it is UTF-16 or UTF-32; save it as UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8; give a file of text") from None
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        raise ValueError(WIDE if wide else "it is not UTF-8; give a file of text") from None
+    if "\0" in text[:2]:
+        raise ValueError(WIDE)
+    return text
 
 
 def read_text(name: str, path: Path) -> str:

@@ -21,8 +21,8 @@ Example:
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
@@ -32,15 +32,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, positive, probability, require, text_file
+from hybrid_rs._checks import integer, nonnegative, positive, probability, require, risk, shown
+from hybrid_rs._files import parsed_json, read_text
 from hybrid_rs.estimation import clopper_pearson_lower
-from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.kernels import MAX_EDITS, AbsorbingKernel, UniformKernel
 from hybrid_rs.worst_case import certified_radius
 
 HEADER = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
 UNSAFE = 1
 DIGITS = 6  # of a radius in the table
+NUMBER = re.compile(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?|-?inf|nan")
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,13 @@ class Row:
         idx: the example's number.
         label: the true class; here 1 is unsafe and 0 safe.
         predict: the class that is certified, or -1.
-        radius: certified l2 radius of the image; 0 where nothing is certified.
+        radius: certified l2 radius of the image, which may be infinite; 0 where nothing is certified.
         correct: whether ``predict`` is ``label``.
         time: what the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan", which pandas reads
             as missing, if it was not recorded. Nothing that is computed here uses it.
+
+    Raises:
+        ValueError: if a value is out of its range, or ``correct`` is not whether ``predict`` is ``label``.
     """
 
     idx: int
@@ -63,6 +68,16 @@ class Row:
     radius: float
     correct: bool
     time: str = "nan"
+
+    def __post_init__(self) -> None:
+        integer("idx", self.idx, at_least=0)
+        integer("label", self.label, at_least=0)
+        integer("predict", self.predict, at_least=ABSTAIN)
+        require(float(self.radius) >= 0, "radius", self.radius, "give a number that is not negative")
+        said = f"{self.predict} against {self.label} says otherwise"
+        require(self.correct == (self.predict == self.label), "correct", int(self.correct), said)
+        one = self.time.isprintable() and len(self.time) < 100
+        require(one, "time", repr(self.time), "give a short text without tabs and line ends")
 
 
 def certified_row(idx: int, label: int, radius: float, time: str = "nan") -> Row:
@@ -76,8 +91,9 @@ def write_table(rows: Iterable[Row]) -> str:
     lines = ["\t".join(HEADER)]
     for row in rows:
         # in decimals, as Python shows the number: to round down again changes nothing
-        radius = Decimal(repr(float(row.radius))).quantize(Decimal(10) ** -DIGITS, ROUND_FLOOR)
-        values = (row.idx, row.label, row.predict, f"{radius:f}", int(row.correct), row.time)
+        radius = Decimal(repr(float(row.radius)))
+        shown = f"{radius.quantize(Decimal(10) ** -DIGITS, ROUND_FLOOR):f}" if radius.is_finite() else "inf"
+        values = (row.idx, row.label, row.predict, shown, int(row.correct), row.time)
         lines.append("\t".join(map(str, values)))
     return "\n".join(lines) + "\n"
 
@@ -86,25 +102,31 @@ def read_table(path: Path) -> list[Row]:
     """Read a table that this or another tool wrote.
 
     Raises:
-        ValueError: naming the line, if it has another header, a value is not what it should be, or ``correct`` is not
-            whether ``predict`` is ``label``.
+        ValueError: naming the line, if it has another header, a value is not what it should be, ``correct`` is not
+            whether ``predict`` is ``label``, or an example is there twice.
     """
-    lines = text_file("file", path).splitlines()
+    lines = read_text("file", path).split("\n")
     head = lines[0].split("\t") if lines else []
     require(tuple(head[:5]) == HEADER[:5], f"{path}, header", head, f"give a table of columns {', '.join(HEADER)}")
-    return [_row(line.split("\t"), f"{path}, line {at}") for at, line in enumerate(lines[1:], start=2) if line.strip()]
+    found: dict[int, Row] = {}
+    for at, line in enumerate(lines[1:], start=2):
+        if line.strip():
+            row = _row(line.rstrip("\r").split("\t"), f"{path}, line {at}")
+            require(row.idx not in found, f"{path}, line {at}, idx", row.idx, "this example has an earlier line")
+            found[row.idx] = row
+    return list(found.values())
 
 
 def _row(values: list[str], where: str) -> Row:
     try:
+        if not all(NUMBER.fullmatch(value) for value in values[:4]):
+            raise ValueError("these are no numbers")
         idx, label, predict = (int(value) for value in values[:3])
-        radius, correct = float(nonnegative("radius", values[3])), {"0": False, "1": True}[values[4]]
+        correct = {"0": False, "1": True}[values[4]]
+        return Row(idx, label, predict, float(values[3]), correct, values[5] if len(values) > 5 else "nan")
     except (ValueError, IndexError, KeyError) as error:
-        raise ValueError(f"{where} = {values}: give values of columns {', '.join(HEADER)} ({error})") from error
-    require(
-        correct == (predict == label), f"{where}, correct", int(correct), f"{predict} against {label} says otherwise"
-    )
-    return Row(idx, label, predict, radius, correct, values[5] if len(values) > 5 else "nan")
+        columns = ", ".join(HEADER)
+        raise ValueError(f"{where} = {shown(values)}: give values of columns {columns} ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -181,18 +203,23 @@ def read_authors(path: Path) -> list[AuthorsResult]:
     """Read a JSON file of the authors' certification scripts; those of their attacks are not read.
 
     Raises:
-        ValueError: if it is no such file; the message names the example.
+        ValueError: if it is no such file, or an example is there twice; the message names the object.
     """
-    text = text_file("file", path)
+    text = read_text("file", path)
     try:
-        values = json.loads(text)
+        values = parsed_json(text)
     except ValueError as error:
         raise ValueError(f"file = {str(path)!r}: it is no JSON ({error})") from error
     values = values.get("results") if isinstance(values, dict) else values
     curves = isinstance(values, list) and all(isinstance(v, dict) and "certified_curve" in v for v in values)
     require(curves and bool(values), "file", repr(str(path)), "give a list of objects with certified_curve")
     assert isinstance(values, list)
-    return [_authors_result(value, f"{path}, object {at}") for at, value in enumerate(values)]
+    found: dict[int, AuthorsResult] = {}
+    for at, value in enumerate(values):
+        result = _authors_result(value, f"{path}, object {at}")
+        require(result.example not in found, f"{path}, object {at}, example_id", result.example, "it is there twice")
+        found[result.example] = result
+    return list(found.values())
 
 
 def _authors_result(value: dict[str, Any], where: str) -> AuthorsResult:
@@ -207,12 +234,20 @@ def _authors_result(value: dict[str, Any], where: str) -> AuthorsResult:
             float(positive("sigma", value["sigma"])) if "sigma" in value else 0.0,
             float(probability("tau", value["tau"])),
             n,
-            float(probability("alpha", value["alpha"])),
+            risk("alpha", value["alpha"]),
             value.get("approach") == "shared_D" or threat == "l0_inplace",
-            tuple(_authors_point(point, n) for point in value["certified_curve"]),
+            _authors_curve(value["certified_curve"], n),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{where}: not what the authors' scripts write ({type(error).__name__}: {error})") from error
+
+
+def _authors_curve(points: list[dict[str, Any]], n: int) -> tuple[AuthorsPoint, ...]:
+    require(len(points) <= MAX_EDITS, "certified_curve", len(points), f"give at most {MAX_EDITS} points")
+    curve = tuple(_authors_point(point, n) for point in points)
+    budgets = [point.d for point in curve]
+    require(budgets == sorted(set(budgets)), "d", budgets, "give each text budget once, in order")
+    return curve
 
 
 def _authors_point(point: dict[str, Any], n: int) -> AuthorsPoint:
@@ -224,4 +259,5 @@ def _authors_point(point: dict[str, Any], n: int) -> AuthorsPoint:
     else:
         radius = 0.0 if point["ok"] else math.nan
     d = integer("d", point["d"], at_least=1)
+    require(d <= MAX_EDITS, "d", d, f"give at most {MAX_EDITS} edits")
     return AuthorsPoint(d, unsafe, float(probability("pA_lcb", point["pA_lcb"])), radius)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
+from hybrid_rs.experiments.records import sealed
 from hybrid_rs.ledger import VERDICTS, Claim, all_checks, comparisons, read_claims, recompute, to_frame, write_claims
 from hybrid_rs.ledger import results as checks
 from hybrid_rs.ledger.finding import Finding, measured, refuted, shown
@@ -77,7 +78,7 @@ def copied(tmp_path, monkeypatch):
 
 def rewrite(path, change):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps(row) + "\n" for each in rows for row in change(each)))
+    path.write_text("".join(sealed(row) + "\n" for each in rows for row in change(each)))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,8 @@ def test_the_results_of_other_parameters_change_no_verdict(copied, file, claims)
     def others(row):
         zero = [0] * len(row["unsafe"]) if isinstance(row["unsafe"], list) else 0
         worse = row | {"unsafe": zero}
-        return [row, worse | {"sigma": 0.77}, worse | {"seed": 9}, worse | {"margin": 1.0}, worse | {"n": row["n"] + 1}]
+        changes = ({"sigma": row["sigma"] + 0.27}, {"seed": 9}, {"margin": 1.0}, {"n": row["n"] + 1})
+        return [row, *(worse | each for each in changes)]
 
     rewrite(copied / file, others)
     assert [comparisons.COMPARISONS[name]() for name in claims] == found

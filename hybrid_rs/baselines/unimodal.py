@@ -5,14 +5,15 @@ A unimodal certificate holds the other modality fixed. It is right as it stands,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, nonnegative, require
 from hybrid_rs.attacks import Effort
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
+from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import described
 from hybrid_rs.experiments.records import records
@@ -79,7 +80,7 @@ def trials(
     """
     import pandas as pd
 
-    kept, pairs, rows = records(store, FOUND), list(budgets), []
+    kept, pairs, rows = records(store, FOUND, _checked), list(budgets), []
     for example in examples:
         for d, epsilon in pairs:
             how = {"d": d, "epsilon": float(epsilon), "effort": asdict(effort or Effort()), "n": n, "seed": seed}
@@ -93,3 +94,12 @@ def trials(
                 kept.append([asked | used | {"text": attack.token_ids.tolist(), "unsafe": judged.unsafe}])
             rows.append({"smoothing": smoothing} | (kept.get(asked) or {}))
     return pd.DataFrame(rows)
+
+
+def _checked(row: Mapping[str, Any]) -> None:
+    """Refuse what no trial can find."""
+    integer("edits", row["edits"], at_least=0)
+    nonnegative("epsilon_used", row["epsilon_used"])
+    Counts((row["unsafe"],), row["n"])  # from 0 to n
+    for each in row["text"]:
+        integer("text", each, at_least=0)

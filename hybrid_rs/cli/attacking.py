@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from tqdm import tqdm
 
+from hybrid_rs._checks import shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
@@ -45,7 +46,7 @@ def attack(
     max_edits: o.MaxEdits = 8,
     tau: o.Tau = 4.6e-5,
     effort: Annotated[Literal["adaptive", "stronger"], typer.Option(help="How hard to search.")] = "adaptive",
-    fresh: Annotated[int, typer.Option(min=1, help="Fresh draws at the attacked input.")] = 1000,
+    fresh: Annotated[int, typer.Option(min=1, max=o.MAX_DRAWS, help="Fresh draws at the attacked input.")] = 1000,
     n: o.N = 10_000,
     alpha: o.Alpha = 0.01,
     seed: o.Seed = 0,
@@ -83,7 +84,7 @@ def attack(
         drawn = list(work.counts(source, entries, progress=progress, safe=False))
         for example, counts in tqdm(drawn, unit="attack", disable=not progress):
             if len(counts.p_s(alpha)) <= d:
-                left_out.append(f"{example.id}: fewer than d = {d} tokens to edit")
+                left_out.append(f"{shown(example.id)}: fewer than d = {d} tokens to edit")
                 continue
             row = kept.attack(smoothed, example, d, epsilon, effort=search, seed=seed, n=fresh)
             rows.append(row)
@@ -106,7 +107,7 @@ def attack(
             values = f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{down(bounds['certified_masked']):>8}"
             reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {1 - float(down(1 - high)):.5f}]"
             used_up = f"{row['edits']:>7}{row['epsilon_used']:>9.3f}"
-            result(f"{values}{reach}{used_up}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
+            result(f"{values}{reach}{used_up}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
     say = note if as_json else result
     for line in [*left_out, *map(str, work.problems)]:
         say(f"left out: {line}")
@@ -116,7 +117,7 @@ def attack(
     table = beside_bounds(rows, evidence, kernel, alpha=alpha, risk=RISK)
     broken = table[table["upper"] < table["floor"]]
     if len(broken):
-        names = ", ".join(broken["example"])
+        names = shown(", ".join(broken["example"]))
         raise RuntimeError(
             f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value lies below its "
             f"certified bound p_adv ({names}). By chance that happens once in {1 / RISK:.0f} times at most; else it is "

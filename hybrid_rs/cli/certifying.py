@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
@@ -118,7 +118,7 @@ class Report:
             result(json_line(self._facts(example, counts) | values | claim))
             return
         row = f"{down(front.p[0]):>9}{front.edits():>7}{radii_row(front.radii.tolist())}"
-        result(f"{row}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
+        result(f"{row}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed

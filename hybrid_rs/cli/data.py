@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, shown
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
@@ -95,9 +95,11 @@ class Source:
         try:
             yield
         except ValueError as error:
-            reason = str(error).removeprefix(f"entry {entry.id}: ")
+            reason = str(error).removeprefix(f"entry {shown(entry.id)}: ")
             if self.on_problem == "refuse":
-                raise ValueError(f"entry {entry.id}: {reason}; give --on-problem skip to go on without it") from error
+                raise ValueError(
+                    f"entry {shown(entry.id)}: {shown(reason, most=600)}; give --on-problem skip to go on without it"
+                ) from error
             problems.append(Problem(entry.id, reason))
 
     def _fields(self, layout: str) -> dict[str, Any]:

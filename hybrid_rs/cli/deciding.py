@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from hybrid_rs._checks import integer, probability, require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law
@@ -16,6 +17,7 @@ from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
 from hybrid_rs.experiments.counts import described
 from hybrid_rs.experiments.records import records
 
+VERDICTS = ("certified", "not certifiable", "undecided")
 FOUND = ("verdict", "draws", "unsafe", "p_star", "lower", "upper")
 
 
@@ -49,7 +51,10 @@ def decide(
     masked: o.Masked = False,
     tau: o.Tau = 4.6e-5,
     max_draws: Annotated[
-        int, typer.Option(min=1, help="Draws after which an example stays undecided.", rich_help_panel=o.DRAWS)
+        int,
+        typer.Option(
+            min=1, max=o.MAX_DRAWS, help="Draws after which an example stays undecided.", rich_help_panel=o.DRAWS
+        ),
     ] = 10_000,
     alpha: o.Alpha = 0.01,
     seed: o.Seed = 0,
@@ -72,7 +77,7 @@ def decide(
     smoothed = Smoothing(sigma, beta, threat, max_edits, per_d).of(checkpoint.guard)
     asked = {"masked": masked, "d": d, "epsilon": epsilon, "tau": tau, "alpha": alpha, "max_draws": max_draws}
     asked |= {"seed": seed}
-    kept, problems, found = records(store, FOUND), list(entries.problems), []
+    kept, problems, found = records(store, FOUND, checked), list(entries.problems), []
     with resumable(store), tqdm(total=len(entries), unit="example", disable=not progress) as bar:
         drawn = 0
         for example in source.examples(entries, smoothed, problems):
@@ -94,17 +99,28 @@ def decide(
                     )
                 )
             else:
-                shown = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} unsafe"
-                result(f"{shown:<44}  {LABEL[example.unsafe] or '?':<6}  {example.id}")
+                drawn_so_far = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} unsafe"
+                result(f"{drawn_so_far:<44}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
     say = note if as_json else result
     for labels, whom in (((True, None), "not labelled safe"), ((False,), "labelled safe")):
         rows = [row for label, row in found if label in labels]
         if not rows:
             continue
         verdicts = [row["verdict"] for row in rows]
-        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("certified", "not certifiable", "undecided"))
+        counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS)
         draws = sum(row["draws"] for row in rows)
         say(f"{len(rows)} examples {whom}, at d = {d}, epsilon = {epsilon:g}, tau = {tau:g}: {counts}; {draws} draws")
     say(f"Each decision is wrong with probability {alpha:g} at most, by itself; it speaks of one smoothed classifier.")
     for problem in problems:
         say(f"left out: {problem}")
+
+
+def checked(row: dict[str, Any]) -> None:
+    """Refuse a line of decisions that makes no sense."""
+    require(row["verdict"] in VERDICTS, "verdict", repr(row["verdict"]), f"known are {', '.join(VERDICTS)}")
+    draws = integer("draws", row["draws"], at_least=0)
+    require(draws <= row["max_draws"], "draws", draws, f"there were at most {row['max_draws']}")
+    unsafe = integer("unsafe", row["unsafe"], at_least=0)
+    require(unsafe <= draws, "unsafe", unsafe, f"give at most draws = {draws}")
+    for name in ("p_star", "lower", "upper"):
+        probability(name, [] if row[name] is None else row[name])

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hybrid_rs._checks import require, text_file
+from hybrid_rs._checks import integer, require, shown
+from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.cli.showing import json_line, note, radii_row, result
+from hybrid_rs.kernels import MAX_EDITS
 from hybrid_rs.worst_case import floored
 
 # what lines of one run of certify share
@@ -38,7 +40,7 @@ SourceFile = Annotated[
 
 def export(
     file: SourceFile,
-    d: Annotated[int, typer.Option("--d", min=0, help="Text budget whose radii are written.")] = 0,
+    d: Annotated[int, typer.Option("--d", min=0, max=MAX_EDITS, help="Text budget whose radii are written.")] = 0,
     tau: Annotated[float, typer.Option(help="Threshold; of a store of counts only.")] = 4.6e-5,
     alpha: Annotated[float, typer.Option(help="Risk of each bound; of a store of counts only.")] = 0.01,
     run: Annotated[str | None, typer.Option(help="Which run of a store of counts, if it has several.")] = None,
@@ -56,6 +58,8 @@ def export(
     from hybrid_rs.exchange import certified_row, read_authors, read_table, write_table
 
     kind, label = _kind(file), 0 if safe else 1
+    if out is not None:
+        check_writable("out", out)
     if kind == "table":
         require(d == 0, "d", d, "a table has one radius for each example, of whatever d it was made for; leave it out")
         rows = read_table(file)
@@ -72,7 +76,7 @@ def export(
     if out is None:
         result(text.rstrip("\n"))
     else:
-        out.write_text(text)
+        write_whole("out", out, text)
         note(f"{len(rows)} lines in {out}")
 
 
@@ -104,8 +108,9 @@ def _table_facts(file: Path) -> dict[str, Any]:
 
     rows = read_table(file)
     right = [row.radius for row in rows if row.correct]
+    finite = [radius for radius in right if math.isfinite(radius)]
     abstained = sum(row.predict == ABSTAIN for row in rows)
-    largest = max(right, default=0.0)
+    largest = max(finite, default=0.0)
     steps = sorted({float(floored(largest * share, 2)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
     return {
         "examples": len(rows),
@@ -181,13 +186,13 @@ def _share(radii: list[float]) -> dict[str, Any]:
 
 def _kind(file: Path) -> str:
     """Tell the formats apart by how a file begins."""
-    text = text_file("file", file)
+    text = read_text("file", file)
     require(bool(text.strip()), "file", repr(str(file)), "it is empty")
-    first = text.splitlines()[0]
+    first = text.split("\n", 1)[0]
     if first.startswith("idx\t"):
         return "table"
     try:
-        value = json.loads(first)
+        value = parsed_json(first)
     except ValueError:
         return "authors"  # JSON of many lines; what is none at all is refused when it is read
     if not isinstance(value, dict) or "results" in value:
@@ -201,48 +206,67 @@ def _kind(file: Path) -> str:
 
 def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
     """Places, labels and radii, from lines of ``certify --json``; examples labelled safe have a place and no radius."""
-    found, settings = [], set()
-    for number, line in enumerate(text_file("file", file).splitlines(), start=1):
+    found, settings, seen = [], set(), set()
+    for number, line in enumerate(read_text("file", file).rstrip("\n").split("\n"), start=1):
+        where = f"{file}, line {number}"
         try:
-            value = json.loads(line)
+            value = parsed_json(line)
+            name = value.get("id", number)
+            require(name not in seen, "id", repr(name), "this example has an earlier line")
+            seen.add(name)
             radii = value.get("radii")
             if radii is None and value["label"] == "safe":
                 continue
             settings.add(json.dumps([value.get(name) for name in SETTING]))
-            require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
-            radius = math.nan if radii[d] is None else float(radii[d])
+            radius = _radius(radii, d)
             found.append((number - 1, {"unsafe": 1, None: label}[value["label"]], radius))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file}, line {number} = {line[:60]!r}: not from certify --json ({error})") from error
+            said = f"{where} = {shown(line[:60], repr)}: not from certify --json ({shown(error)})"
+            raise ValueError(said) from error
     require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run, not of {len(settings)}")
     return found
+
+
+def _radius(radii: list[Any], d: int) -> float:
+    """The radius at d, nan where there is none; all of them are checked."""
+    require(isinstance(radii, list), "radii", radii, "give a list")
+    require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
+    values = [math.nan if each is None else math.inf if each == "inf" else each for each in radii]
+    good = all(type(x) in (int, float) and not x < 0 for x in values)
+    require(good, "radii", radii, 'give null, "inf", or numbers that are not negative')
+    return float(values[d])
 
 
 def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> list[float]:
     """Radii of the examples of one run, from a store of counts."""
     import hybrid_rs as hrs
-    from hybrid_rs.experiments.counts import _evidence, run_of
+    from hybrid_rs.experiments.counts import run_of, units
 
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for number, line in enumerate(text_file("file", file).splitlines(), start=1):
+    kernels = {"UniformKernel": hrs.UniformKernel, "AbsorbingKernel": hrs.AbsorbingKernel}
+    runs: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {}
+    for number, (unit, counts) in enumerate(units(file), start=1):
         try:
-            unit = json.loads(line)
-            runs.setdefault(run_of(unit), []).append(unit)
+            integer("max_edits", unit["threat"]["max_edits"], at_least=1)
+            require(
+                unit["kernel"]["name"] in kernels, "kernel", unit["kernel"]["name"], "its radii are not computed here"
+            )
             _described([unit])
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}, line {number} = {line[:60]!r}: not a unit of a store of counts") from error
-    listed = "".join(f"\n  {name}: {_described(units)}" for name, units in runs.items())
+            raise ValueError(f"{file}, line {number}: no unit that can be exported ({shown(error)})") from error
+        runs.setdefault(run_of(unit), {})[unit["example"]] = unit, counts  # a line that is there twice counts once
+    listed = "".join(f"\n  {name}: {_described([unit for unit, _ in found.values()])}" for name, found in runs.items())
     if run is None:
         require(len(runs) == 1, "run", "none given", f"the file has several; give --run with one of{listed}")
         run = next(iter(runs))
     require(run in runs, "run", repr(run), f"give one of{listed}")
-    found = []
-    for unit in runs[run]:
-        law = dict(unit["kernel"])
-        kernel = {"UniformKernel": hrs.UniformKernel, "AbsorbingKernel": hrs.AbsorbingKernel}[law.pop("name")](**law)
-        front = hrs.frontier_of(_evidence(unit), kernel, sigma=unit["sigma"], tau=tau, d_max=d, alpha=alpha)
-        found.append(front.radius(d))
-    return found
+    radii = []
+    for unit, counts in runs[run].values():
+        most, law = unit["threat"]["max_edits"], dict(unit["kernel"])
+        require(d <= most, "d", d, f"give at most {most}, the largest budget that was drawn")
+        kernel = kernels[law.pop("name")](**law)
+        front = hrs.frontier_of(counts, kernel, sigma=unit["sigma"], tau=tau, d_max=d, alpha=alpha)
+        radii.append(front.radius(d))
+    return radii
 
 
 def _described(units: list[dict[str, Any]]) -> str:

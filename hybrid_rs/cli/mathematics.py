@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from hybrid_rs._checks import require, text_file
-from hybrid_rs.cli.showing import json_line
+from hybrid_rs._checks import require
+from hybrid_rs._files import check_writable, read_text, write_whole
+from hybrid_rs.cli.showing import json_line, note
+from hybrid_rs.kernels import MAX_EDITS
+from hybrid_rs.sample_size import MAX_DRAWS
 
 
 def radius(
@@ -17,35 +20,36 @@ def radius(
     beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
     sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
     tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
-    d_max: Annotated[int, typer.Option(help="Largest text budget.")] = 8,
+    d_max: Annotated[int, typer.Option(min=0, max=MAX_EDITS, help="Largest text budget.")] = 8,
     save: Annotated[Path | None, typer.Option(help="File for the certificates, one a line, for `verify`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; radii are not rounded.")] = False,
 ) -> None:
     """Print the certified image radius at every text budget (uniform kernel), rounded down."""
     import hybrid_rs as hrs
 
+    if save:
+        check_writable("save", save)
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     front = hrs.frontier(p_a, kernel, sigma=sigma, tau=tau, d_max=d_max)
     law = {"vocab_size": vocab_size, "beta": beta, "sigma": sigma, "tau": tau}
     typer.echo(json_line({"p_a": p_a, **law, "radii": front.radii.tolist()}) if as_json else front)
     if save:
-        require(save.resolve().parent.is_dir(), "save", str(save), "no such folder: make it, or give another file")
         made = [
             hrs.certify(p_a, kernel, d=d, epsilon=front.radius(d), sigma=sigma, tau=tau)
             for d in range(front.edits() + 1)
         ]
-        save.write_text("".join(certificate.to_json() + "\n" for certificate in made))
+        write_whole("save", save, "".join(certificate.to_json() + "\n" for certificate in made))
 
 
 def plan(
-    d: Annotated[int | None, typer.Option("--d", help="Text budget of the target.")] = None,
+    d: Annotated[int | None, typer.Option("--d", min=0, max=MAX_EDITS, help="Text budget of the target.")] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="Image budget of the target, l2, in the units of sigma.")
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", min=1, help="Draws, instead of a target: what can they certify?")
+        int | None, typer.Option("--n", min=1, max=MAX_DRAWS, help="Draws, instead of a target: what can they certify?")
     ] = None,
-    d_max: Annotated[int, typer.Option(min=0, help="Largest text budget looked at with --n.")] = 8,
+    d_max: Annotated[int, typer.Option(min=0, max=MAX_EDITS, help="Largest text budget looked at with --n.")] = 8,
     vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
     beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
     sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
@@ -85,8 +89,8 @@ def verify(
     """Check every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
     import hybrid_rs as hrs
 
-    text = text_file("file", file)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    text = read_text("file", file)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise ValueError(f"file = {str(file)!r}: no certificate in it")
     refused = certified = 0
@@ -97,7 +101,7 @@ def verify(
             certified += certificate.certified
         except ValueError as error:
             refused += 1
-            typer.echo(f"line {number}: {error}", err=True)
+            note(f"line {number}: {error}")
     if as_json:
         typer.echo(json_line({"bounds": len(lines), "proved": len(lines) - refused, "certified": certified}))
     else:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from hybrid_rs.datasets.images import MAX_PIXELS as MAX_PIXELS
+from hybrid_rs.kernels import MAX_EDITS
+from hybrid_rs.sample_size import MAX_DRAWS as MAX_DRAWS
 
 Layout = Literal["jsonl", "hateful-memes", "mm-safetybench", "hugging-face"]
 ThreatName = Literal["suffix", "l0"]
@@ -67,7 +69,7 @@ Margin = Annotated[
 ]
 BatchSize = Annotated[
     int,
-    typer.Option(min=1, help="Texts in one forward pass; fewer if memory runs out.", rich_help_panel=GUARD),
+    typer.Option(min=1, max=2**20, help="Texts in one forward pass; fewer if memory runs out.", rich_help_panel=GUARD),
 ]
 Policy = Annotated[
     Path | None,
@@ -84,6 +86,7 @@ ImageSize = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=2**13,
         help="Side of the images in which noise and budget are measured; default: what the checkpoint takes.",
         rich_help_panel=GUARD,
     ),
@@ -113,7 +116,10 @@ ThreatOption = Annotated[
     ),
 ]
 MaxEdits = Annotated[
-    int, typer.Option(min=1, help="Largest text budget d; the size of the suffix slot.", rich_help_panel=NOISE)
+    int,
+    typer.Option(
+        min=1, max=MAX_EDITS, help="Largest text budget d; the size of the suffix slot.", rich_help_panel=NOISE
+    ),
 ]
 PerD = Annotated[
     bool,
@@ -138,14 +144,14 @@ Simultaneous = Annotated[
     ),
 ]
 Tau = Annotated[float, typer.Option(help="Decision threshold, fixed before drawing.", rich_help_panel=NOISE)]
-Budget = Annotated[int, typer.Option("--d", min=0, help="Text budget.", rich_help_panel=NOISE)]
+Budget = Annotated[int, typer.Option("--d", min=0, max=MAX_EDITS, help="Text budget.", rich_help_panel=NOISE)]
 Epsilon = Annotated[
     float, typer.Option(min=0, help="Image budget, l2, pixels in [0, 1] at the guard's size.", rich_help_panel=NOISE)
 ]
 
-N = Annotated[int, typer.Option("--n", min=1, help="Draws for each example.", rich_help_panel=DRAWS)]
+N = Annotated[int, typer.Option("--n", min=1, max=MAX_DRAWS, help="Draws for each example.", rich_help_panel=DRAWS)]
 Alpha = Annotated[float, typer.Option(help="Risk of the confidence bounds.", rich_help_panel=DRAWS)]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=DRAWS)]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.", rich_help_panel=DRAWS)]
 Store = Annotated[
     Path,
     typer.Option(help="File of finished counts; what it has is not drawn again.", rich_help_panel=DRAWS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import typer
 from tqdm import tqdm
 
+from hybrid_rs._files import strict_json
 from hybrid_rs.worst_case import floored
 
 LABEL = {True: "unsafe", False: "safe", None: None}
@@ -21,18 +21,29 @@ LABEL = {True: "unsafe", False: "safe", None: None}
 def note(text: str) -> None:
     """Say something beside the results."""
     with tqdm.external_write_mode():
-        typer.echo(text, err=True)
+        typer.echo(harmless(text), err=True)
 
 
 def result(text: str) -> None:
     """Print a part of the results."""
     with tqdm.external_write_mode():
-        typer.echo(text)
+        typer.echo(harmless(text))
+
+
+def harmless(text: str) -> str:
+    r"""Return a text of several lines in which nothing moves the cursor, colours or turns round what is printed.
+
+    Example:
+        >>> harmless("two\nlines \x1b[2J")
+        'two\nlines \\x1b[2J'
+    """
+    kept = {letter for letter in {*text} if letter.isprintable() or letter in "\n\t\xa0\u3000"}
+    return "".join(letter if letter in kept else repr(letter)[1:-1] for letter in text)
 
 
 def json_line(values: dict[str, Any]) -> str:
-    """Return one line of JSON; numbers that JSON does not have become null."""
-    return json.dumps({name: _plain(value) for name, value in values.items()})
+    """Return one line of JSON; nan becomes null, and infinity, for which JSON has no number, the word "inf"."""
+    return strict_json({name: _plain(value) for name, value in values.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -41,7 +52,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(x) for x in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)
     return value
 
 

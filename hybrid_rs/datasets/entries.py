@@ -128,7 +128,7 @@ class Entries:
                 name = f"{entry.id}@{_digest(data, entry.text, *image_size, fit)[:12]}"
                 example = Example(name, np.asarray(encode(entry.text), np.int64), pixels, entry.unsafe, entry.text)
             except (ValueError, OSError) as error:
-                raise ValueError(f"entry {entry.id}: {error}") from error
+                raise ValueError(f"entry {shown(entry.id)}: {error}") from error
             yield example
 
 

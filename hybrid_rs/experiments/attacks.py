@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.attacks import Effort
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.estimation import clopper_pearson_upper
-from hybrid_rs.evidence import MaskedCounts, SubsetCounts
+from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import described
 from hybrid_rs.experiments.records import DATA, records
@@ -44,7 +45,7 @@ class AttackStore:
 
     def __init__(self, path: Path, classifier: str) -> None:
         self.path, self.classifier = path, classifier
-        self._kept = records(path, FOUND)
+        self._kept = records(path, FOUND, _checked)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -102,6 +103,18 @@ class AttackStore:
         chosen = dataclasses.asdict(effort or (ADAPTIVE if adaptive else PLAIN))
         budgets = {"d": d, "epsilon": float(epsilon), "adaptive": adaptive, "effort": chosen}
         return described(self.classifier, smoothed, example) | budgets | {"seed": seed, "n": n}
+
+
+def _checked(row: Mapping[str, Any]) -> None:
+    """Refuse what no attack can find."""
+    integer("edits", row["edits"], at_least=0)
+    integer("queries", row["queries"], at_least=0)
+    nonnegative("epsilon_used", row["epsilon_used"])
+    probability("estimate", row["estimate"])
+    Counts((row["unsafe"],), row["n"])  # from 0 to n
+    for each in row["token_ids"]:
+        integer("token_ids", each, at_least=0)
+    require(row["edits"] <= row["d"], "edits", row["edits"], f"the budget was {row['d']}")
 
 
 def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:

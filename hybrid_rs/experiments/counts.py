@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, shown
 from hybrid_rs.draws import SAMPLER
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.engines import Engine, Evidence, Local, Unit
-from hybrid_rs.experiments.records import SCHEMA, Records, key
+from hybrid_rs.experiments.records import SCHEMA, Records, key, rows
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.margins import at_margin
 from hybrid_rs.sampling import require_alike
@@ -223,13 +222,29 @@ def recorded(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    with path.open() as file:
-        units = [json.loads(line) for line in file]
-    rows = []
-    for unit in units:
+    found = []
+    for unit, _ in units(path):
         flat = {name: value for part in ("kernel", "threat") for name, value in unit[part].items() if name != "name"}
-        rows.append({"run": run_of(unit)} | unit | flat)
-    return pd.DataFrame(rows)
+        found.append({"run": run_of(unit)} | unit | flat)
+    return pd.DataFrame(found)
+
+
+def units(path: Path) -> list[tuple[dict[str, Any], Evidence]]:
+    """Return every unit of a file, as its line says and as counts, in the order of the lines.
+
+    Raises:
+        ValueError: naming file and line, as a :class:`CountsStore` does.
+    """
+    kept: dict[str, Evidence] = {}
+    found = []
+    for where, unit in rows(path):
+        try:
+            evidence = _evidence(unit)
+            _same(kept.setdefault(key(unit, DRAWN), evidence), evidence)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{where}: no counts: {shown(error, most=600)}; give another file") from error
+        found.append((unit, evidence))
+    return found
 
 
 def run_of(unit: dict[str, Any]) -> str:

@@ -1,20 +1,29 @@
-"""Append-only files of finished work, one JSON object a line: counts, streams, attacks and decisions are kept so."""
+"""Append-only files of finished work, one JSON object a line: counts, streams, attacks and decisions are kept so.
+
+The last field of a line, ``check``, is a checksum of all the others: the first 16 hexadecimal digits of the SHA-256 of
+their JSON with sorted names. A line that was changed after it was written, by a disk or by hand, is refused.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, shown
+from hybrid_rs._files import parsed_json, strict_json
 from hybrid_rs._places import TREE
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no checksums
+CHECK = "check"
 DATA = TREE / "data"
 BEGINNING = b'{"schema"'  # of every line; what is cut off and begins otherwise is not ours to remove
+
+REMEDY = "if a run wrote it, remove the line to have it made again"
 
 Value = TypeVar("Value")
 
@@ -33,19 +42,22 @@ class Records(Generic[Value]):
         path: the file; made when the first line is written.
         made: the fields that were found; all others say what was asked for.
         value: makes the value of a line; a ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` refuses it.
-        merge: of two values of one question, the known one and another, the one to keep; by default the known one. A
-            ``ValueError`` refuses the other.
+        merge: of two values of one question, the known one and another, the one to keep; a ``ValueError`` refuses the
+            other. By default lines of a file that disagree are refused, and one that disagrees is not written.
 
     Raises:
-        ValueError: if the path is a folder, a line was written with another schema or is none of ours, or what follows
-            the last newline is not the beginning of one.
+        ValueError: naming file and line, if the path is a folder, a line was changed, was written with another schema,
+            disagrees with an earlier one or is none of ours, or what follows the last newline is not the beginning of
+            one.
 
     Example:
         >>> from tempfile import mkdtemp
         >>> squares = records(Path(mkdtemp()) / "squares.jsonl", made=["square"])
-        >>> squares.append([{"schema": 1, "of": 3, "square": 9}])
-        >>> records(squares.path, made=["square"]).get({"schema": 1, "of": 3})["square"]
+        >>> squares.append([{"schema": 2, "of": 3, "square": 9}])
+        >>> records(squares.path, made=["square"]).get({"schema": 2, "of": 3})["square"]
         9
+        >>> squares.path.read_text()
+        '{"schema": 2, "of": 3, "square": 9, "check": "00e2d0f6fce095ae"}\n'
     """
 
     def __init__(
@@ -53,7 +65,7 @@ class Records(Generic[Value]):
         path: Path,
         made: Collection[str],
         value: Callable[[dict[str, Any]], Value],
-        merge: Callable[[Value, Value], Value] = lambda known, other: known,
+        merge: Callable[[Value, Value], Value] | None = None,
     ) -> None:
         self.path, self.made, self._value, self._merge = path, made, value, merge
         self._found: dict[str, Value] = {}
@@ -91,8 +103,8 @@ class Records(Generic[Value]):
             self._read(file)
             if self.file != self.path and not self._end:
                 print(f"what {self.path} lacks goes to {self.file}", file=sys.stderr)
-            new = [row for row in rows if self._merged(row, str(self.file))[2]]
-            lines = "".join(json.dumps(row) + "\n" for row in new).encode()
+            new = [row for row in rows if self._new(row)]
+            lines = "".join(sealed(row) + "\n" for row in new).encode()
             file.truncate(self._end)  # what a killed run left of a line; nobody else is writing one now
             if file.write(lines) != len(lines):
                 file.truncate(self._end)
@@ -107,17 +119,7 @@ class Records(Generic[Value]):
         *lines, rest = file.read(size - self._end).split(b"\n")  # the rest is being written, or was cut off
         for line in lines:
             where = f"{self.file}, line {self._lines + 1}"
-            try:
-                row = json.loads(line)
-                schema = row["schema"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(_foreign(where, line)) from error
-            if schema != SCHEMA:
-                raise ValueError(f"{where}: schema = {schema}: this version reads {SCHEMA}; give another file")
-            try:
-                name, value, _ = self._merged(row, where)
-            except (KeyError, TypeError, IndexError) as error:
-                raise ValueError(_foreign(where, line)) from error
+            name, value = self._merged(opened(line, where), where)
             self._found[name] = value
             self._end, self._lines = self._end + len(line) + 1, self._lines + 1
         if not self._cut_off(rest):
@@ -126,28 +128,110 @@ class Records(Generic[Value]):
     def _cut_off(self, rest: bytes) -> bool:
         """Whether what follows the last newline is what a run left of a line, or is writing."""
         try:
-            self._value(json.loads(rest))
-        except (KeyError, TypeError, IndexError):
-            return False  # it is whole, and something else
+            parsed_json(rest.decode("utf-8", errors="replace"))
+        except ValueError as error:
+            begun = rest[: len(BEGINNING)] == BEGINNING[: len(rest)]
+            return begun and not str(error).startswith("Extra data")  # a whole line, and then no newline
+        try:
+            self._made(opened(rest, ""), "")
         except ValueError:
-            return rest[: len(BEGINNING)] == BEGINNING[: len(rest)]
+            return False  # it is whole, and something else
         return True
 
-    def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value, bool]:
-        """Return a line's key and value, merged with what is known, and whether it says anything new."""
-        name, value = key(row, self.made), self._value(row)
+    def _made(self, row: dict[str, Any], where: str) -> Value:
+        try:
+            return self._value(row)
+        except KeyError as error:
+            raise ValueError(f"{where}: {error} is missing or makes no sense: {REMEDY}") from error
+        except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
+            raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
+
+    def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value]:
+        """Return a line's key and its value, merged with what is known."""
+        name, value = key(row, self.made), self._made(row, where)
         known = self._found.get(name)
-        if known is not None:
-            try:
-                value = self._merge(known, value)
-            except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
-        return name, value, value is not known
+        if known is None:
+            return name, value
+        try:
+            return name, _same(known, value) if self._merge is None else self._merge(known, value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    def _new(self, row: dict[str, Any]) -> bool:
+        """Whether a line that is to be written says anything new."""
+        known = self._found.get(key(row, self.made))
+        if known is not None and self._merge is None:
+            return False
+        return known is None or self._merged(row, str(self.file))[1] is not known
 
 
-def records(path: Path, made: Collection[str]) -> Records[dict[str, Any]]:
-    """Return the records of a file whose values are whole lines, each with all the fields ``made``."""
-    return Records(path, made, lambda row: row | {name: row[name] for name in made})
+def records(
+    path: Path, made: Collection[str], check: Callable[[dict[str, Any]], None] = lambda row: None
+) -> Records[dict[str, Any]]:
+    """Return the records of a file whose values are whole lines, each with all the fields ``made``.
+
+    Args:
+        path: the file.
+        made: the fields that were found.
+        check: raises a ``ValueError`` of a line that makes no sense.
+    """
+
+    def value(row: dict[str, Any]) -> dict[str, Any]:
+        whole = row | {name: row[name] for name in made}
+        check(whole)
+        return whole
+
+    return Records(path, made, value)
+
+
+def sealed(row: dict[str, Any]) -> str:
+    """Return a row as a line of a file, with its checksum and without the newline.
+
+    Raises:
+        ValueError: if a number is nan or infinite, for which JSON has no number.
+
+    Example:
+        >>> opened(sealed({"schema": 2, "of": 3}).encode(), "line 1")
+        {'schema': 2, 'of': 3}
+    """
+    rest = {name: value for name, value in row.items() if name != CHECK}
+    return strict_json(rest | {CHECK: _checksum(rest)})
+
+
+def opened(line: bytes, where: str) -> dict[str, Any]:
+    """Return the row of a line, without its checksum, if that is right.
+
+    Args:
+        line: the line, without its newline.
+        where: what an error calls it.
+
+    Raises:
+        ValueError: if it is no such line, was changed, or was written with another schema.
+    """
+    try:
+        row = parsed_json(line.decode())
+        schema = row["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(_foreign(where, line)) from error
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise ValueError(f"{where}: schema = {shown(schema)}: this version reads {SCHEMA}; give another file")
+    found = row.pop(CHECK, None)
+    if found != _checksum(row):
+        raise ValueError(f"{where}: check = {shown(found, repr)}: the line was changed after it was written; {REMEDY}")
+    return row
+
+
+def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every line of a file: what an error calls it, and its row.
+
+    Raises:
+        ValueError: if there is no such file, or as :func:`opened` does.
+    """
+    require(path.is_file(), "file", repr(str(path)), "no such file")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}, line {number}"
+            yield where, opened(line.removesuffix(b"\n"), where)
 
 
 def local(path: Path) -> Path:
@@ -168,6 +252,15 @@ def key(row: dict[str, Any], made: Collection[str]) -> str:
     return json.dumps({name: value for name, value in row.items() if name not in made}, sort_keys=True)
 
 
+def _checksum(row: dict[str, Any]) -> str:
+    return hashlib.sha256(strict_json(row, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _same(known: Value, other: Value) -> Value:
+    if known != other:
+        raise ValueError("it disagrees with an earlier line that asks the same: remove the wrong one")
+    return known
+
+
 def _foreign(where: str, line: bytes) -> str:
-    remedy = "no line of such a file: give another file; if a run wrote it, remove the line to have it made again"
-    return f"{where} = {line[:60]!r}: {remedy}"
+    return f"{where} = {shown(line[:60], repr)}: no line of such a file: give another file; {REMEDY}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require
 from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
 from hybrid_rs.experiments.counts import described
@@ -17,6 +17,7 @@ from hybrid_rs.experiments.records import Records
 from hybrid_rs.smoothing import SmoothedGuard
 
 BoolArray = NDArray[np.bool_]
+MAX_DRAWS = 2**27  # of one stream, each a byte in memory
 FOUND = ("n", "unsafe", "rarer", "at")
 
 
@@ -37,7 +38,7 @@ class StreamStore:
 
     def __init__(self, path: Path, classifier: str) -> None:
         self.path, self.classifier = path, classifier
-        self._kept = Records(path, FOUND, _row, lambda known, other: other if other.size > known.size else known)
+        self._kept = Records(path, FOUND, _row, _longer)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -103,9 +104,19 @@ class StreamStore:
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:
-    rarer = unit["rarer"] == "unsafe"
-    row = np.full(unit["n"], not rarer)
-    row[unit["at"]] = rarer
-    if int(row.sum()) != unit["unsafe"]:
-        raise KeyError("unsafe")  # the line was edited
+    n, at, rarer = integer("n", unit["n"], at_least=1), unit["at"], unit["rarer"] == "unsafe"
+    require(n <= MAX_DRAWS, "n", n, f"give at most {MAX_DRAWS}")
+    require(rarer or unit["rarer"] == "safe", "rarer", repr(unit["rarer"]), 'give "unsafe" or "safe"')
+    rising = all(type(i) is int for i in at) and all(0 <= i < j for i, j in zip(at, [*at[1:], n], strict=True))
+    require(rising, "at", at, f"give numbers of draws, in order, from 0 to n - 1 = {n - 1}")
+    row = np.full(n, not rarer)
+    row[np.asarray(at, dtype=np.int64)] = rarer
+    require(int(row.sum()) == unit["unsafe"], "unsafe", unit["unsafe"], f"there are {int(row.sum())} in the stream")
     return row
+
+
+def _longer(known: BoolArray, other: BoolArray) -> BoolArray:
+    both = min(known.size, other.size)
+    if not np.array_equal(known[:both], other[:both]):
+        raise ValueError("the draws of two lines for one stream differ: remove the wrong one")
+    return other if other.size > known.size else known

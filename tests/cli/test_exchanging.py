@@ -6,9 +6,10 @@ import pytest
 
 import hybrid_rs as hrs
 from hybrid_rs.exchange import HEADER
+from hybrid_rs.experiments.records import SCHEMA, sealed
 
 UNIT = {
-    "schema": 1,
+    "schema": SCHEMA,
     "classifier": "toy",
     "margin": 0.0,
     "example": "a",
@@ -36,7 +37,7 @@ AUTHORS = {
 
 
 def write(path, *units):
-    path.write_text("".join(json.dumps(unit) + "\n" for unit in units))
+    path.write_text("".join(sealed(unit) + "\n" for unit in units))
     return path
 
 

@@ -11,6 +11,7 @@ from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.exchange import read_table
 from hybrid_rs.experiments.engines import Unit
+from hybrid_rs.experiments.records import sealed
 from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
 
 MODEL = ("--model", CHECKPOINT)
@@ -148,7 +149,7 @@ def test_attacks_stay_above_the_bound_and_one_that_does_not_is_shouted_about(run
     row = json.loads(kept.read_text())
     assert row["edits"] <= 1
     assert row["epsilon_used"] <= 0.5 * (1 + 1e-6)
-    kept.write_text(json.dumps(row | {"unsafe": 0}) + "\n")
+    kept.write_text(sealed(row | {"unsafe": 0}) + "\n")
     code, printed = run(*asked)
     assert code == 1
     assert "error: CERTIFICATE BROKEN: at 1 of 1" in printed.err

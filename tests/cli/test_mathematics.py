@@ -49,7 +49,7 @@ def test_plan_says_what_so_many_draws_can_certify_at_most(monkeypatch, capsys):
         (("plan", "--d", "3"), "d, epsilon, n = 3, None, None"),
         (("plan", "--n", "9", "--d", "3", "--epsilon", "1"), "d, epsilon, n = 3, 1.0, 9"),
         (("plan", "--n", "9", "--p-a", "0.9"), "p_a = 0.9: leave it out with --n"),
-        (("radius", "--p-a", "0.9", "--save", "no/such/folder/x"), "save = no/such/folder/x: no such folder"),
+        (("radius", "--p-a", "0.9", "--save", "no/such/folder/x"), "save = 'no/such/folder/x': no such folder"),
         (("radius", "--p-a", "1.5"), "p_a = 1.5"),
         (("radius", "--p-a", "0.9", "--beta", "nan"), "beta = nan"),
         (("run", "no-such-experiment"), "name = 'no-such-experiment': no notebook"),

@@ -1,6 +1,5 @@
 """The store of attacks resumes, and what an attack reached is compared with the bounds of its own point."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Effort
 from hybrid_rs.experiments.attacks import AttackStore, beside_bounds, without_noise
+from hybrid_rs.experiments.records import sealed
 
 TINY = Effort(draws=8, probes=8, candidates=4, sweeps=0, steps=2, rounds=1, restarts=1, select=8)
 
@@ -61,7 +61,7 @@ def test_an_attack_is_searched_for_once_and_a_cut_line_again(tmp_path):
 
 def test_another_schema_is_refused(tmp_path):
     path = tmp_path / "attacks.jsonl"
-    path.write_text(json.dumps({"schema": 99}) + "\n")
+    path.write_text(sealed({"schema": 99}) + "\n")
     with pytest.raises(ValueError, match="schema = 99"):
         AttackStore(path, "bright")
 

@@ -20,6 +20,7 @@ from toys import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.counts import CountsStore, recorded
+from hybrid_rs.experiments.records import sealed
 
 EXAMPLES = [replace(EXAMPLE, id=f"toy/{i}") for i in range(3)]
 
@@ -67,7 +68,7 @@ def test_a_damaged_line_or_another_schema_is_refused_by_name(tmp_path, smoothed)
     path.write_text("\n".join([lines[0], lines[1][:20], lines[2], ""]))
     with pytest.raises(ValueError, match="line 2"):
         CountsStore(path, "a")
-    path.write_text(json.dumps(json.loads(lines[0]) | {"schema": 99}) + "\n")
+    path.write_text(sealed(json.loads(lines[0]) | {"schema": 99}) + "\n")
     with pytest.raises(ValueError, match="schema = 99"):
         CountsStore(path, "a")
 
@@ -117,9 +118,33 @@ def test_two_counts_for_one_unit_are_refused(tmp_path, smoothed):
     first = json.loads(path.read_text().splitlines()[0])
     first["unsafe"][0] += 1
     with path.open("a") as file:
-        file.write(json.dumps(first) + "\n")
+        file.write(sealed(first) + "\n")
     with pytest.raises(ValueError, match=r"line 4: .* for 'toy/0' under one smoothing: .* remove the wrong line"):
         CountsStore(path, "a")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unsafe": [101] * 5},
+        {"unsafe": [-1] * 5},
+        {"unsafe": [True] * 5},
+        {"unsafe": [1.5] * 5},
+        {"unsafe": "1234"},
+        {"unsafe": {}},
+        {"n": 0},
+        {"n": None},
+        {"kernel": [], "safe": [3], "length": 2},
+    ],
+)
+def test_counts_that_make_no_sense_are_refused_by_line_whatever_reads_them(tmp_path, smoothed, changes):
+    path = tmp_path / "c.jsonl"
+    draw(path, smoothed)
+    with path.open("a") as file:
+        file.write(sealed(json.loads(path.read_text().splitlines()[0]) | {"example": "other"} | changes) + "\n")
+    for read in (recorded, lambda path: CountsStore(path, "a")):
+        with pytest.raises(ValueError, match=r"c\.jsonl, line 4: "):
+            read(path)
 
 
 class Meanwhile(ToyGuard):

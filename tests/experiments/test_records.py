@@ -5,11 +5,11 @@ import json
 import pytest
 
 from hybrid_rs.experiments import records as module
-from hybrid_rs.experiments.records import Records, local, records
+from hybrid_rs.experiments.records import SCHEMA, Records, local, records, sealed
 
 
 def line(of, found=1):
-    return {"schema": 1, "of": of, "found": found}
+    return {"schema": SCHEMA, "of": of, "found": found}
 
 
 def test_every_cut_is_a_line_to_make_again(tmp_path):
@@ -25,7 +25,7 @@ def test_every_cut_is_a_line_to_make_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "notes", ["my notes", '{"id": 3, "te', '{"schema": 1, "p_a": 0.9}', '{"schema": 1, "of": 1, "found": 1}\nmy notes']
+    "notes", ["my notes", '{"id": 3, "te', '{"schema": 1, "p_a": 0.9}', sealed(line(1)) + "\nmy notes"]
 )
 def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path, notes):
     path = tmp_path / "notes"
@@ -33,9 +33,11 @@ def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path, notes):
     with pytest.raises(ValueError, match=r"notes, after line \d = .*: give another file"):
         records(path, ["found"])
     assert path.read_text() == notes
-    for whole in ("my notes\n", '{"of": 1}\n', '{"schema": 1, "of": 1}\n', "[1]\n", "\n"):
+    for whole in ("my notes\n", '{"of": 1}\n', sealed({"schema": SCHEMA, "of": 1}) + "\n", "[1]\n", "\n"):
         path.write_text(whole)
-        with pytest.raises(ValueError, match=r"notes, line 1 = .*: give another file"):
+        with pytest.raises(
+            ValueError, match=r"notes, line 1.*: (give another file|remove the line|.*if a run wrote it)"
+        ):
             records(path, ["found"])
         assert path.read_text() == whole
 
@@ -53,8 +55,8 @@ def test_a_folder_and_another_schema_are_one_clear_message(tmp_path):
     with pytest.raises(ValueError, match=r"path = .*: this is a folder; give a file"):
         records(tmp_path, ["found"])
     path = tmp_path / "r.jsonl"
-    path.write_text(json.dumps(line(1) | {"schema": 99}) + "\n")
-    with pytest.raises(ValueError, match=r"line 1: schema = 99: this version reads 1; give another file"):
+    path.write_text(sealed(line(1) | {"schema": 99}) + "\n")
+    with pytest.raises(ValueError, match=r"line 1: schema = 99: this version reads 2; give another file"):
         records(path, ["found"])
 
 
@@ -63,10 +65,10 @@ def test_the_lines_of_another_run_are_seen_and_not_written_again(tmp_path):
     ours, theirs = records(path, ["found"]), records(path, ["found"])
     theirs.append([line(1)])
     ours.append([line(1, found=2), line(2)])  # the first that was found counts
-    assert ours.get({"schema": 1, "of": 1})["found"] == 1
-    assert theirs.get({"schema": 1, "of": 2}) is None
+    assert ours.get({"schema": SCHEMA, "of": 1})["found"] == 1
+    assert theirs.get({"schema": SCHEMA, "of": 2}) is None
     theirs.read()
-    assert theirs.get({"schema": 1, "of": 2})["found"] == 1
+    assert theirs.get({"schema": SCHEMA, "of": 2})["found"] == 1
     assert len(path.read_text().splitlines()) == 2
 
 
@@ -85,12 +87,12 @@ def test_a_file_of_the_book_is_read_and_what_it_lacks_goes_beside_it(tmp_path, m
     monkeypatch.setattr(module, "DATA", tmp_path)
     path = tmp_path / "counts" / "quick.jsonl"
     path.parent.mkdir()
-    published = json.dumps(line(1)) + "\n"
+    published = sealed(line(1)) + "\n"
     path.write_text(published)
     kept = records(path, ["found"])
     kept.append([line(1), line(2)])
     assert path.read_text() == published
-    assert local(path).read_text() == json.dumps(line(2)) + "\n"
+    assert local(path).read_text() == sealed(line(2)) + "\n"
     assert "quick.jsonl lacks goes to" in capsys.readouterr().err
     again = records(path, ["found"])
     assert len(again) == 2
@@ -98,3 +100,40 @@ def test_a_file_of_the_book_is_read_and_what_it_lacks_goes_beside_it(tmp_path, m
     assert len(local(path).read_text().splitlines()) == 2
     assert "lacks" not in capsys.readouterr().err
     assert local(tmp_path / "mine.jsonl") == tmp_path / "mine.jsonl"
+
+
+def test_a_line_that_was_changed_or_has_no_checksum_is_refused_by_number(tmp_path):
+    path = tmp_path / "r.jsonl"
+    good, changed = sealed(line(1)), sealed(line(2)).replace('"found": 1', '"found": 2')
+    for bad in (changed, json.dumps(line(2)), json.dumps(line(2) | {"check": 0})):
+        path.write_text(f"{good}\n{bad}\n")
+        with pytest.raises(ValueError, match=r"r.jsonl, line 2: check = .*: the line was changed"):
+            records(path, ["found"])
+    for bad in (good.replace('"of": 1', '"of": 1, "of": 1'), good.replace('"of": 1', '"of": NaN')):
+        path.write_text(f"{good}\n{bad}\n")
+        with pytest.raises(ValueError, match=r"r.jsonl, line 2 = "):
+            records(path, ["found"])
+
+
+def test_lines_of_one_file_that_disagree_are_refused_and_the_first_that_is_written_counts(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{sealed(line(1))}\n{sealed(line(1))}\n")
+    assert records(path, ["found"]).get(line(1))["found"] == 1
+    path.write_text(f"{sealed(line(1))}\n{sealed(line(1, found=2))}\n")
+    with pytest.raises(ValueError, match="line 2: it disagrees with an earlier line"):
+        records(path, ["found"])
+
+
+def test_what_json_has_no_number_for_is_not_written(tmp_path):
+    path = tmp_path / "r.jsonl"
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            records(path, ["found"]).append([line(1, found=value)])
+    assert not path.read_bytes()
+
+
+def test_a_newline_that_was_lost_is_noticed(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{sealed(line(1))}\n{sealed(line(2))}*")
+    with pytest.raises(ValueError, match="after line 1"):
+        records(path, ["found"])

@@ -7,6 +7,7 @@ import pytest
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.experiments.records import sealed
 from hybrid_rs.experiments.streams import StreamStore
 
 
@@ -52,11 +53,12 @@ def test_a_cut_line_is_dropped_and_a_damaged_one_refused(tmp_path, smoothed):
     np.testing.assert_array_equal(draw(path, smoothed, 100), row)
     assert path.read_bytes() == whole
     unit = json.loads(whole)
-    for damaged in (unit | {"unsafe": unit["unsafe"] + 1}, unit | {"at": [10**6]}, {"schema": 1}):
-        path.write_text(json.dumps(damaged) + "\n")
+    changes = ({"unsafe": unit["unsafe"] + 1}, {"at": [10**6]}, {"at": [-1]}, {"n": 10**12}, {"rarer": "both"})
+    for damaged in (*(unit | each for each in changes), {"schema": unit["schema"]}):
+        path.write_text(sealed(damaged) + "\n")
         with pytest.raises(ValueError, match="line 1"):
             StreamStore(path, "a")
-    path.write_text(json.dumps(unit | {"schema": 99}) + "\n")
+    path.write_text(sealed(unit | {"schema": 99}) + "\n")
     with pytest.raises(ValueError, match="schema = 99"):
         StreamStore(path, "a")
 
@@ -66,9 +68,20 @@ def test_draws_of_another_classifier_under_the_same_name_are_noticed(tmp_path, s
     draw(path, smoothed, 100)
     unit = json.loads(path.read_text())
     rarer = [*unit["at"][1:], next(i for i in range(unit["n"]) if i not in unit["at"])]
-    path.write_text(json.dumps(unit | {"at": sorted(rarer)}) + "\n")
+    path.write_text(sealed(unit | {"at": sorted(rarer)}) + "\n")
     with pytest.raises(ValueError, match="differ from those"):
         draw(path, smoothed, 700)
+
+
+def test_two_streams_of_one_classifier_that_differ_are_refused(tmp_path, smoothed):
+    path = tmp_path / "s.jsonl"
+    draw(path, smoothed, 100)
+    unit = json.loads(path.read_text())
+    longer = unit | {"n": unit["n"] + 1, "at": sorted({0, *unit["at"]} ^ {unit["at"][-1]})}
+    longer["unsafe"] = len(longer["at"]) if unit["rarer"] == "unsafe" else longer["n"] - len(longer["at"])
+    path.write_text(f"{sealed(unit)}\n{sealed(longer)}\n")
+    with pytest.raises(ValueError, match="line 2: the draws of two lines for one stream differ"):
+        StreamStore(path, "a")
 
 
 def test_a_stream_is_of_one_classifier(tmp_path):
