@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from hybrid_rs._checks import integer, probability, require
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 
 FloatArray = NDArray[np.float64]
+MAX_LENGTH = 100_000  # positions, of a text whose subsets are counted
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,43 @@ class MaskedCounts:
 
 
 @dataclass(frozen=True)
+class Subsets:
+    """Which sets of positions one count of :class:`SubsetCounts` is about, and how the risk is split.
+
+    Args:
+        length: L, the number of positions that are noised.
+        size: j, the number of positions in each set, 0 to ``largest``.
+        largest: the largest size counted, at most L.
+
+    Raises:
+        ValueError: if these are no whole numbers, or not in this order.
+
+    Example:
+        >>> Subsets(length=20, size=1, largest=2).sets
+        20
+    """
+
+    length: int
+    size: int
+    largest: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.length, self.size, self.largest)
+        fits = all(type(x) is int for x in numbers) and 0 <= self.size <= self.largest <= self.length <= MAX_LENGTH
+        require(fits, "subsets", self, f"give 0 <= size <= largest <= length <= {MAX_LENGTH}")
+
+    @property
+    def sets(self) -> int:
+        """How many sets of this size there are: they share the risk of their size."""
+        return math.comb(self.length, self.size)
+
+    @property
+    def parts(self) -> int:
+        """The risk of this size is the whole risk divided by this: half goes to size 0, the rest equally to others."""
+        return 1 if self.largest == 0 else 2 if self.size == 0 else 2 * self.largest
+
+
+@dataclass(frozen=True)
 class SubsetCounts:
     r"""How often, at worst, the guard failed to flag while any d given positions were all replaced.
 
@@ -154,14 +193,21 @@ class SubsetCounts:
         Half of the risk goes to size 0, that is, to p_A; the rest is shared equally by the other sizes.
         """
         sizes = np.arange(len(self.safe))
-        share = np.full(sizes.size, 0.5 / max(1, sizes.size - 1))
-        share[0] = 0.5 if sizes.size > 1 else 1.0
-        sets = np.array([float(math.comb(self.length, j)) for j in sizes])
-        joint = clopper_pearson_upper(np.array(self.safe), self.n, alpha * share / sets)
-        best = np.minimum.accumulate(joint)
+        best = np.minimum.accumulate(self._joint(alpha))
         with np.errstate(over="ignore", divide="ignore"):
             missed = best / self.beta ** sizes.astype(float) * (1 + 1e-12)
         return np.clip(1 - missed - 2.0**-52, 0.0, 1.0)
+
+    def subsets(self, d: int, alpha: float = 0.01) -> Subsets:
+        """Return the size of sets, 0 to ``d``, whose count gives the bound of :meth:`p_s` for d positions."""
+        return Subsets(self.length, int(np.argmin(self._joint(alpha)[: d + 1])), len(self.safe) - 1)
+
+    def _joint(self, alpha: float) -> FloatArray:
+        """Upper bounds, by size, of the probability that the guard says safe and a given set is replaced."""
+        split = [Subsets(self.length, size, len(self.safe) - 1) for size in range(len(self.safe))]
+        share = np.array([float(Fraction(alpha) / (s.parts * s.sets)) for s in split])
+        bounds = clopper_pearson_upper(np.array(self.safe), self.n, np.maximum(share, 2.0**-1022))
+        return np.where(share > 2.0**-1022, bounds, 1.0)  # too many sets for a float: nothing is known
 
     @property
     def clean(self) -> Counts:

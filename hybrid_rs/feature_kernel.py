@@ -7,18 +7,18 @@ text; else there is one for each multiset of arities that d features can show, a
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs.kernels import MAX_EDITS, Kernel, UniformKernel
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.likelihood_ratio import MAX_ATOMS, LikelihoodRatio
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FeatureKernel:
         >>> kernel.arities(d=2)
         ((6, 5),)
         >>> FeatureKernel(beta=0.75, sizes=(2, 6, 5)).arities(d=2)
-        ((5, 2), (6, 2), (6, 5))
+        ((6, 5), (6, 2))
         >>> import hybrid_rs as hrs
         >>> print(hrs.frontier(0.9995, kernel, sigma=0.5, tau=0.5, d_max=2))
         Certified at tau = 0.5, sigma = 0.5:
@@ -68,17 +68,33 @@ class FeatureKernel:
         return len(smallest) < 2 or 2 * (1 - beta) >= beta * sum(Fraction(1, size - 1) for size in smallest)
 
     def arities(self, d: int) -> tuple[tuple[int, ...], ...]:
-        """Return the multisets of arities, each in descending order, of which one is the worst with ``d`` edits.
+        r"""Return the multisets of arities, each in descending order, of which one is the worst with ``d`` edits.
 
-        There are no more edits than features: beyond, ``d`` counts as their number.
+        There are at most d + 1. Of two features with :math:`V - 1 > \beta / (1 - \beta)` the larger is the worse one
+        to have edited, of two others the smaller: so a candidate takes the largest of the former and the smallest of
+        the latter. There are no more edits than features: beyond, ``d`` counts as their number.
+
+        Raises:
+            ValueError: if d is out of range, or a candidate's ratio would have more than 200,000 atoms.
+
+        References:
+            The book's page on features of different arity, theorem on two arities.
         """
         edits = min(integer("d", d, at_least=0), len(self.sizes))
         require(edits <= MAX_EDITS, "d", d, f"give at most {MAX_EDITS} edits")
-        if self.largest_is_worst:
-            return (tuple(sorted(self.sizes, reverse=True)[:edits]),)
-        available = Counter(self.sizes)
-        chosen = combinations_with_replacement(sorted(available), edits)
-        return tuple(many[::-1] for many in chosen if all(available[v] >= c for v, c in Counter(many).items()))
+        large = sorted(self.sizes, reverse=True)
+        small: list[int] = []
+        if not self.largest_is_worst:  # the larger is the worse above an arity, the smaller below it
+            beta = Fraction(self.beta)
+            small = sorted(size for size in large if (1 - beta) * (size - 1) <= beta)
+            large = large[: len(large) - len(small)]
+        counts = range(max(0, edits - len(large)), min(edits, len(small)) + 1)
+        chosen = tuple((*large[: edits - count], *small[:count][::-1]) for count in counts)
+        for many in chosen:
+            atoms = math.prod(2 * count + 1 for count in Counter(many).values())
+            remedy = f"these features make {atoms} atoms, over {MAX_ATOMS}: give fewer edits"
+            require(atoms <= MAX_ATOMS, "d", d, remedy)
+        return chosen
 
     def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
         """Return the law of the ratio of the worst ``d`` edits.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.feature_kernel import worst_ratios
-from hybrid_rs.kernels import Kernel
+from hybrid_rs.kernels import Kernel, text_budget
 from hybrid_rs.threats import Threat
 from hybrid_rs.threshold import CalibratedThreshold, threshold
 from hybrid_rs.worst_case import certified_radius, floored
@@ -183,7 +183,7 @@ def frontier(
         >>> front.edits(epsilon=1.0), hrs.floored(front.radius(1), 2)
         (5, np.float64(6.46))
     """
-    budgets = integer("d_max", d_max, at_least=0) + 1
+    budgets = text_budget("d_max", d_max) + 1
     given = probability("p_a", p_a)
     require(given.ndim == 0 or given.shape == (budgets,), "p_a", given.shape, f"give one number, or shape ({budgets},)")
     each = np.broadcast_to(given, (1, budgets))
@@ -238,7 +238,7 @@ def frontiers_of(
     simultaneous: bool = False,
 ) -> list[Frontier]:
     """Return :func:`frontier_of` of many examples at once, which is many times faster; all counts of one kind."""
-    integer("d_max", d_max, at_least=0)
+    text_budget("d_max", d_max)
     if not counts:
         return []
     kinds = {(type(c), isinstance(c, Counts) and c.one_classifier) for c in counts}
@@ -322,7 +322,8 @@ def _frontiers(
     p: NDArray[np.float64], kernel: Kernel, sigma: float, tau: float, *, masked: bool, one: bool, all_at_once: bool
 ) -> list[Frontier]:
     """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
-    choices = [worst_ratios(kernel, d, masked=masked) for d in range(p.shape[1])]  # the least counts; nan if any is
+    last_first = range(p.shape[1])[::-1]  # it meets any limit before there is work done
+    choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
     radii = np.stack(
         [
             np.min(

@@ -168,10 +168,15 @@ def _beta(value: float) -> float:
     return float(array)
 
 
-def _edits(d: int) -> int:
-    count = integer("d", d, at_least=0)
-    require(count <= MAX_EDITS, "d", count, f"give at most {MAX_EDITS} edits")
+def text_budget(name: str, d: int) -> int:
+    """The number of edits, checked before any work is done for it."""
+    count = integer(name, d, at_least=0)
+    require(count <= MAX_EDITS, name, count, f"give at most {MAX_EDITS} edits")
     return count
+
+
+def _edits(d: int) -> int:
+    return text_budget("d", d)
 
 
 @cache

@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import require
 from hybrid_rs.decisions import decision_draws, draws_floor
 from hybrid_rs.evidence import Counts, MaskedCounts
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.frontiers import Frontier, frontier_of
-from hybrid_rs.kernels import Kernel
+from hybrid_rs.kernels import Kernel, text_budget
 from hybrid_rs.sample_size import MAX_DRAWS, checked_aims, draws_needed, hopeless, least_draws
 from hybrid_rs.worst_case import floored, required_p_a
 
@@ -155,7 +155,7 @@ def plan(
     """
     for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", tau)):
         require(np.ndim(number) == 0, name, number, "give one number: a plan has one target")
-    budget = integer("d", d, at_least=0)
+    budget = text_budget("d", d)
     ratios = worst_ratios(kernel, budget, masked=masked)
     required = float(np.max([required_p_a(epsilon, ratio, sigma=sigma, tau=tau) for ratio in ratios]))  # nan if any is
     risk, true, chance = checked_aims(alpha, p_a, power)
@@ -212,7 +212,7 @@ def ceiling(
         >>> [ceiling(n, kernel, sigma=1.0, tau=4.6e-5).edits(epsilon=1.0) for n in (100, 1_000, 10_000)]
         [2, 3, 5]
     """
-    budgets = integer("d_max", d_max, at_least=0)
+    budgets = text_budget("d_max", d_max)
     all_unsafe = MaskedCounts((n,) * (budgets + 1), n) if masked else Counts((n,), n)
     return frontier_of(all_unsafe, kernel, sigma=sigma, tau=tau, d_max=budgets, alpha=alpha)
 

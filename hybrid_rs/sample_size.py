@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import betaincc
 
 from hybrid_rs._checks import probability, require, risk
-from hybrid_rs.estimation import clopper_pearson_lower
+from hybrid_rs.estimation import bound_reaches, clopper_pearson_lower
 
 FloatArray = NDArray[np.float64]
-MAX_DRAWS = 10**9  # beyond it the safety margin of the confidence bound itself begins to cost draws
+MAX_DRAWS = 10**9  # beyond it the rounding of the confidence bound itself begins to cost draws
+EXACT, FINE = 1 << 24, 2.0**-12  # where more draws than EXACT are needed, their number may be larger by this share
 
 
 def draws_needed(required: float, alpha: float = 0.01, p_a: float = 1.0, power: float = 0.9) -> int | None:
@@ -37,7 +38,8 @@ def draws_needed(required: float, alpha: float = 0.01, p_a: float = 1.0, power: 
 
     Returns:
         int; None if no n up to 10^9 does: for ever if ``p_a <= required``, else because the two are too close.
-            Close pairs, of some 10^8 draws, take seconds to compute.
+            Beyond 2^24 (17 million) it may be larger than the least by a share of 2^-12: close pairs have too many
+            teeth of the saw to try them all.
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -65,11 +67,14 @@ def least_draws(required: float, alpha: float, p_a: float, power: float) -> tupl
     while low <= MAX_DRAWS:
         high = min(2 * low - 1, MAX_DRAWS)
         n = _first_within(low, high, required, alpha, p_a, power)
-        if n < math.inf:
-            draws = np.array([n])
-            hits = _hits_needed(draws, np.zeros(1), draws + 1, required, alpha)
+        if n == math.inf:
+            low = high + 1
+            continue
+        draws = np.array([n])
+        hits = _hits_needed(draws, np.zeros(1), draws + 1, required, alpha)
+        if clopper_pearson_lower(hits[0], n, alpha) >= required:
             return int(n), int(n - hits[0]), float(_chance(draws - hits, draws, p_a)[0])
-        low = high + 1
+        low = int(n) + 1  # the bound misses by its rounding: one more hit, or draw, makes up for it
     return None
 
 
@@ -88,12 +93,12 @@ def _first_within(low: int, high: int, required: float, alpha: float, p_a: float
     """
     a, b = np.array([float(low)]), np.array([float(high)])
     k_a, k_b = (_hits_needed(n, np.zeros(1), n + 1, required, alpha) for n in (a, b))
-    best = math.inf
+    best, fine = math.inf, FINE if p_a < 1 else 0.0  # without misses there is one tooth
     while a.size:
         for n, k in ((a, k_a), (b, k_b)):
             best = min(best, n[_chance(n - k, n, p_a) >= power].min(initial=math.inf))
         most = np.minimum(_chance(b - k_a, b, p_a), _chance(b - k_b, a, p_a))
-        alive = (most >= power) & (a < best) & (b > a)
+        alive = (most >= power) & (a < best) & (b > a) & (b - a >= np.where(a > EXACT, a * fine, 0.0))
         a, b, k_a, k_b = a[alive], b[alive], k_a[alive], k_b[alive]
         left = np.floor((a + b) / 2)
         right = left + 1
@@ -107,7 +112,7 @@ def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: f
     """Return the least k in (fails, does] whose bound reaches the target, at n draws; n + 1 if not even n does."""
     while np.any(does - fails > 1):
         k = np.floor((fails + does) / 2)
-        reached = (k > n) | (clopper_pearson_lower(np.minimum(k, n), n, alpha) >= required)
+        reached = (k > n) | bound_reaches(np.minimum(k, n), n, required, alpha)
         fails, does = np.where(reached, fails, k), np.where(reached, k, does)
     return does
 

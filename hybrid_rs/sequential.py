@@ -14,9 +14,9 @@ from scipy.special import betaincc, betaln, xlog1py, xlogy
 
 from hybrid_rs._checks import probability, risks, successes
 from hybrid_rs._roots import bracketed_root
-from hybrid_rs.estimation import SAFETY
 
 FloatArray = NDArray[np.float64]
+SAFETY = 2.0**-40  # of a bound, relative: the search stops closer
 B_ABOVE = 0.25  # leans to p near 1, where certificates are; b < 1 piles shares up at c = 1, that is at p = 1
 B_BELOW = 1.0  # leans to no p: a classifier may fail by little or by much
 

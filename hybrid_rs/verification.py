@@ -11,7 +11,8 @@ and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`ve
 (Arb, through python-flint): every number is an interval that contains the true one, and the inputs are the exact
 values of their float64. The masses are written down from the kernel's definition, not taken from the package. A
 masked certificate is checked against every number of edits within its d positions, none to all of them; one for
-features of different arity against every choice of d features.
+features of different arity against every choice of d features that may be the worst. Where p was drawn, not given,
+the binomial tail shows that k of n draws bound it at risk alpha.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import combinations_with_replacement, product
+from fractions import Fraction
+from itertools import accumulate, pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hybrid_rs._extras import needs
 from hybrid_rs.certificate import Certificate
 from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.likelihood_ratio import MAX_ATOMS
 from hybrid_rs.worst_case import LEAST_SHIFT
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 Atom: TypeAlias = "tuple[arb, arb, arb | None]"  # clean mass, adversarial mass, log-ratio (None: 0 or infinite)
 DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
 MAX_BITS = 1 << 14
+MAX_CHECKED_DRAWS = 10**10  # beyond them, the tail of the binomial law takes long in interval arithmetic
 
 
 class VerificationError(ValueError):
@@ -51,7 +55,8 @@ def verify(certificate: Certificate) -> float:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        VerificationError: if the witness does not prove ``certificate.p_adv``.
+        VerificationError: if the witness does not prove ``certificate.p_adv``, or the draws do not show
+            ``certificate.p``. A known probability (k, n and alpha are None) is taken as given.
         ImportError: if python-flint is missing.
 
     Example:
@@ -62,10 +67,13 @@ def verify(certificate: Certificate) -> float:
         True
     """
     with _ball_arithmetic() as context:
+        _check_evidence(certificate, context)
         bits = 128
         while True:
             context.prec = bits
             bound = _least([_bound(certificate, law) for law in _laws(certificate)])
+            if not bound.is_finite():
+                raise VerificationError(f"log_t = {certificate.log_t!r}: no bound comes of a witness of this size")
             if bound.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
                 break
             bits *= 2
@@ -80,6 +88,30 @@ def verify(certificate: Certificate) -> float:
     return proved
 
 
+def _check_evidence(certificate: Certificate, context: Any) -> None:
+    """Refuse a p above the confidence bound that the counts give: at p, such counts must have probability alpha."""
+    from flint import arb
+
+    n, k = certificate.n, certificate.k
+    if n is None or k is None or certificate.alpha is None or certificate.p == 0:
+        return
+    if n > MAX_CHECKED_DRAWS:
+        raise VerificationError(f"n = {n}: the bound of at most {MAX_CHECKED_DRAWS} draws can be checked")
+    context.prec = 256
+    x, risk, subsets = arb(certificate.p), arb(certificate.alpha), certificate.subsets
+    if subsets is not None:  # a draw counts unless a set of j, part of one of d, was replaced and the guard said safe
+        x = 1 - arb(certificate.kernel.beta) ** certificate.d * (1 - x)
+        risk /= subsets.parts * subsets.sets
+    if k > 0 and x < 1:
+        chance = x.beta_lower(k, n - k + 1, True) if k < n else x**n
+        if chance <= risk:
+            return
+    raise VerificationError(
+        f"p = {certificate.p!r}: k = {k} of n = {n} draws do not show it at risk alpha = {certificate.alpha!r}; "
+        "do not rely on this certificate, and make it anew with hybrid_rs.certify"
+    )
+
+
 def _bound(certificate: Certificate, atoms: list[Atom]) -> arb:
     """D at the witness, as a ball, against one adversary."""
     from flint import arb
@@ -92,7 +124,7 @@ def _bound(certificate: Certificate, atoms: list[Atom]) -> arb:
     if certificate.log_t == math.inf:  # t to infinity: a classifier that is always right
         if certificate.p < 1:
             raise VerificationError(f"log_t = inf: a finite witness is needed where p = {certificate.p!r} < 1")
-        return 1 - sum((q for p, q, _ in atoms if p == 0), arb(0))
+        return sum((q for p, q, _ in atoms if p > 0), arb(0))
     u, t = arb(certificate.log_t), arb(certificate.log_t).exp()
     total = t * arb(certificate.p)
     for p, q, log_gamma in atoms:
@@ -134,7 +166,7 @@ def _laws(certificate: Certificate) -> list[list[Atom]]:
             return [_masked_uniform(kernel, d, edited) for edited in range(d + 1)]
         return [_uniform(kernel, d)]
     if isinstance(kernel, FeatureKernel) and not certificate.masked:
-        return [_features(kernel.beta, arities) for arities in _multisets(kernel.sizes, d)]
+        return [_features(kernel.beta, arities) for arities in _choices(kernel, d)]
     raise VerificationError(f"kernel = {kernel}, masked = {certificate.masked}: this certificate cannot be checked")
 
 
@@ -142,7 +174,8 @@ def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
     from flint import arb
 
     masked = arb(kernel.beta) ** d
-    return [(masked, masked, arb(0) if d == 0 or kernel.beta > 0 else None), (1 - masked, arb(0), None)]
+    shared = (masked, masked, arb(0) if d == 0 or kernel.beta > 0 else None)
+    return [shared, (1 - masked, arb(0), None), (arb(0), 1 - masked, None)]
 
 
 def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
@@ -176,17 +209,50 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
     return atoms
 
 
-def _multisets(sizes: tuple[int, ...], d: int) -> list[tuple[int, ...]]:
-    """Return every choice of d features by its arities: no theorem on the worst choice is relied upon."""
-    available = Counter(sizes)
-    chosen = combinations_with_replacement(sorted(available), min(d, len(sizes)))
-    return [many for many in chosen if all(available[size] >= c for size, c in Counter(many).items())]
+def _choices(kernel: FeatureKernel, d: int) -> Iterator[tuple[int, ...]]:
+    """The choices of d features that may be the worst, by their arities.
+
+    No formula is relied upon. By Blackwell's theorem a feature is the worse one to leave to the adversary where its
+    trade-off curve lies below: that is checked, exactly, along two chains of arities. A choice that takes a
+    feature of a chain and leaves a worse one of it is never the worst.
+    """
+    beta, edits = Fraction(kernel.beta), min(d, len(kernel.sizes))
+    small = sorted(size for size in kernel.sizes if (1 - beta) * (size - 1) <= beta)
+    large = sorted((size for size in kernel.sizes if (1 - beta) * (size - 1) > beta), reverse=True)
+    for chain in (small, large):
+        for worse, better in pairwise(dict.fromkeys(chain)):
+            if not _below(_curve(beta, worse), _curve(beta, better)):
+                raise VerificationError(f"kernel = {kernel}: arity {worse} is not worse than {better}")
+    for count in range(max(0, edits - len(large)), min(edits, len(small)) + 1):
+        yield (*small[:count], *large[: edits - count])
+
+
+def _curve(beta: Fraction, size: int) -> list[tuple[Fraction, Fraction]]:
+    """Corners of the trade-off curve of one edited feature: the least adversarial mass at each clean mass."""
+    hit = beta / (size - 1)
+    law = [(1 - beta, hit), (hit, 1 - beta), (hit * (size - 2), hit * (size - 2))]
+    rising = sorted((atom for atom in law if atom[0] > 0), key=lambda atom: atom[1] / atom[0])
+    return list(accumulate(rising, lambda a, b: (a[0] + b[0], a[1] + b[1]), initial=(Fraction(0), Fraction(0))))
+
+
+def _below(lower: list[tuple[Fraction, Fraction]], upper: list[tuple[Fraction, Fraction]]) -> bool:
+    """Whether a convex polygon lies nowhere above another: the corners of the upper one decide."""
+
+    def at(x: Fraction) -> Fraction:
+        return max(
+            (y0 + (y1 - y0) * (x - x0) / (x1 - x0) for (x0, y0), (x1, y1) in pairwise(lower)), default=Fraction(0)
+        )
+
+    return all(at(x) <= y for x, y in upper)
 
 
 def _features(beta: float, arities: tuple[int, ...]) -> list[Atom]:
     """The product of the laws of single features."""
     from flint import arb
 
+    atoms = math.prod(2 * count + 1 for count in Counter(arities).values())
+    if atoms > MAX_ATOMS:
+        raise VerificationError(f"d = {len(arities)}: so many different arities make {atoms} atoms, over {MAX_ATOMS}")
     law: list[Atom] = [(arb(1), arb(1), arb(0))]
     for size, count in Counter(arities).items():
         one = _uniform(UniformKernel(beta, size), count)

@@ -14,7 +14,7 @@ from hybrid_rs import neyman_pearson
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs._roots import bracketed_root
 from hybrid_rs.feature_kernel import worst_ratios
-from hybrid_rs.kernels import Kernel
+from hybrid_rs.kernels import Kernel, text_budget
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
@@ -123,7 +123,7 @@ def certified_edits(
     threshold = probability("tau", tau)
     still = np.asarray(True)
     edits = np.asarray(-1)
-    for d in range(integer("d_max", d_max, at_least=0) + 1):
+    for d in range(text_budget("d_max", d_max) + 1):
         for ratio in worst_ratios(kernel, d):
             still = still & (p_adv(p_a, epsilon, ratio, sigma=sigma) >= threshold)
         edits = np.where(still, d, edits)

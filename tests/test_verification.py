@@ -107,6 +107,14 @@ def test_a_certificate_comes_back_from_json_as_it_was():
         "[]",
         "{}",
         '{"schema": 0}',
+        '{"schema": 1, "p": 0.9}',
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace("false", '"false"'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"d": 1', '"d": 1.0'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"d": 1', '"d": 1000000000'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"p": 0.9', '"p": NaN'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"sigma": 1.0', '"sigma": 1e999'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"p": 0.9', '"p": 0.9, "p": 0.8'),
+        hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"n": null', '"n": 10'),
         hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace("0.25", "1.25"),
         hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"d": 1', '"d": -1'),
         hrs.certify(0.9, UNIFORM, d=1, epsilon=1, sigma=1, tau=0.1).to_json().replace('"p": 0.9', '"p": "nan"'),
@@ -116,3 +124,61 @@ def test_a_certificate_comes_back_from_json_as_it_was():
 def test_what_is_no_certificate_is_refused(text):
     with pytest.raises(ValueError, match="not one that to_json wrote"):
         hrs.Certificate.from_json(text)
+
+
+def test_an_older_schema_is_named():
+    with pytest.raises(ValueError, match=r"schema = 1 .an older one, without the counts: certify again"):
+        hrs.Certificate.from_json('{"schema": 1}')
+
+
+def test_what_the_mask_hides_is_not_proved_by_an_infinite_witness():
+    true = hrs.certify(1.0, hrs.AbsorbingKernel(0.5), d=2, epsilon=1.0, sigma=0.5, tau=0.9)
+    assert true.log_t == np.inf
+    assert hrs.verify(true) >= true.p_adv
+    with pytest.raises(hrs.VerificationError, match=r"proves only 0.25"):
+        hrs.verify(replace(true, p_adv=1.0))
+
+
+DRAWN = [
+    hrs.certify(hrs.Counts((9_300,), n=10_000), UNIFORM, d=2, epsilon=0.5, sigma=0.5, tau=1e-5),
+    hrs.certify(hrs.MaskedCounts((9_900, 9_300, 9_000), n=10_000), UNIFORM, d=2, epsilon=0.5, sigma=0.5, tau=1e-5),
+    hrs.certify(
+        hrs.SubsetCounts((1_500, 220, 41), n=10_000, length=20, beta=0.25),
+        UNIFORM,
+        d=2,
+        epsilon=0.5,
+        sigma=0.5,
+        tau=1e-5,
+    ),
+]
+
+
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_evidence_is_checked_from_its_counts(drawn):
+    assert hrs.verify(drawn) >= drawn.p_adv > 0
+    assert hrs.Certificate.from_json(drawn.to_json()) == drawn
+    for change in (
+        {"p": drawn.p + 1e-6},
+        {"k": drawn.k - 1},
+        {"n": drawn.n + 1},
+        {"alpha": drawn.alpha * 0.999},
+        {"k": 0},
+    ):
+        with pytest.raises(hrs.VerificationError, match="do not show it"):
+            hrs.verify(replace(drawn, **change))
+
+
+def test_evidence_that_no_draws_can_give_is_refused():
+    with pytest.raises(hrs.VerificationError, match="k = 10 of n = 10 draws"):
+        hrs.verify(replace(DRAWN[0], p=0.99, n=10, k=10))
+    for change in ({"alpha": np.nan}, {"alpha": 0.0}, {"alpha": 1.0}, {"masked": "false"}, {"k": None}, {"k": 10_001}):
+        with pytest.raises(ValueError, match=r"alpha|masked|k = "):
+            replace(DRAWN[0], **change)
+
+
+def test_no_tampered_certificate_passes():
+    from abuse.tampering import run
+
+    figures = run(150, seed=1)
+    assert figures["passed"] == figures["honest refused"] == 0
+    assert figures["refused by verify"] == figures["false"] == 150
