@@ -13,10 +13,10 @@ from collections import Counter
 from dataclasses import fields, replace
 
 import numpy as np
-import oracle
 from mpmath import binomial, mp, mpf
 
 import hybrid_rs as hrs
+from hybrid_rs import oracle
 
 FIGURES = ["false", "refused by verify", "passed", "refused at reading", "true", "true and proved"]
 FIGURES += ["honest", "honest refused", "too large for the oracle"]
