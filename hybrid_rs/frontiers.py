@@ -77,8 +77,9 @@ class Frontier:
     def edits(self, epsilon: float = 0.0) -> int:
         """Return the text budget up to which every d is certified together with image budget ``epsilon``; -1 if none.
 
-        Where each d has a classifier of its own, budgets count in order and the first failure ends it: the answer
-        then has the confidence of a single point, although it was chosen by looking (a fixed-sequence test).
+        Budgets count in order and the first failure ends it, whatever is certified beyond a gap. Where each d has a
+        classifier of its own, the answer thus has the confidence of a single point, although it was chosen by looking
+        (a fixed-sequence test).
         """
         budget = float(nonnegative("epsilon", epsilon))
         return int(np.argmin(np.append(self.radii >= budget, False))) - 1
