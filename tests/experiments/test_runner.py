@@ -1,5 +1,8 @@
 """One kernel start each: the tests that execute a notebook are few."""
 
+import json
+import sys
+
 import nbformat
 import pytest
 
@@ -14,11 +17,20 @@ def outputs(path):
     return [output.get("text") for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
 
 
-def test_profile_and_parameters_reach_the_notebook(tmp_path, write_notebook):
-    write_notebook(tmp_path / "T.ipynb", PARAMETERS, "print(profile, sigma)")
+def test_profile_and_parameters_reach_the_notebook_in_the_callers_folder_and_python(
+    tmp_path, write_notebook, monkeypatch
+):
+    decoy = tmp_path / "kernels" / "python3"  # another environment's kernel of the same name, found first
+    decoy.mkdir(parents=True)
+    spec = {"argv": ["/bin/false"], "display_name": "Python 3", "language": "python"}
+    (decoy / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.chdir(here := tmp_path / "kernels")
+    source = "import os, sys\nprint(profile, sigma, os.getcwd(), sys.executable)"
+    write_notebook(tmp_path / "T.ipynb", PARAMETERS, source)
     output = tmp_path / "deep" / "T.ipynb"
     run_experiment("T", profile="standard", parameters={"sigma": 1.5}, output=output, notebooks=tmp_path)
-    assert outputs(output) == ["standard 1.5\n"]
+    assert outputs(output) == [f"standard 1.5 {here} {sys.executable}\n"]
     assert [path.name for path in output.parent.iterdir()] == ["T.ipynb"]
 
 
