@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybrid_rs._checks import require
+from hybrid_rs._files import write_whole
 from hybrid_rs._places import TREE, require_tree
 from hybrid_rs.ledger.finding import VERDICTS, Finding
 
@@ -105,7 +106,7 @@ def recompute(claims: Iterable[Claim]) -> list[Claim]:
 
 def write_claims(claims: Iterable[Claim], path: Path = CLAIMS) -> None:
     """Write a ledger, one claim after the other."""
-    path.write_text(json.dumps([asdict(claim) for claim in claims], indent=1, ensure_ascii=False) + "\n")
+    write_whole("path", path, json.dumps([asdict(claim) for claim in claims], indent=1, ensure_ascii=False) + "\n")
 
 
 def to_frame(claims: Iterable[Claim]) -> pd.DataFrame:

@@ -101,6 +101,7 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
         ("certify", ("--margin", "inf"), "margin = inf"),
         ("certify", ("--policy", "none.txt"), "policy = 'none.txt': no such file"),
         ("certify", ("--engine", "local", "--workers", 2), "engine = 'local:2'"),
+        ("certify", ("--workers", 10_000), "workers = 10000: this machine has"),
         ("decide", ("--d", 9, "--epsilon", 1), "d = 9: give at most --max-edits 8"),
         ("decide", ("--d", 1, "--epsilon", "inf"), "epsilon = inf"),
         ("attack", ("--d", 1, "--epsilon", 1, "--tau", 3), "tau = 3.0"),
