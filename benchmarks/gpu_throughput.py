@@ -125,7 +125,8 @@ def counted(model: Any) -> Iterator[list[float]]:
 
     def causal(module: Any, args: Any, given: dict[str, Any]) -> None:
         rows, length, width = given["inputs_embeds"].shape
-        known = given["past_key_values"].get_seq_length() if given.get("past_key_values") is not None else 0
+        cache = given.get("cache", given.get("past_key_values"))  # its name from transformers 5.24 on, and before
+        known = cache.get_seq_length() if cache is not None else 0
         total[0] += 4.0 * text.num_hidden_layers * width * rows * length * (known + (length + 1) / 2)
 
     def full(module: Any, args: Any, given: Any, output: Any) -> None:

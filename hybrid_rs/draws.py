@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hybrid_rs._checks import integer
+from hybrid_rs._checks import integer, require
 from hybrid_rs.example import Example
 from hybrid_rs.guards.answers import AnswerError, asked
 from hybrid_rs.guards.protocol import Guard
@@ -66,6 +66,7 @@ def drawn(
     blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
     first = smoothed[0]
     noised = first.threat.noised(example.token_ids.size)
+    require_readable(first.guard, example.token_ids.size + first.threat.slot, f"example {example.id!r}")
     clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))
     stream = Stream(seed, example.id)
     ascending = sorted(range(len(smoothed)), key=lambda i: smoothed[i].kernel.beta)  # most replacements come last
@@ -81,6 +82,19 @@ def drawn(
             by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
             bar.update(stop - start)
+
+
+def require_readable(guard: Guard, length: int, name: str) -> None:
+    """Refuse a text that the guard's model cannot read whole.
+
+    Args:
+        guard: the guard; the limit is its ``max_length``, where it has one.
+        length: tokens of the text and its slot.
+        name: what the text is called in the error.
+    """
+    limit = getattr(guard, "max_length", None)
+    remedy = f"the guard reads at most {limit} beside its prompt and image; shorten the text or the slot"
+    require(limit is None or length <= limit, name, f"{length} tokens with its slot", remedy)
 
 
 def noisy_texts(

@@ -69,11 +69,15 @@ class Source:
         Raises:
             ValueError: if one is refused, or none is left.
         """
+        from hybrid_rs.draws import require_readable
+
         guard: Any = smoothed.guard
 
         def readable(entry: Entry) -> bool:
             with self._blaming(entry, problems):
-                smoothed.threat.noised(len(guard.encode(entry.text)))  # a threat may need a text that is not empty
+                length = len(guard.encode(entry.text))
+                smoothed.threat.noised(length)  # a threat may need a text that is not empty
+                require_readable(guard, length + smoothed.threat.slot, "text")
                 return True
             return False
 

@@ -56,6 +56,7 @@ def new_model(seed: int, patch_size: int = 16) -> Any:
         from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(seed)
+    pictures = (32 // patch_size) ** 2  # tokens of an image
     ids = {token: VOCABULARY.index(token) for token in ("<pad>", "<s>", "</s>", "<image>")}
     vision = CLIPVisionConfig(
         hidden_size=48, intermediate_size=192, num_hidden_layers=2, num_attention_heads=2, image_size=32,
@@ -63,11 +64,11 @@ def new_model(seed: int, patch_size: int = 16) -> Any:
     )  # fmt: skip
     text = LlamaConfig(
         vocab_size=len(VOCABULARY), hidden_size=64, intermediate_size=192, num_hidden_layers=3, num_attention_heads=2,
-        max_position_embeddings=128, pad_token_id=ids["<pad>"], bos_token_id=ids["<s>"], eos_token_id=ids["</s>"],
-        tie_word_embeddings=False,
+        max_position_embeddings=124 + pictures, pad_token_id=ids["<pad>"], bos_token_id=ids["<s>"],
+        eos_token_id=ids["</s>"], tie_word_embeddings=False,
     )  # fmt: skip
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_id=ids["<image>"], image_seq_length=(32 // patch_size) ** 2,
+        vision_config=vision, text_config=text, image_token_id=ids["<image>"], image_seq_length=pictures,
         vision_feature_select_strategy="default", vision_feature_layer=-1, tie_word_embeddings=False,
     )  # fmt: skip
     return LlavaForConditionalGeneration(config)

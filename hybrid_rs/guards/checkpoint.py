@@ -12,8 +12,9 @@ from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
-from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.loading import loaded, reading, require_whole
 from hybrid_rs.guards.prompt import ordinary_ids, placeholders, prompt, single_ids
+from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
 
 with needs("guard"):
     import torch
@@ -45,24 +46,35 @@ def parts(
     attention = attention or best_attention(device, dtype)
     known = attention in ("sdpa", "flash_attention_2")
     require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
-    config = loaded(AutoConfig, path, download)
+    with reading(path):
+        folder = located(path, download)
+        held = shapes(folder)
+        require_plausible(folder / "config.json", held)
+        config = loaded(AutoConfig, folder)
     kind = config.model_type
     require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
     stock, view = FAMILY[kind]
-    processor = loaded(stock, path, download)
-    tokenizer = processor.tokenizer
+    with reading(path):
+        require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
+        processor = loaded(stock, folder)
+        tokenizer = processor.tokenizer
     vision = view.of(config, processor.image_processor, image_size)
     asked = prompt(processor, vision.image_size, policy, answer_prefix)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     letters = ordinary_ids(tokenizer, special, alphabet)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
+    with reading(path):
+        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the next line can name them
+        model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
+        mismatched = [name for name, *_ in report["mismatched_keys"]]
+        require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
     return asked._asdict() | {
         "alphabet": letters,
         "pad_id": single_ids(tokenizer, (",",))[0],
         "mask_id": tokenizer.mask_token_id,
         "vision": vision,
         "tokenizer": tokenizer,
-        "model": loaded(AutoModelForImageTextToText, path, download, **how).to(device).eval(),
+        "model": model.to(device).eval(),
     }
 
 

@@ -21,7 +21,8 @@ with needs("guard"):
     import torch
 
     from hybrid_rs.guards.batches import BatchSize
-    from hybrid_rs.guards.loading import loaded
+    from hybrid_rs.guards.loading import loaded, reading, require_whole
+    from hybrid_rs.guards.weights import located, require_plausible, shapes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,7 +99,14 @@ class DenoisedGuard:
         with needs("denoise"):
             from diffusers import DDPMPipeline
         how = {"use_safetensors": True, "low_cpu_mem_usage": False}
-        pipeline = loaded(DDPMPipeline, path, download, "DDPM pipeline", **how)
+        with reading(path, "DDPM pipeline"):
+            folder = located(path, download)
+            held = shapes(folder / "unet", "diffusion_pytorch_model")
+            require_plausible(folder / "unet" / "config.json", held)
+            pipeline = loaded(DDPMPipeline, folder, **how)
+            own = pipeline.unet.state_dict()
+            other = [name for name in own.keys() & held.keys() if tuple(own[name].shape) != held[name]]
+            require_whole(own.keys() - held.keys(), held.keys() - own.keys(), other)
         kind = pipeline.scheduler.config.prediction_type
         require(kind == "epsilon", "prediction_type", kind, "give a model that predicts the noise (epsilon)")
         unet, alphas = pipeline.unet.to(device).eval(), pipeline.scheduler.alphas_cumprod.double().numpy()
@@ -136,6 +144,12 @@ class DenoisedGuard:
         """The guard's tokenizer, if it has one."""
         encode: Callable[[str], NDArray[np.int64]] = self.guard.encode
         return encode
+
+    @property
+    def max_length(self) -> int | None:
+        """The guard's limit of tokens, if it has one."""
+        limit: int | None = getattr(self.guard, "max_length", None)
+        return limit
 
     @property
     def embeddings(self) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +45,26 @@ class LlavaVision:
 
 
 def normalisation(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation that an image processor normalises with, in units of [0, 1]."""
+    """Return the mean and standard deviation that an image processor normalises with, in units of [0, 1].
+
+    Raises:
+        ValueError: if it brings pixels to another range than [0, 1] first, or these are no such numbers.
+    """
+    unit = processor.do_rescale and abs(255 * processor.rescale_factor - 1) < 1e-6
+    shown = f"{processor.rescale_factor} (do_rescale: {processor.do_rescale})"
+    require(unit, "rescale_factor", shown, "pixels are in [0, 1] here: the image processor must divide them by 255")
     if not processor.do_normalize:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return tuple(processor.image_mean), tuple(processor.image_std)
+    mean, std = (_of_channels(name, getattr(processor, name)) for name in ("image_mean", "image_std"))
+    require(min(std) > 0, "image_std", std, "give positive numbers: pixels are divided by them")
+    return mean, std
+
+
+def _of_channels(name: str, value: Any) -> tuple[float, ...]:
+    numbers = isinstance(value, list | tuple) and len(value) == 3
+    numbers = numbers and all(isinstance(each, int | float) and math.isfinite(each) for each in value)
+    require(numbers, name, value, "the image processor must have three finite numbers there, one per channel")
+    return tuple(map(float, value))
 
 
 def normalised(images: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:

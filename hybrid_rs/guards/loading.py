@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+SHOWN = 3  # names of weights in a message
 
-def loaded(kind: Any, path: str | Path, download: bool, what: str = "Hugging Face checkpoint", **options: Any) -> Any:
-    """Return what a class of transformers or diffusers makes of a checkpoint.
+
+@contextmanager
+def reading(path: str | Path, what: str = "Hugging Face checkpoint") -> Iterator[None]:
+    """Turn whatever goes wrong while a checkpoint is read into one error that names its path.
 
     Args:
-        kind: the class.
         path: a folder, or a name on the hub.
-        download: whether files may be fetched from the hub.
         what: what the folder should hold, for the message.
-        options: of the class; of one that reads weights, ``use_safetensors=True``.
 
     Raises:
-        ValueError: if it cannot be loaded, has weights in another form than safetensors, or needs code of its own.
+        ValueError: if anything does.
     """
     try:
-        return kind.from_pretrained(path, local_files_only=not download, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, AttributeError) as error:
+        yield
+    except Exception as error:  # foreign files, read by foreign code: nothing tells beforehand what it raises
         remedy = (
             f"give the folder of a {what}, with its weights in safetensors and without code of its own, or "
             "download=True with a name on the hub"
         )
-        raise ValueError(f"path = {path}: {remedy} ({error})") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"path = {path}: {remedy} ({said})") from error
+
+
+def loaded(kind: Any, folder: Path, **options: Any) -> Any:
+    """Return what a class of transformers or diffusers makes of the files in a folder; nothing is fetched.
+
+    Args:
+        kind: the class.
+        folder: where the files lie.
+        options: of the class; of one that reads weights, ``use_safetensors=True``.
+    """
+    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+def require_whole(missing: Any, unexpected: Any, mismatched: Any) -> None:
+    """Refuse weights that do not fill the network, or are not of it: a part of it would be random.
+
+    Args:
+        missing: names of weights of the network that the files lack; tied ones are not among them.
+        unexpected: names of weights in the files that the network lacks.
+        mismatched: names of weights of another shape in the files.
+
+    Raises:
+        ValueError: if there is any; it names the first ones.
+
+    Example:
+        >>> require_whole(["lm_head.weight"], [], [])
+        Traceback (most recent call last):
+        ValueError: weights = 1 missing (lm_head.weight): the files must hold all weights of the network and no others
+    """
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
+    said = []
+    for kind, names in kinds.items():
+        ordered = sorted(str(name) for name in names)
+        more = ", ..." if len(ordered) > SHOWN else ""
+        said += [f"{len(ordered)} {kind} ({', '.join(ordered[:SHOWN])}{more})"] if ordered else []
+    if said:
+        raise ValueError(f"weights = {', '.join(said)}: the files must hold all weights of the network and no others")

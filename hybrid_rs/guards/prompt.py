@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import require
+from hybrid_rs.guards import template
 
 SENTINEL = "untrusted-text-goes-here"
 ANSWERS = (("safe", "unsafe"), ("Safe", "Unsafe"), ("SAFE", "UNSAFE"))
@@ -71,13 +72,18 @@ def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = Non
     """
     texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
     conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
-    rendered = processor.apply_chat_template(conversation, add_generation_prompt=True)
+    rendered = template.rendered(processor, conversation)
     pieces = rendered.split(SENTINEL)
     require(len(pieces) == 2, "chat template", rendered, "it must show the user's text once")
     require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     begun = tokenizer.bos_token is not None and rendered.startswith(tokenizer.bos_token)
-    before = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")["input_ids"][0]
+    try:
+        shown = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")
+        before = np.asarray(shown["input_ids"][0])
+    except Exception as error:  # whatever it makes of a template or of settings that it was not written for
+        said = " ".join(str(error).split())[:300]
+        raise ValueError(f"processor: it cannot read the prompt {pieces[0][:200]!r} with an image ({said})") from error
     asked, start = rendered + answer_prefix, rendered.index(SENTINEL) + len(SENTINEL)
     safe, unsafe = _answers(tokenizer, asked, start)
     return Prompt(before.astype(np.int64), _ending(tokenizer, asked, start), safe, unsafe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +116,9 @@ class VisionLanguageGuard:
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
             answer_prefix=answer_prefix, alphabet=alphabet, download=download,
         )  # fmt: skip
-        return cls(**made, margin=float(margin), batch_size=size)
+        guard = cls(**made, margin=float(margin), batch_size=size)
+        guard._require_consistent()
+        return guard
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -162,6 +165,14 @@ class VisionLanguageGuard:
                 "images": {"kind": type(self.vision).__name__} | asdict(self.vision),
             }
         )
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens of untrusted text, slot included, that the model reads beside prompt and image; None: any."""
+        text = self.model.config.get_text_config()
+        limits = (getattr(text, name, None) for name in ("max_position_embeddings", "sliding_window"))
+        known = [int(limit) for limit in limits if limit]
+        return min(known) - len(self.before) - len(self.after) if known else None
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the token ids of an untrusted text, shape ``(length,)``.
@@ -293,10 +304,11 @@ class VisionLanguageGuard:
     def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
         """Run the language model, on known keys and values if given; return by how much unsafe wins, and the cache."""
         language = self.model.model.language_model
-        output = language(inputs_embeds=embedded, past_key_values=known, use_cache=keep or known is not None)
+        name = _cache_name(language)
+        output = language(inputs_embeds=embedded, use_cache=keep or known is not None, **{name: known})
         logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
         unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
-        return unsafe - safe, output.past_key_values
+        return unsafe - safe, getattr(output, name)
 
     def _ended(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.concatenate([texts, np.broadcast_to(self.after, (len(texts), len(self.after)))], axis=1)
@@ -308,8 +320,29 @@ class VisionLanguageGuard:
     def _pixels(self, images: NDArray[np.float32]) -> Any:
         return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
 
+    def _require_consistent(self) -> None:
+        """Refuse a prompt that has not as many places for an image as the model makes of one, or that is too long."""
+        placed = int(np.isin(self.before, placeholders(self.model.config)).sum())
+        try:
+            with torch.inference_mode():
+                made = self.features(self._pixels(np.zeros((1, 3, *self.image_size), dtype=np.float32))).shape[1]
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            remedy = f"the model cannot read an image of its own size; fetch the configuration again ({error})"
+            raise ValueError(f"image_size = {self.image_size}: {remedy}") from error
+        remedy = (
+            f"the model makes {made} of an image; processor and model must agree in patch_size, "
+            "num_additional_image_tokens and vision_feature_select_strategy"
+        )
+        require(placed == made, "processor", f"{placed} image tokens in the prompt", remedy)
+        room = self.max_length
+        shown = f"{len(self.before) + len(self.after)} tokens before any text"
+        require(room is None or room > 0, "prompt", shown, "the model reads no more; give a shorter policy")
+
     def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
         require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
+        limit, length = self.max_length, texts.shape[1]
+        remedy = f"the model reads at most {limit} beside the prompt and the image: its positions, or its window"
+        require(limit is None or length <= limit, "token_ids", f"{length} tokens in a text", remedy)
         require(index.shape == (len(texts),), "image_index", index.shape, f"give one image per text, ({len(texts)},)")
         fits = images.ndim == 4 and images.shape[1:] == (3, *self.image_size)
         remedy = f"give shape (images, 3, {self.image_size[0]}, {self.image_size[1]})"
@@ -321,3 +354,8 @@ class VisionLanguageGuard:
         if not known.all():
             bad = int(texts[~known][0])
             require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
+
+
+def _cache_name(language: Any) -> str:
+    """What the model calls its keys and values: ``past_key_values`` to transformers 5.23, ``cache`` from 5.24 on."""
+    return "cache" if "cache" in inspect.signature(language.forward).parameters else "past_key_values"

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import hybrid_rs as hrs
 from hybrid_rs.cli.data import guessed_layout
@@ -94,6 +95,29 @@ def test_every_evidence_keeps_the_claim_that_it_supports(run, notes, options):
     own = options == ("--per-d",)
     assert ("own" in rows[0]["claim"]) is own
     assert len(rows[2]["flagged"]) == (3 if own else 1)
+
+
+def test_a_score_that_is_nan_is_one_line_of_error_and_no_table_of_zeros(run, notes, tmp_path):
+    folder = shutil.copytree(CHECKPOINT, tmp_path / "guard")
+    weights = load_file(folder / "model.safetensors")
+    next(w for name, w in weights.items() if "input_layernorm" in name)[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    code, printed = run("certify", notes, "--model", folder, *SMALL)
+    assert code != 0
+    last = printed.err.strip().splitlines()[-1]
+    assert "VisionLanguageGuard.scores(...) = nan for example '" in last
+    assert "draw 0: return finite numbers" in last
+
+
+def test_a_text_that_is_too_long_for_the_model_is_a_problem_of_its_entry(run, notes):
+    file = next(notes.glob("*.jsonl"))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0]["text"] = "acids " * 200
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--limit", 2, "--on-problem", "skip")
+    assert code == 0, printed.err
+    assert printed.out.count("tokens with its slot: the guard reads at most 121") == 1
+    assert run("certify", notes, *MODEL, *SMALL, "--limit", 2)[0] != 0
 
 
 def test_entries_that_cannot_be_used_are_refused_or_named(run, notes, tmp_path):
