@@ -65,7 +65,12 @@ def imports(path):
     return [entry for entry in Imports(ast.parse(path.read_text())).found if entry[0] not in always]
 
 
-BROUGHT = {"nbclient": "papermill", "jupyter_client": "ipykernel"}  # packages that another one brings
+BROUGHT = {  # packages that another one brings
+    "nbclient": "papermill",
+    "jupyter_client": "ipykernel",
+    "jinja2": "torch",
+    "huggingface_hub": "transformers",
+}
 
 
 def test_every_optional_import_names_an_extra_that_brings_it():
@@ -91,7 +96,7 @@ class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {{"torch", "transformers", "tokenizers", "safetensors", "PIL", "sklearn", "flint",
                                       "statsmodels", "datasets", "ray", "diffusers", "papermill", "nbformat",
-                                      "nbclient", "matplotlib", "mpmath", "psutil"}}:
+                                      "nbclient", "jinja2", "huggingface_hub", "matplotlib", "mpmath", "psutil"}}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 
 STEPS = 20_000  # lines of the compiled template; an ordinary one takes some hundred
 SECONDS = 10.0  # of this thread's processor time
@@ -53,7 +54,8 @@ def rendered(processor: Any, conversation: list[dict[str, Any]]) -> str:
 
 def _require_modest(source: str) -> None:
     """Refuse what makes a long text in one step: multiplication, powers, large numbers."""
-    from jinja2 import Environment, TemplateSyntaxError
+    with needs("guard"):
+        from jinja2 import Environment, TemplateSyntaxError
 
     require(len(source) <= LETTERS // 10, "chat template", f"{len(source)} characters", "give a shorter one")
     try:

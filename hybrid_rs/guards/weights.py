@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
 
 FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # what is fetched from the hub: no pickles, no code
 
@@ -16,7 +17,8 @@ def located(path: str | Path, download: bool) -> Path:
     """Return the folder of a checkpoint: the path itself, or where the hub's files of that name lie on disk."""
     if Path(path).is_dir():
         return Path(path)
-    from huggingface_hub import snapshot_download
+    with needs("guard"):
+        from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(str(path), allow_patterns=list(FILES), local_files_only=not download))
 
@@ -32,7 +34,8 @@ def shapes(folder: Path, name: str = "model") -> dict[str, tuple[int, ...]]:
         ValueError: if there are no weights, the index names a file outside the folder or one that is no safetensors,
             or a file is cut off; it names the file.
     """
-    from safetensors import safe_open
+    with needs("guard"):
+        from safetensors import safe_open
 
     found: dict[str, tuple[int, ...]] = {}
     for file in _files(folder, name):
@@ -95,7 +98,8 @@ def require_filled(config: Any, kind: Any, file: Path, found: dict[str, tuple[in
         file: where it is from, for the message.
         found: the weights in the files.
     """
-    import torch
+    with needs("guard"):
+        import torch
 
     with torch.device("meta"):
         network = kind.from_config(config)
