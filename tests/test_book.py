@@ -1,12 +1,22 @@
 """The book's table of contents is complete, and the check of its pages sees what it is there to see."""
 
+import json
+import re
 from pathlib import Path
 
 import build
+import numpy as np
 import pytest
 import yaml
 from annotate import annotate
 from check_html import problems
+
+import hybrid_rs as hrs
+from hybrid_rs.datasets import bay_notes
+from hybrid_rs.datasets.bay_language import SPECIAL_TOKENS, alphabet
+from hybrid_rs.experiments import get_profile
+from hybrid_rs.experiments.alarms import RULES
+from hybrid_rs.experiments.counts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
@@ -126,3 +136,74 @@ def test_every_figure_and_table_of_a_notebook_has_the_provenance_of_its_page(tmp
     assert found.index("<details") > found.index("<img")
     assert found.rindex("</details>") < found.index("prose")
     assert (tmp_path / "prose.html").read_text() == before
+
+
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+CELLS = {path.stem: json.loads(path.read_text())["cells"] for path in NOTEBOOKS}
+CERTIFIED = "T1 T2 T3 T4 T6 F1 F2 F3 calibration decisions suffix_threat frontier_claims quickstart certify_your_guard"
+
+
+def code(stem):
+    """The code of a notebook."""
+    return "\n".join("".join(cell["source"]) for cell in CELLS[stem] if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("stem", CERTIFIED.split())
+def test_a_page_that_certifies_a_guard_shows_its_false_alarms_by_both_rules(stem):
+    both = ("alarm_shares(", "RULES", "robustness_curve(")  # each gives both
+    assert any(name in code(stem) for name in both)
+    assert "spelled_share" in code(stem) or "alarm_styles" in code(stem)  # with their intervals
+
+
+@pytest.mark.parametrize("stem", CELLS)
+def test_no_page_counts_false_alarms_by_one_rule(stem):
+    assert "flagged_share" not in code(stem)
+    assert all((rule in code(stem)) == (RULES[0] in code(stem)) or stem == "T2" for rule in RULES)
+
+
+@pytest.mark.parametrize("stem", CELLS)
+def test_no_caption_and_no_alt_text_prints_its_markup(stem):
+    for cell in CELLS[stem]:
+        shown = cell["metadata"].get("mystnb", {})
+        assert "\\\\" not in shown.get("figure", {}).get("caption", "")
+        assert not re.search(r"[$\\]", shown.get("image", {}).get("alt", ""))
+
+
+def page(name):
+    """The text of a page, on one line."""
+    return " ".join((ROOT / name).read_text().split())
+
+
+def numbers(pattern, text):
+    """The numbers in the one place where a sentence stands."""
+    (found,) = re.findall(pattern, text)
+    return [int(number) for number in (found if isinstance(found, tuple) else (found,))]
+
+
+def test_the_sizes_on_the_page_of_scaling_are_those_of_the_profiles():
+    standard, full, text = get_profile("standard"), get_profile("full"), page("book/scaling_out.md")
+    unsafe, safe, power = numbers(r"profile, (\d+) unsafe and (\d+) safe examples with \$10\^(\d+)\$ draws each", text)
+    assert (unsafe, safe, 10**power) == (standard.n_unsafe, standard.n_safe + standard.n_calibration, standard.n)
+    assert numbers(r"The `full` profile, (\d+) unsafe examples", text) == [full.n_unsafe]
+    assert full.n_unsafe == 10 * standard.n_unsafe  # ten times the hours
+    unsafe, safe, units = numbers(r"At (\d+) unsafe and (\d+) safe examples there are (\d+) units", text)
+    assert unsafe + safe == units == standard.n_unsafe + standard.n_safe + standard.n_calibration
+
+
+def test_the_sizes_on_the_card_of_the_notes_are_those_of_the_language():
+    (words,) = numbers(r"The vocabulary has (\d+) words and eight special tokens", page("data/bay_notes/README.md"))
+    assert (words, 8) == (alphabet().size, len(SPECIAL_TOKENS))
+    least, most = numbers(r"(\d+) to (\d+) words from templates", page("data/bay_notes/README.md"))
+    lengths = {note.token_ids.size for note in bay_notes.examples("test", 400)}
+    assert least <= min(lengths) <= max(lengths) <= most
+
+
+def test_the_picture_of_the_readme_is_described_as_the_counts_are():
+    (none_from,) = numbers(r"and none from d = (\d+) on", page("README.md"))
+    counts = recorded(ROOT / "data" / "counts" / "standard.jsonl")
+    first = bay_notes.examples("test", 1, unsafe=True)[0].id
+    unsafe = counts[(counts["example"] == first) & (counts["sigma"] == 0.5)]["unsafe"].iloc[0][-1]
+    kernel = hrs.UniformKernel(0.25, alphabet().size)
+    front = hrs.frontier_of(hrs.Counts((unsafe,), 10_000), kernel, sigma=0.5, tau=4.6e-5, d_max=8, alpha=0.01)
+    assert front.edits() == none_from - 1
+    assert np.all(np.diff(front.radii[:none_from]) < 0)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hybrid_rs.calibration import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts
-from hybrid_rs.experiments.alarms import RULES, alarm_shares
+from hybrid_rs.experiments.alarms import alarm_shares
 from hybrid_rs.frontiers import Frontier, frontiers_of
 from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.threshold import threshold
@@ -73,7 +73,6 @@ class Column:
                 "certified": certified.mean(axis=0),
                 "mean radius": mean,
             }
-            | {"false alarms": np.broadcast_to(alarms[RULES[0]], (self.d_max + 1,))}
             | {rule: np.broadcast_to(shares, (self.d_max + 1,)) for rule, shares in alarms.items()}
         )
 
