@@ -17,6 +17,7 @@ from typing import Any
 from hybrid_rs.experiments.provenance import provenance
 
 TOLERANCE = 0.15  # two runs on a quiet machine differ by less
+COMMIT = provenance().commit  # of the code that was measured: the tree may change while a benchmark runs
 
 
 def keep(file: Path, benchmark: str, parameters: Mapping[str, Any], figures: Any, device: str | None = None) -> None:
@@ -29,7 +30,7 @@ def keep(file: Path, benchmark: str, parameters: Mapping[str, Any], figures: Any
         figures: what it measured: numbers by name, in lists and dictionaries.
         device: what it ran on, if it was not the CPU.
     """
-    origin = asdict(provenance(parameters)) | ({"device": device} if device else {})
+    origin = asdict(provenance(parameters)) | {"commit": COMMIT} | ({"device": device} if device else {})
     origin["load"] = round(os.getloadavg()[0], 2)  # above the number of cores, the machine was busy with other work
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as opened:
