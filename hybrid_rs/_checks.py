@@ -1,4 +1,4 @@
-"""Every complaint about an argument in one form: its name, its value, the remedy."""
+"""Every complaint about an argument in one form: its name, its value, the remedy. A value is checked, never coerced."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+FloatArray = NDArray[np.float64]
 SHOWN = 200  # characters of a value that a message repeats
+INT64 = 2**63 - 1
+EXACT = 2**53  # below it every whole number is a float64
 SHORT = reprlib.Repr()
 
 
@@ -54,61 +58,141 @@ def text_file(name: str, path: Path) -> str:
         raise ValueError(f"{name} = {str(path)!r}: it is not UTF-8; give a file of text") from None
 
 
-def probability(name: str, value: Any) -> np.ndarray:
+def kind(name: str, value: Any, of: type | tuple[type, ...], remedy: str) -> Any:
+    """The value, which must be an object of that type, or have what that protocol asks for."""
+    require(isinstance(value, of) and not isinstance(value, type), name, shown(value, how=repr), remedy)
+    return value
+
+
+def several(name: str, value: Any, remedy: str, of: type | tuple[type, ...] = object) -> list[Any]:
+    """The members of a value that one can go through, each of that type, as a list."""
+    try:
+        each = None if isinstance(value, str | bytes | type) else list(value)
+    except TypeError:
+        each = None
+    if each is None:
+        raise ValueError(f"{name} = {shown(value, how=repr)}: {remedy}")
+    return [kind(name, member, of, remedy) for member in each]
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value, which must be True or False: what is merely truthy, such as "false", is refused."""
+    require(isinstance(value, bool | np.bool_), name, shown(value, how=repr), "give True or False")
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """The value, which must be a string."""
+    require(isinstance(value, str), name, shown(value, how=repr), "give a string")
+    return str(value)
+
+
+def probability(name: str, value: Any) -> FloatArray:
     """The value as a float64 array whose entries all lie in [0, 1]."""
     return _in_range(name, value, lambda a: (a >= 0) & (a <= 1), "give probabilities in [0, 1]")
 
 
-def nonnegative(name: str, value: Any) -> np.ndarray:
+def nonnegative(name: str, value: Any) -> FloatArray:
     """The value as a float64 array of finite entries, none negative."""
     return _in_range(name, value, lambda a: (a >= 0) & (a < np.inf), "give finite numbers that are not negative")
 
 
-def positive(name: str, value: Any) -> np.ndarray:
+def nonnegative_or_infinite(name: str, value: Any) -> FloatArray:
+    """The value as a float64 array of entries that are not negative; infinity is allowed."""
+    return _in_range(name, value, lambda a: a >= 0, "give numbers that are not negative")
+
+
+def positive(name: str, value: Any) -> FloatArray:
     """The value as a float64 array of positive entries; infinity is allowed."""
     return _in_range(name, value, lambda a: a > 0, "give positive numbers")
 
 
-def risks(name: str, value: Any) -> np.ndarray:
+def risks(name: str, value: Any) -> FloatArray:
     """The value as a float64 array of numbers strictly between 0 and 1."""
     return _in_range(name, value, lambda a: (a > 0) & (a < 1), "give a risk in (0, 1), such as 0.01")
 
 
-def risk(name: str, value: Any) -> float:
-    """The value as one number strictly between 0 and 1."""
-    array = risks(name, value)
-    require(array.ndim == 0, name, value, "give one number")
+def one(name: str, array: FloatArray) -> float:
+    """The one number of an array, which must have no axes."""
+    require(array.ndim == 0, name, array, "give one number")
     return float(array)
 
 
-def successes(k: Any, n: Any, *, at_least: int) -> tuple[np.ndarray, np.ndarray]:
+def risk(name: str, value: Any) -> float:
+    """The value as one number strictly between 0 and 1."""
+    return one(name, risks(name, value))
+
+
+def successes(k: Any, n: Any, *, at_least: int) -> tuple[FloatArray, FloatArray]:
     """The two as float64 arrays of whole numbers, with n no smaller than ``at_least`` and k from 0 to n."""
-    hits, draws = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    whole = (draws >= at_least) & (draws == np.floor(draws))
-    require(bool(np.all(whole)), "n", n, f"give whole numbers of draws, at least {at_least}")
-    inside = (hits >= 0) & (hits <= draws) & (hits == np.floor(hits))
-    require(bool(np.all(inside)), "k", k, f"give whole numbers from 0 to n = {draws}")
+    draws = _in_range(
+        "n", n, lambda a: (a >= at_least) & (a == np.floor(a)), f"give whole numbers of draws, at least {at_least}"
+    )
+    hits = _in_range("k", k, lambda a: (a >= 0) & (a == np.floor(a)), "give whole numbers from 0 to n")
+    wide_hits, wide_draws = broadcast(k=hits, n=draws)
+    inside = wide_hits <= wide_draws
+    require(bool(np.all(inside)), "k", wide_hits[~inside], f"give whole numbers from 0 to n = {shown(draws)}")
     return hits, draws
 
 
-def _in_range(name: str, value: Any, inside: Any, remedy: str) -> np.ndarray:
+def broadcast(**arrays: FloatArray) -> list[FloatArray]:
+    """The arrays in their common shape; if there is none, an error that names all of them."""
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r}: {remedy}") from None
+        return list(np.broadcast_arrays(*arrays.values()))
+    except ValueError:
+        shapes = ", ".join(str(array.shape) for array in arrays.values())
+        raise ValueError(f"{', '.join(arrays)} = arrays of shapes {shapes}: give shapes that broadcast") from None
+
+
+def numbers(name: str, value: Any) -> FloatArray:
+    """The value as a float64 array of any numbers, nan and infinity among them."""
+    return _in_range(name, value, lambda a: np.ones(a.shape, dtype=bool), "give numbers")
+
+
+def integer(name: str, value: Any, at_least: int, at_most: int = INT64) -> int:
+    """The value as an int from ``at_least`` to ``at_most``; a float with a fraction, or a bool, is refused."""
+    number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    whole = whole or (isinstance(number, float | np.floating) and bool(number.is_integer()))
+    inside = bool(whole and at_least <= number <= at_most)
+    upto = f" and at most {at_most}" if whole and number > at_most else ""
+    require(inside, name, shown(value, how=repr), f"give a whole number of at least {at_least}{upto}")
+    return int(number)
+
+
+def _in_range(name: str, value: Any, inside: Any, remedy: str) -> FloatArray:
+    array = _numbers(value)
+    if array is None:
+        raise ValueError(f"{name} = {shown(value, how=repr)}: {remedy}")
     good = inside(array)  # nan compares false, so it is never inside
     if not np.all(good):
         raise ValueError(f"{name} = {array[~good].flat[0]}: {remedy}")
     return array
 
 
-def integer(name: str, value: Any, at_least: int) -> int:
-    """The value as an int no smaller than ``at_least``; a float with a fraction, or a bool, is refused."""
-    remedy = f"give a whole number of at least {at_least}"
-    require(not isinstance(value, bool | np.bool_), name, value, remedy)
+def _numbers(value: Any) -> FloatArray | None:
+    """The value as a float64 array that equals it, or None where it is not all real numbers.
+
+    A bool, a string, a Decimal, a complex number or a hole in a masked array has no place among them, nor has a number
+    that a float64 would round.
+    """
+    if type(value) is float:
+        return np.array(value)
     try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} = {value!r}: {remedy}") from None
-    require(number == value and number >= at_least, name, value, remedy)
-    return number
+        array = np.asarray(value)
+    except Exception:  # a foreign __array__ may raise anything: ragged lists, tensors that require a gradient
+        return None
+    if array.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray) or _has_bool(value):
+        return None
+    with np.errstate(over="ignore"):
+        exact = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        return exact if np.all(np.abs(exact) < EXACT) else None
+    same = array.dtype.itemsize <= 8 or np.all((exact == array) | np.isnan(array))
+    return exact if same else None
+
+
+def _has_bool(value: Any) -> bool:
+    if isinstance(value, list | tuple):  # whose bools an array would have turned into numbers
+        return any(_has_bool(each) for each in value)
+    return isinstance(value, bool | np.bool_)

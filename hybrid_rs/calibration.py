@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, probability, require
+from hybrid_rs._checks import integer, kind, one, probability, require, risk, several, shown
 from hybrid_rs.estimation import clopper_pearson_upper
 from hybrid_rs.evidence import Counts
 from hybrid_rs.threshold import Draws, threshold
@@ -77,9 +77,11 @@ class Calibration:
         Raises:
             ValueError: if one of them had a say in choosing tau, or it is not known which draws they are.
         """
-        for example, seed in draws:
+        for pair in several("draws", draws, "give pairs (example id, seed)"):
+            fits = isinstance(pair, tuple) and len(pair) == 2
+            require(fits, "(example, seed)", shown(pair, how=repr), "give pairs (example id, seed)")
+            example, seed = pair
             known = example != "" and seed is not None
-            pair = (example, seed)
             require(known, "(example, seed)", pair, "give counts that know what they were drawn with")
             remedy = "these draws helped to choose tau; take other examples, or draw again with another seed"
             require(pair not in self.used, "(example, seed)", pair, remedy)
@@ -91,6 +93,7 @@ class Calibration:
         Raises:
             ValueError: if the counts are not of the number of draws that tau was calibrated for.
         """
+        kind("counts", counts, Counts, "give hybrid_rs.Counts")
         require(counts.n == self.n, "counts.n", counts.n, f"tau was calibrated for n = {self.n}")
         return np.asarray(clopper_pearson_upper(np.array(counts.unsafe), counts.n, self.alpha) >= self.tau)
 
@@ -143,9 +146,11 @@ def calibrate(
         ValueError: false_alarms = 0.25: 4 examples show a share of 0.443 at best with confidence 0.9, and this one \
 with 0.679; give 9 examples, a larger share, or less confidence
     """
-    share = float(probability("false_alarms", false_alarms))
+    share = one("false_alarms", probability("false_alarms", false_alarms))
+    risk("alpha", alpha)
     require(share < 1, "false_alarms", false_alarms, "give a share below 1")
-    m, tried = len(benign), integer("candidates", candidates, at_least=1)
+    benign = several("benign", benign, "give a list of hybrid_rs.Counts", Counts)
+    m, tried = len(benign), integer("candidates", candidates, at_least=1, at_most=10**9)
     require(m > 0, "benign", m, "give counts of at least one benign example")
     (n,) = _only({counts.n for counts in benign}, "n", "give counts of one number of draws")
     names = [(counts.example, counts.seed) for counts in benign]
@@ -193,6 +198,7 @@ def flagged_share(
 
 def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candidates: int) -> NDArray[np.float64]:
     """Upper bounds of the population's share, if so many of m examples are above the threshold."""
+    confidence = one("confidence", probability("confidence", confidence))
     require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
     share = clopper_pearson_upper(np.array(list(above)), m, (1 - confidence) / candidates)
     return np.minimum(np.nextafter(share / (1 - alpha), 2.0), 1.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs import neyman_pearson
-from hybrid_rs._checks import nonnegative, probability, require
+from hybrid_rs._checks import flag, kind, nonnegative, probability, require
 from hybrid_rs.estimation import MAX_COUNT
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts, Subsets
 from hybrid_rs.feature_kernel import FeatureKernel, worst_ratios
@@ -116,6 +116,7 @@ class Certificate:
         Raises:
             ValueError: if the text is not such a certificate, or one of another schema.
         """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
         try:
             fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
             require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
@@ -133,7 +134,7 @@ class Certificate:
                 fields["subsets"] = Subsets(**fields["subsets"])
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"certificate = {text[:80]!r}: not one that to_json wrote ({error})") from error
+            raise ValueError(f"text = {text[:80]!r}: not a certificate that to_json wrote ({error})") from error
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -206,13 +207,15 @@ def certify(
         >>> hrs.certify(hrs.MaskedCounts((9_300, 8_000, 7_000), n=10_000), kernel, **law).certified
         True
     """
-    counts = None if isinstance(counts_or_p_a, float | int | np.number | np.ndarray) else counts_or_p_a
+    counts = counts_or_p_a if isinstance(counts_or_p_a, Counts | MaskedCounts | SubsetCounts) else None
+    if masked is not None:
+        flag("masked", masked)
     budget = text_budget("d", d)
     evidence = bool(masked) if counts is None else not isinstance(counts, Counts)
     require(masked in (None, evidence), "masked", masked, "the draws are of the other law; leave it out")
     subsets, k = None, None
     if counts is None:
-        given = probability("p_a", counts_or_p_a)
+        given = probability("counts_or_p_a", counts_or_p_a)
     elif isinstance(counts, Counts):
         own = counts.of_budget(budget)
         given, k = own.p_a(alpha)[0], own.unsafe[0]
@@ -227,7 +230,7 @@ def certify(
         else:
             k = counts.unsafe[budget]
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
-    for name, number in (("p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", level))):
+    for name, number in (("counts_or_p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
         require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
     p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
     at = np.array(p)

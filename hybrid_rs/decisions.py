@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
-from hybrid_rs._checks import integer, probability, require, risks
+from hybrid_rs._checks import integer, numbers, one, probability, require, risks
 from hybrid_rs._checks import risk as one_risk
 from hybrid_rs.sequential import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
 from hybrid_rs.worst_case import floored
@@ -78,6 +78,7 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
         certified after 18 draws, 18 of them unsafe: p in [0.75392, 1.00000], required 0.75113 (risk 0.01)
     """
     risk, limit = one_risk("alpha", alpha), integer("max_draws", max_draws, at_least=0)
+    p_star = one("p_star", numbers("p_star", p_star))
     if np.isnan(p_star):
         return _decision("not certifiable", 0, 0, p_star, risk)
     if probability("p_star", p_star) == 0:

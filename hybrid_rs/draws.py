@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import flag, integer, kind, require
 from hybrid_rs.example import Example
 from hybrid_rs.guards.answers import AnswerError, asked
 from hybrid_rs.guards.protocol import Guard
@@ -21,8 +21,10 @@ from hybrid_rs.threats import Threat
 BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
 IMAGE, TEXT = 0, 1
 SAMPLER = "philox-float32"  # names how noise is drawn; counts of another kind of noise are other counts
+MAX_DRAWS = 10**9  # of one example; as many as plans go to
 
 
+@runtime_checkable
 class Smoothing(Protocol):
     """A guard and its noise: what sampling sees of a :class:`hybrid_rs.SmoothedGuard`."""
 
@@ -63,6 +65,9 @@ def drawn(
 
     Of the classifiers only ``rows``, if given. The answers are verdicts, or the scores behind them.
     """
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    flag("progress", progress)
+    integer("n", n, at_least=0, at_most=MAX_DRAWS)
     blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
     first = smoothed[0]
     noised = first.threat.noised(example.token_ids.size)

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, probability, require
+from hybrid_rs._checks import integer, one, probability, require, risk, several, shown, text
 from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
 
 FloatArray = NDArray[np.float64]
@@ -49,6 +49,7 @@ class Counts:
     def __post_init__(self) -> None:
         unsafe = self.unsafe if isinstance(self.unsafe, Sequence | np.ndarray) else (self.unsafe,)
         object.__setattr__(self, "unsafe", _counts("unsafe", unsafe, self.n))
+        _source(self.example, self.seed)
 
     @property
     def one_classifier(self) -> bool:
@@ -57,7 +58,7 @@ class Counts:
 
     def p_a(self, alpha: float = 0.01) -> FloatArray:
         """Lower confidence bounds of the smoothed probabilities, shape ``(classifiers,)``, each at risk alpha."""
-        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, alpha))
+        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
 
     def of_budget(self, d: int) -> Counts:
         """Return the counts of the classifier that serves text budget ``d``."""
@@ -94,10 +95,11 @@ class MaskedCounts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unsafe", _counts("unsafe", self.unsafe, self.n))
+        _source(self.example, self.seed)
 
     def p_s(self, alpha: float = 0.01) -> FloatArray:
         """Lower confidence bounds of p_S by d, shape ``(d_max + 1,)``, each at risk alpha."""
-        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, alpha))
+        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
 
     @property
     def clean(self) -> Counts:
@@ -181,8 +183,10 @@ class SubsetCounts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "safe", _counts("safe", self.safe, self.n))
+        _source(self.example, self.seed)
         object.__setattr__(self, "length", integer("length", self.length, at_least=1))
-        require(float(probability("beta", self.beta)) > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
+        beta = one("beta", probability("beta", self.beta))
+        require(beta > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
         shrinking = all(a >= b for a, b in zip(self.safe, self.safe[1:], strict=False))
         require(shrinking, "safe", self.safe, "a larger set is replaced in no more draws: give counts that do not grow")
         require(len(self.safe) <= self.length + 1, "safe", self.safe, f"give sizes 0 to length = {self.length}")
@@ -228,6 +232,9 @@ class SubsetCounts:
             example: the example's id.
             seed: the seed of the draws.
         """
+        rows = isinstance(replaced, np.ndarray) and replaced.ndim == 2 and replaced.dtype == bool
+        require(rows, "replaced", shown(replaced, how=repr), "give bools of shape (failures, L)")
+        d_max = integer("d_max", d_max, at_least=0)
         safe = most_replaced(replaced, min(d_max, replaced.shape[1]))
         return cls(safe, n, replaced.shape[1], beta, example, seed)
 
@@ -286,9 +293,16 @@ def _largest(bits: list[int], size: int, ceiling: int, budget: int) -> tuple[int
     return best, budget
 
 
+def _source(example: object, seed: object) -> None:
+    """Refuse what does not say where draws come from: a string and a whole number, or None."""
+    text("example", example)
+    if seed is not None:
+        integer("seed", seed, at_least=0)
+
+
 def _counts(name: str, values: Iterable[int], n: int) -> tuple[int, ...]:
-    counts = tuple(integer(name, k, at_least=0) for k in values)
-    draws = integer("n", n, at_least=1)
+    each = several(name, values, "give one count per smoothed classifier or text budget")
+    counts, draws = tuple(integer(name, k, at_least=0) for k in each), integer("n", n, at_least=1)
     require(len(counts) > 0, name, counts, "give one count per smoothed classifier or text budget")
     require(max(counts) <= draws, name, max(counts), f"give counts from 0 to n = {draws}")
     return counts

@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require
-from hybrid_rs.kernels import MAX_EDITS, Kernel, UniformKernel
+from hybrid_rs._checks import flag, integer, kind, require, several
+from hybrid_rs.kernels import MAX_EDITS, MOST, Kernel, UniformKernel
 from hybrid_rs.likelihood_ratio import MAX_ATOMS, LikelihoodRatio
 
 
@@ -51,7 +51,8 @@ class FeatureKernel:
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        sizes = tuple(integer("sizes", size, at_least=2) for size in self.sizes)
+        each = several("sizes", self.sizes, "give the arity of each feature")
+        sizes = tuple(integer("sizes", size, at_least=2) for size in each)
         require(len(sizes) > 0, "sizes", self.sizes, "give the arity of each feature")
         object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "beta", UniformKernel(self.beta, 2).beta)
@@ -106,7 +107,7 @@ class FeatureKernel:
         Raises:
             ValueError: if d is out of range, no one choice of features is the worst whatever the evidence, or masked.
         """
-        require(not masked, "masked", masked, "evidence on features is p_A: leave it out")
+        require(not flag("masked", masked), "masked", masked, "evidence on features is p_A: leave it out")
         ratios = self.likelihood_ratios(d)
         require(len(ratios) == 1, "beta", self.beta, "several choices of features may be worst: use likelihood_ratios")
         return ratios[0]
@@ -131,7 +132,13 @@ class FeatureKernel:
             rng: the source of randomness; uses ``n * features`` uniforms, then as many integers.
         """
         sizes = np.array(self.sizes)
-        fits = clean.shape[-1:] == sizes.shape and bool(np.all((clean >= 0) & (clean < sizes)))
+        kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
+        n, rows = (
+            integer("n", n, at_least=0, at_most=MOST // sizes.size),
+            isinstance(clean, np.ndarray) and clean.dtype.kind in "iu",
+        )
+        fits = rows and clean.ndim in (1, 2) and len(clean) in ((n,) if clean.ndim == 2 else (sizes.size,))
+        fits = fits and clean.shape[-1:] == sizes.shape and bool(np.all((clean >= 0) & (clean < sizes)))
         require(fits, "clean", clean, f"give one category of each feature, below its arity in {self.sizes}")
         replaced = rng.random((n, sizes.size)) < self.beta
         other = rng.integers(0, sizes - 1, size=(n, sizes.size))
@@ -140,7 +147,8 @@ class FeatureKernel:
 
 def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
     """Return the laws of which one is that of the worst ``d`` edits: a single one, unless features differ in arity."""
-    if isinstance(kernel, FeatureKernel) and not masked:
+    kind("kernel", kernel, Kernel, "give a kernel, such as hybrid_rs.UniformKernel(beta=0.25, vocab_size=32_000)")
+    if isinstance(kernel, FeatureKernel) and not flag("masked", masked):
         return kernel.likelihood_ratios(d)
     return (kernel.likelihood_ratio(d, masked=masked),)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs._checks import flag, integer, kind, nonnegative, one, probability, require, risk, several
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel, text_budget
@@ -81,7 +81,7 @@ class Frontier:
         classifier of its own, the answer thus has the confidence of a single point, although it was chosen by looking
         (a fixed-sequence test).
         """
-        budget = float(nonnegative("epsilon", epsilon))
+        budget = one("epsilon", nonnegative("epsilon", epsilon))
         return int(np.argmin(np.append(self.radii >= budget, False))) - 1
 
     @property
@@ -125,6 +125,7 @@ class Frontier:
             ValueError: if the two are not of one input, classifier, threshold, length and number of draws, or their
                 risks add up to 1 or more.
         """
+        kind("other", other, Frontier, "give a frontier of the same input and smoothed classifier")
         for name in ("example", "kernel", "sigma", "threat", "tau", "d_max"):
             mine, its = getattr(self, name), getattr(other, name)
             require(mine == its, f"other.{name}", repr(its), f"give a frontier of the same, {mine!r}")
@@ -188,8 +189,8 @@ def frontier(
     given = probability("p_a", p_a)
     require(given.ndim == 0 or given.shape == (budgets,), "p_a", given.shape, f"give one number, or shape ({budgets},)")
     each = np.broadcast_to(given, (1, budgets))
-    alone = given.ndim == 0
-    return _frontiers(each, kernel, sigma, tau, masked=masked, one=alone or masked, all_at_once=alone)[0]
+    alone, masked = given.ndim == 0, flag("masked", masked)
+    return _frontiers(each, kernel, sigma, tau, masked=masked, single=alone or masked, all_at_once=alone)[0]
 
 
 def frontier_of(
@@ -240,20 +241,25 @@ def frontiers_of(
 ) -> list[Frontier]:
     """Return :func:`frontier_of` of many examples at once, which is many times faster; all counts of one kind."""
     text_budget("d_max", d_max)
+    risk("alpha", alpha)
+    flag("simultaneous", simultaneous)
+    kind("kernel", kernel, Kernel, "give the kernel of the draws")
+    remedy = "give hybrid_rs.Counts, MaskedCounts or SubsetCounts"
+    counts = several("counts", counts, remedy, (Counts, MaskedCounts, SubsetCounts))
     if not counts:
         return []
     kinds = {(type(c), isinstance(c, Counts) and c.one_classifier) for c in counts}
     require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _ in kinds}), "give counts of one kind")
     many = isinstance(counts[0], MaskedCounts) or (isinstance(counts[0], Counts) and not counts[0].one_classifier)
-    risk = alpha / (d_max + 1) if simultaneous and many else alpha
-    bounds = [c.p_a(risk) if isinstance(c, Counts) else c.p_s(risk) for c in counts]
+    each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
+    bounds = [c.p_a(each_risk) if isinstance(c, Counts) else c.p_s(each_risk) for c in counts]
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
     if isinstance(counts[0], Counts) and counts[0].one_classifier:
-        made = _frontiers(np.array(bounds) + np.zeros(d_max + 1), *law, masked=False, one=True, all_at_once=True)
+        made = _frontiers(np.array(bounds) + np.zeros(d_max + 1), *law, masked=False, single=True, all_at_once=True)
     elif isinstance(counts[0], Counts):
-        made = _frontiers(_up_to(d_max, bounds), *law, masked=False, one=False, all_at_once=simultaneous)
+        made = _frontiers(_up_to(d_max, bounds), *law, masked=False, single=False, all_at_once=simultaneous)
     elif isinstance(counts[0], MaskedCounts):
-        made = _frontiers(_up_to(d_max, bounds), *law, masked=True, one=True, all_at_once=simultaneous)
+        made = _frontiers(_up_to(d_max, bounds), *law, masked=True, single=True, all_at_once=simultaneous)
     else:
         made = _best_of_subsets([c for c in counts if isinstance(c, SubsetCounts)], bounds, *law, d_max)
     return [replace(front, alpha=alpha, n=c.n, example=c.example) for front, c in zip(made, counts, strict=True)]
@@ -310,8 +316,8 @@ def _best_of_subsets(
         budgets.append(np.minimum(np.arange(d_max + 1), largest))
     p_s = np.array([p[at] for p, at in zip(bounds, budgets, strict=True)])
     p_a = np.broadcast_to(p_s[:, :1], p_s.shape)
-    plain = _frontiers(p_a, kernel, sigma, tau, masked=False, one=True, all_at_once=True)
-    masked = _frontiers(p_s, kernel, sigma, tau, masked=True, one=True, all_at_once=True)
+    plain = _frontiers(p_a, kernel, sigma, tau, masked=False, single=True, all_at_once=True)
+    masked = _frontiers(p_s, kernel, sigma, tau, masked=True, single=True, all_at_once=True)
     best = [a.best(b) for a, b in zip(plain, masked, strict=True)]
     return [
         replace(front, radii=front.radii[at], p=front.p[at], masked=front.masked[at])
@@ -320,9 +326,17 @@ def _best_of_subsets(
 
 
 def _frontiers(
-    p: NDArray[np.float64], kernel: Kernel, sigma: float, tau: float, *, masked: bool, one: bool, all_at_once: bool
+    p: NDArray[np.float64],
+    kernel: Kernel,
+    sigma: float,
+    tau: float,
+    *,
+    masked: bool,
+    single: bool,
+    all_at_once: bool,
 ) -> list[Frontier]:
     """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
+    sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     last_first = range(p.shape[1])[::-1]  # it meets any limit before there is work done
     choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
     radii = np.stack(
@@ -335,6 +349,6 @@ def _frontiers(
         axis=1,
     )
     return [
-        Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, float(sigma), float(tau), one, all_at_once)
+        Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, sigma, tau, single, all_at_once)
         for r, row in zip(radii, p, strict=True)
     ]

@@ -12,18 +12,20 @@ from decimal import Decimal, localcontext
 from functools import cache
 from itertools import accumulate
 from operator import mul
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, probability, require
+from hybrid_rs._checks import flag, integer, kind, probability, require, shown
 from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
 
 MAX_EDITS = 512
+MOST = 2**28  # tokens drawn by one call
 DIGITS = 40  # of the arithmetic in which masses are computed, before each is rounded once
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """What smoothing and certificates need of a discrete kernel."""
 
@@ -90,7 +92,7 @@ class UniformKernel:
         Raises:
             ValueError: if d is negative, not whole, or above 512.
         """
-        if masked:
+        if flag("masked", masked):
             return _masked_uniform_ratio(self.beta, self.vocab_size, _edits(d))
         return _uniform_ratio(self.beta, self.vocab_size, _edits(d))
 
@@ -117,8 +119,9 @@ class UniformKernel:
 
         The two are independent, so that replacing more positions than were drawn is drawing given that they were.
         """
-        replaced = rng.random((n, clean.size)) < self.beta
-        other = rng.integers(0, self.vocab_size - 1, size=(n, clean.size))
+        shape = _copies(clean, n, rng)
+        replaced = rng.random(shape) < self.beta
+        other = rng.integers(0, self.vocab_size - 1, size=shape)
         return replaced, other + (other >= clean)
 
 
@@ -147,7 +150,7 @@ class AbsorbingKernel:
         The laws agree where all d are masked, mass :math:`\beta^d`, and exclude each other elsewhere. With ``masked``,
         the clean law given that all d are masked: its ratio is :math:`\beta^d` throughout, and the evidence is p_S.
         """
-        return _masked_ratio(self.beta, _edits(d)) if masked else _absorbing_ratio(self.beta, _edits(d))
+        return _masked_ratio(self.beta, _edits(d)) if flag("masked", masked) else _absorbing_ratio(self.beta, _edits(d))
 
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return ``n`` noised copies, shape ``(n, length)``; masked positions hold ``AbsorbingKernel.MASK``."""
@@ -158,8 +161,17 @@ class AbsorbingKernel:
         self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Return where ``n`` copies are masked, and the mask: two arrays of shape ``(n, length)``."""
-        replaced = rng.random((n, clean.size)) < self.beta
+        shape = _copies(clean, n, rng)
+        replaced = rng.random(shape) < self.beta
         return replaced, np.full(replaced.shape, self.MASK)
+
+
+def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return the shape of n copies of a sequence, once it is known that they can be drawn."""
+    flat = isinstance(clean, np.ndarray) and clean.ndim == 1 and clean.dtype.kind in "iu"
+    require(flat, "clean", shown(clean, how=repr), "give positions in the alphabet, int64 of shape (length,)")
+    kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
+    return integer("n", n, at_least=0, at_most=MOST // max(1, clean.size)), clean.size
 
 
 def _beta(value: float) -> float:

@@ -10,15 +10,17 @@ uses it can stay on the safe side.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import integer, kind, nonnegative, require
 
 FloatArray = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 MAX_ATOMS = 200_000
+MAX_COPIES = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +96,9 @@ class LikelihoodRatio:
         Raises:
             ValueError: if the shapes differ, a mass is negative or not finite, or a law does not add up to 1.
         """
-        clean, adversarial = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+        clean, adversarial = nonnegative("p", p), nonnegative("q", q)
         require(clean.ndim == 1 and clean.shape == adversarial.shape, "p, q", (clean.shape, adversarial.shape),
                 "give two arrays of one shape (outcomes,)")  # fmt: skip
-        for name, law in (("p", clean), ("q", adversarial)):
-            require(bool(np.all(law >= 0) and np.all(np.isfinite(law))), name, law, "give masses in [0, 1]")
         both = (clean > 0) & (adversarial > 0)
         log_p, log_q = np.log(clean[both]), np.log(adversarial[both])
         largest = float(np.abs([log_p, log_q]).max(initial=0.0))
@@ -154,14 +154,19 @@ class LikelihoodRatio:
             >>> colour.compose(size).log_p.size
             9
         """
-        atoms = self.log_p.size * other.log_p.size
+        atoms = self.log_p.size * a_ratio(other, "other").log_p.size
         require(atoms <= MAX_ATOMS, "atoms of the product", atoms, f"compose channels of at most {MAX_ATOMS} pairs")
         log_gamma, log_p, log_q = (
             np.add.outer(getattr(self, name), getattr(other, name)).ravel() for name in ("log_gamma", "log_p", "log_q")
         )
         p, q = (np.multiply.outer(getattr(self, name), getattr(other, name)).ravel() for name in ("p", "q"))
         nothing = self.is_identity or other.is_identity
-        require(nothing or self.masked == other.masked, "masked", other.masked, "compose channels of one reference law")
+        require(
+            nothing or self.masked == other.masked,
+            "other.masked",
+            other.masked,
+            "compose channels of one reference law",
+        )
         exact = self.rounding == 0 or other.rounding == 0  # one factor is the identity
         largest = float(np.abs([log_p, log_q]).max(initial=0.0))
         return _merged(
@@ -176,12 +181,17 @@ class LikelihoodRatio:
 
     def power(self, d: int) -> LikelihoodRatio:
         """Return ``d`` independent copies of this channel, composed; ``power(0)`` is :meth:`identity`."""
-        result, factor, left = LikelihoodRatio.identity(), self, integer("d", d, at_least=0)
+        result, factor, left = LikelihoodRatio.identity(), self, integer("d", d, at_least=0, at_most=MAX_COPIES)
         while left:
             result = result.compose(factor) if left % 2 else result
             left //= 2
             factor = factor.compose(factor) if left else factor
         return result
+
+
+def a_ratio(value: object, name: str = "ratio") -> LikelihoodRatio:
+    """Return the value, which must be a ratio; ``ValueError`` names it if not."""
+    return cast(LikelihoodRatio, kind(name, value, LikelihoodRatio, "give a ratio, such as kernel.likelihood_ratio(d)"))
 
 
 def _either(a: float, b: float) -> float:

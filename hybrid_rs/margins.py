@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import integer, kind, numbers, one, require, several
 from hybrid_rs.draws import drawn
 from hybrid_rs.evidence import Counts
 from hybrid_rs.example import Example
@@ -25,9 +25,10 @@ def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
     Raises:
         ValueError: if the base has no margin and no scores, or the margin is not a finite number.
     """
-    guard = smoothed.guard
+    guard = kind("smoothed", smoothed, SmoothedGuard, "give a smoothed guard").guard
     scored = "margin" in getattr(guard, "__dataclass_fields__", {}) and hasattr(guard, "scores")
     require(scored, "smoothed.guard", type(guard).__name__, "give a guard with scores(...) and a field margin")
+    margin = one("margin", numbers("margin", margin))
     require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
     return replace(smoothed, guard=replace(cast(Any, guard), margin=float(margin)))
 
@@ -64,6 +65,7 @@ def sample_margins(
     Raises:
         ValueError: if the base has no scores, a margin is not finite, or an argument is out of range.
     """
+    margins = several("margins", margins, "give numbers of logits")
     require(len(margins) > 0, "margins", margins, "give at least one margin")
     levels = [float(cast(Any, at_margin(smoothed, margin).guard).margin) for margin in margins]
     n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)

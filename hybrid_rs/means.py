@@ -95,5 +95,6 @@ def bounded_mean_lower(scores: ArrayLike, alpha: float = 0.01) -> float:
         >>> round(bounded_mean_lower(scores), 2), round(float(scores.mean()), 2)
         (0.95, 0.95)
     """
-    require(np.size(scores) > 0, "scores", scores, "give one score per draw, shape (n,)")
-    return ScoreEvidence().add(scores).lower(alpha)
+    evidence = ScoreEvidence().add(scores)
+    require(evidence.draws > 0, "scores", scores, "give one score per draw, shape (n,)")
+    return evidence.lower(alpha)

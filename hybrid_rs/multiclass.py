@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from hybrid_rs._checks import nonnegative, probability
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs._checks import broadcast, nonnegative, probability
+from hybrid_rs.likelihood_ratio import LikelihoodRatio, a_ratio
 from hybrid_rs.worst_case import p_adv
 
 FloatArray = NDArray[np.float64]
@@ -81,8 +81,10 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
         array([0.7316,    nan])
     """
     top, rival, noise = probability("p_a", p_a), probability("p_b", p_b), nonnegative("sigma", sigma)
-    shape = np.broadcast_shapes(top.shape, rival.shape, noise.shape)
-    top, rival, noise = (array.ravel().copy() for array in np.broadcast_arrays(top, rival, noise))
+    a_ratio(ratio)
+    arrays = broadcast(p_a=top, p_b=rival, sigma=noise)
+    shape = arrays[0].shape
+    top, rival, noise = (array.ravel().copy() for array in arrays)
     rival = np.minimum(rival, _one_minus(top, down=False))
 
     def ahead(budget: FloatArray, scale: FloatArray, which: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import flag, nonnegative, nonnegative_or_infinite, one, probability
 from hybrid_rs.decisions import decision_draws, draws_floor
 from hybrid_rs.evidence import Counts, MaskedCounts
 from hybrid_rs.feature_kernel import worst_ratios
@@ -153,8 +153,8 @@ def plan(
         >>> plan(3, 1.0, kernel, sigma=1.0, tau=4.6e-5, p_a=0.98).hopeless
         True
     """
-    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", tau)):
-        require(np.ndim(number) == 0, name, number, "give one number: a plan has one target")
+    epsilon, tau = one("epsilon", nonnegative("epsilon", epsilon)), one("tau", probability("tau", tau))
+    sigma = one("sigma", nonnegative_or_infinite("sigma", sigma))
     budget = text_budget("d", d)
     ratios = worst_ratios(kernel, budget, masked=masked)
     required = float(np.max([required_p_a(epsilon, ratio, sigma=sigma, tau=tau) for ratio in ratios]))  # nan if any is
@@ -163,7 +163,7 @@ def plan(
     draws, misses, reached = found or (None, None, 0.0)
     return Plan(
         budget,
-        float(epsilon),
+        epsilon,
         required,
         draws,
         misses,
@@ -172,9 +172,9 @@ def plan(
         chance,
         risk,
         kernel,
-        float(sigma),
-        float(tau),
-        bool(masked),
+        sigma,
+        tau,
+        masked,
     )
 
 
@@ -213,7 +213,7 @@ def ceiling(
         [2, 3, 5]
     """
     budgets = text_budget("d_max", d_max)
-    all_unsafe = MaskedCounts((n,) * (budgets + 1), n) if masked else Counts((n,), n)
+    all_unsafe = MaskedCounts((n,) * (budgets + 1), n) if flag("masked", masked) else Counts((n,), n)
     return frontier_of(all_unsafe, kernel, sigma=sigma, tau=tau, d_max=budgets, alpha=alpha)
 
 

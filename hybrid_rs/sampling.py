@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import flag, integer, kind, require, several
 from hybrid_rs.draws import Smoothing, drawn
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
@@ -59,7 +59,9 @@ def sample_together(
         >>> sample_together(smoothed, example, 1000) == [each.sample(example, 1000) for each in smoothed]
         True
     """
-    first = require_alike(smoothed)
+    first = require_alike(several("smoothed", smoothed, "give a list of smoothed guards", Smoothing))
+    flag("masked", masked)
+    kind("example", example, Example, "give a hybrid_rs.Example")
     n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
     forced = conditions(first.threat, example) if masked else None
     total: NDArray[np.int64] = np.zeros((len(smoothed), 1), dtype=np.int64)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from hybrid_rs._checks import integer, nonnegative, require
+from hybrid_rs._checks import integer, kind, nonnegative, require, several, shown
 from hybrid_rs.calibration import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.frontiers import Frontier, frontiers_of
-from hybrid_rs.kernels import Kernel
+from hybrid_rs.kernels import MAX_EDITS, Kernel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,10 @@ def choose(
         ValueError: (example, seed) = ('unsafe 0', 0): these draws helped to choose tau; take other examples, or draw \
 again with another seed
     """
+    kind("candidates", candidates, Mapping, "give a mapping of names to hybrid_rs.Candidate")
+    for each in candidates.values():
+        kind("candidates", each, Candidate, "give a mapping of names to hybrid_rs.Candidate")
+    require(callable(score), "score", shown(score, how=repr), "give a function of a list of frontiers")
     require(len(candidates) > 0, "candidates", len(candidates), "give at least one")
     made, scores = {}, {}
     for name, candidate in candidates.items():
@@ -139,9 +143,11 @@ def robustness_curve(
     """
     import pandas as pd
 
+    kind("candidate", candidate, Candidate, "give a hybrid_rs.Candidate")
     rows, budget = [], integer("d", d, at_least=0)
+    integer("d_max", d_max, at_least=0, at_most=MAX_EDITS)
     benign = [counts.of_budget(budget) for counts in candidate.benign]
-    for tau in taus:
+    for tau in several("taus", taus, "give a list of thresholds"):
         found = candidate.frontiers(tau, d_max=max(d_max, budget), alpha=alpha)
         rows.append(
             {

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, probability, require, risk
+from hybrid_rs._checks import flag, integer, kind, nonnegative, one, require, risk
 from hybrid_rs.calibration import Calibration
 from hybrid_rs.decisions import Decision, decide
 from hybrid_rs.draws import drawn
@@ -18,7 +18,7 @@ from hybrid_rs.example import Example
 from hybrid_rs.feature_kernel import FeatureKernel
 from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
-from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.sampling import conditions, sample_together
 from hybrid_rs.threats import Threat
 from hybrid_rs.threshold import threshold
@@ -64,7 +64,10 @@ class SmoothedGuard:
     threat: Threat
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", float(nonnegative("sigma", self.sigma)))
+        object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
+        kind("guard", self.guard, Guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
+        kind("kernel", self.kernel, Kernel, "give hybrid_rs.UniformKernel or AbsorbingKernel")
+        kind("threat", self.threat, Threat, "give hybrid_rs.SuffixThreat or L0Threat")
         alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id
         flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
         shown = f"an array of {alphabet.dtype}, shape {alphabet.shape}"
@@ -172,8 +175,10 @@ class SmoothedGuard:
         """
         counts: Counts | MaskedCounts | SubsetCounts
         risk("alpha", alpha)  # before anything is drawn
-        probability("tau", threshold(tau, [(example.id, seed)]))
-        if masked:
+        flag("simultaneous", simultaneous)
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        threshold(tau, [(example.id, seed)])
+        if flag("masked", masked):
             counts = self.sample(example, n, masked=True, seed=seed, progress=progress)
         else:
             counts = self.sample(example, n, seed=seed, progress=progress)
@@ -224,18 +229,20 @@ class SmoothedGuard:
         Raises:
             ValueError: if a budget is out of range, or masked evidence is asked for where positions are unknown.
         """
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        flag("masked", masked)
+        epsilon = one("epsilon", nonnegative("epsilon", epsilon))
         budget = integer("d", d, at_least=0)
         require(budget <= self.threat.max_edits, "d", d, f"give at most max_edits = {self.threat.max_edits}")
         forced = conditions(self.threat, example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
         level = threshold(tau, [(example.id, seed)])
-        for name, number in (("epsilon", epsilon), ("tau", level)):
-            require(np.ndim(number) == 0, name, number, "give one number: a decision has one target")
         p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
-        batches = drawn([self], example, max_draws, seed, batch_draws, forced=forced, rows=rows)
-        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=max_draws)
+        limit = integer("max_draws", max_draws, at_least=0)
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced, rows=rows)
+        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=limit)
 
     def watch(
         self,
@@ -269,6 +276,10 @@ class SmoothedGuard:
             ValueError: if an argument is out of range, or masked evidence is asked for where positions are unknown.
         """
         limit = integer("max_draws", max_draws, at_least=1)
+        risk("alpha", alpha)
+        flag("masked", masked)
+        flag("simultaneous", simultaneous)
+        kind("example", example, Example, "give a hybrid_rs.Example")
         forced = conditions(self.threat, example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced)

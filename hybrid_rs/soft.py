@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import probability, require
+from hybrid_rs._checks import probability, require, risk
 from hybrid_rs.estimation import clopper_pearson_lower
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.worst_case import p_adv
+from hybrid_rs.worst_case import attack_shift, p_adv
 
 FloatArray = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ def layer_bounds(scores: ArrayLike, levels: ArrayLike, alpha: float = 0.01) -> F
     """
     x, at = probability("scores", scores), _levels(levels)
     require(x.ndim == 1 and x.size > 0, "scores", x.shape, "give one score per draw, shape (n,)")
-    return np.asarray(clopper_pearson_lower((x >= at[:, None]).sum(axis=1), x.size, alpha / at.size))
+    return np.asarray(clopper_pearson_lower((x >= at[:, None]).sum(axis=1), x.size, risk("alpha", alpha) / at.size))
 
 
 def p_adv_layers(
@@ -77,7 +77,7 @@ def p_adv_layers(
     at, each = _levels(levels), probability("p", p)
     require(each.shape == at.shape, "p", each.shape, f"give one probability per level, shape {at.shape}")
     width = np.nextafter(np.diff(at, prepend=0.0), 0.0)
-    shape = np.broadcast_shapes(np.shape(epsilon), np.shape(sigma))
+    shape = attack_shift(epsilon, sigma).shape
     column = each.reshape(-1, *(1 for _ in shape))
     values = p_adv(column, epsilon, ratio, sigma=sigma)
     return np.asarray(np.tensordot(width, values, axes=1) * (1 - at.size * 2.0**-52))[()]

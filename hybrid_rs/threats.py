@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import flag, integer, require
+from hybrid_rs.kernels import MAX_EDITS
+
+MAX_LENGTH = 2**20  # tokens of a text
 
 
+@runtime_checkable
 class Threat(Protocol):
     """What smoothing needs to know of a threat."""
 
@@ -63,7 +67,8 @@ class SuffixThreat:
     one_shot: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1))
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+        object.__setattr__(self, "one_shot", flag("one_shot", self.one_shot))
         require(isinstance(self.one_shot, bool), "one_shot", repr(self.one_shot), "give True or False")
 
     @property
@@ -74,12 +79,12 @@ class SuffixThreat:
     def noised(self, length: int) -> NDArray[np.bool_]:
         """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``."""
         first = np.array([self.max_edits]) if self.one_shot else np.arange(self.max_edits + 1)
-        position = np.arange(length + self.max_edits)
+        position = np.arange(integer("length", length, at_least=0, at_most=MAX_LENGTH) + self.max_edits)
         return (position >= length) & (position < length + first[:, None])
 
     def conditions(self, length: int) -> NDArray[np.bool_]:
         """The first d pads, by d: shape ``(max_edits + 1, length + slot)``."""
-        position = np.arange(length + self.max_edits)
+        position = np.arange(integer("length", length, at_least=0, at_most=MAX_LENGTH) + self.max_edits)
         return (position >= length) & (position < length + np.arange(self.max_edits + 1)[:, None])
 
 
@@ -94,7 +99,7 @@ class L0Threat:
     max_edits: int = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1))
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
 
     @property
     def slot(self) -> int:
@@ -103,6 +108,7 @@ class L0Threat:
 
     def noised(self, length: int) -> NDArray[np.bool_]:
         """All positions, shape ``(1, length)``."""
+        length = integer("length", length, at_least=0, at_most=MAX_LENGTH)
         require(length > 0, "length", length, "give a text: with no token there is nothing to substitute")
         return np.ones((1, length), dtype=bool)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeAlias
 
+from hybrid_rs._checks import one, probability
+
 Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: what the random draws are a function of
 
 
@@ -30,6 +32,7 @@ def threshold(tau: float | CalibratedThreshold, draws: Iterable[Draws]) -> float
         >>> threshold(0.05, [("a", 0)])
         0.05
     """
-    if hasattr(tau, "tau_for"):  # by what it does: a reloaded module has another class of the same name
+    # by what it does: a reloaded module has another class of the same name
+    if hasattr(tau, "tau_for") and not isinstance(tau, type):
         return float(tau.tau_for(draws))
-    return tau
+    return one("tau", probability("tau", tau))

@@ -25,6 +25,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hybrid_rs._checks import kind
 from hybrid_rs._extras import needs
 from hybrid_rs.certificate import Certificate
 from hybrid_rs.feature_kernel import FeatureKernel
@@ -66,6 +67,7 @@ def verify(certificate: Certificate) -> float:
         >>> verify(certificate) >= certificate.p_adv >= certificate.tau
         True
     """
+    kind("certificate", certificate, Certificate, "give a hybrid_rs.Certificate")
     with _ball_arithmetic() as context:
         _check_evidence(certificate, context)
         bits = 128

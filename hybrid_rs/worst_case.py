@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, ndtri_exp
 
 from hybrid_rs import neyman_pearson
-from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs._checks import broadcast, integer, nonnegative, nonnegative_or_infinite, numbers, probability
 from hybrid_rs._roots import bracketed_root
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel, text_budget
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.likelihood_ratio import LikelihoodRatio, a_ratio
 
 FloatArray = NDArray[np.float64]
 LEAST_SHIFT = 2e-12  # of epsilon / sigma, unless 0; a larger shift is a harder one, so rounding up to it is safe
@@ -49,12 +49,14 @@ def p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: 
         >>> hrs.floored(hrs.p_adv([0.99, 0.999], 0.5, ratio, sigma=1.0), 4)
         array([0.0431, 0.0593])
     """
-    return _value(probability("p_a", p_a), ratio, attack_shift(epsilon, sigma))[()]
+    p, shift = broadcast(p_a=probability("p_a", p_a), **{"epsilon / sigma": attack_shift(epsilon, sigma)})
+    return _value(p, a_ratio(ratio), shift)[()]
 
 
 def log_p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
     """Return the logarithm of :func:`p_adv`, also where that is too small for a float64."""
-    p, shift = probability("p_a", p_a), attack_shift(epsilon, sigma)
+    p, shift = broadcast(p_a=probability("p_a", p_a), **{"epsilon / sigma": attack_shift(epsilon, sigma)})
+    a_ratio(ratio)
     return neyman_pearson.log_lower_bound(p, neyman_pearson.log_threshold(p, ratio, shift), ratio, shift)[()]
 
 
@@ -79,11 +81,12 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
         array([  nan, 4.649])
     """
     p, noise, threshold = probability("p_a", p_a), nonnegative("sigma", sigma), probability("tau", tau)
-    p, noise, threshold = (array.ravel().copy() for array in np.broadcast_arrays(p, noise, threshold))
-    shape = np.broadcast_shapes(np.shape(p_a), np.shape(sigma), np.shape(tau))
+    arrays = broadcast(p_a=p, sigma=noise, tau=threshold)
+    shape = arrays[0].shape
+    p, noise, threshold = (array.ravel().copy() for array in arrays)
     radius = np.full(p.shape, np.nan)
     zero = np.zeros_like(p)
-    holds = p_adv(p, zero, ratio, sigma=1.0) >= threshold
+    holds = p_adv(p, zero, a_ratio(ratio), sigma=1.0) >= threshold
     radius[holds] = 0.0
     radius[holds & ((threshold == 0) | ((p == 1) & (noise > 0)))] = np.inf
     search = np.flatnonzero(radius == 0)
@@ -120,12 +123,13 @@ def certified_edits(
         >>> hrs.certified_edits(0.99954, kernel, epsilon=1.0, sigma=1.0, tau=4.6e-5, d_max=8)
         np.int64(5)
     """
-    threshold = probability("tau", tau)
+    threshold, p = probability("tau", tau), probability("p_a", p_a)
+    broadcast(p_a=p, tau=threshold, **{"epsilon / sigma": attack_shift(epsilon, sigma)})
     still = np.asarray(True)
     edits = np.asarray(-1)
     for d in range(text_budget("d_max", d_max) + 1):
         for ratio in worst_ratios(kernel, d):
-            still = still & (p_adv(p_a, epsilon, ratio, sigma=sigma) >= threshold)
+            still = still & (p_adv(p, epsilon, ratio, sigma=sigma) >= threshold)
         edits = np.where(still, d, edits)
         if not still.any():
             break
@@ -154,10 +158,10 @@ def required_p_a(epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
         0.75004
     """
     threshold, shift = probability("tau", tau), attack_shift(epsilon, sigma)
-    threshold, shift = np.broadcast_arrays(threshold, shift)
+    threshold, shift = broadcast(tau=threshold, **{"epsilon / sigma": shift})
     # 1 - tau is rounded down, that is, to a threshold no lower than tau
     complement = np.where(threshold > 0, np.nextafter(1 - threshold, 0.0), 1.0)
-    needed = np.where(threshold > 0, 1 - _value(complement, ratio.reversed(), shift), 0.0)
+    needed = np.where(threshold > 0, 1 - _value(complement, a_ratio(ratio).reversed(), shift), 0.0)
     feasible = _value(np.ones_like(needed), ratio, shift) >= threshold
     step = 2.0**-53
     while np.any(short := feasible & (_value(needed, ratio, shift) < threshold)):
@@ -173,9 +177,9 @@ def _value(p: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArr
 def attack_shift(epsilon: ArrayLike, sigma: ArrayLike) -> FloatArray:
     """Return epsilon / sigma, rounded up; a positive one at least to the least shift that a threshold resolves."""
     budget = nonnegative("epsilon", epsilon)
-    noise = np.asarray(sigma, dtype=np.float64)
-    require(bool(np.all(noise >= 0)), "sigma", sigma, "give standard deviations that are not negative")
-    with np.errstate(divide="ignore", invalid="ignore"):
+    noise = nonnegative_or_infinite("sigma", sigma)
+    budget, noise = broadcast(epsilon=budget, sigma=noise)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shift = np.maximum(np.nextafter(budget / noise, np.inf), LEAST_SHIFT)
     return np.where((budget == 0) | (noise == np.inf), 0.0, shift)
 
@@ -201,8 +205,8 @@ def floored(values: ArrayLike, digits: int) -> FloatArray:
         >>> floored([1.2999, 0.5], 2)
         array([1.29, 0.5 ])
     """
-    array = np.asarray(values, dtype=np.float64)
-    scale = 10.0 ** integer("digits", digits, at_least=0)
+    array = numbers("values", values)
+    scale = 10.0 ** integer("digits", digits, at_least=0, at_most=300)
     with np.errstate(invalid="ignore"):
         result = np.floor(array * scale) / scale
         return np.where(result > array, np.floor(array * scale - 1) / scale, result)[()]
@@ -215,4 +219,4 @@ def ceiled(values: ArrayLike, digits: int) -> FloatArray:
         >>> ceiled([7.2244, 0.5], 2)
         array([7.23, 0.5 ])
     """
-    return 0.0 - floored(-np.asarray(values, dtype=np.float64), digits)
+    return 0.0 - floored(-numbers("values", values), digits)

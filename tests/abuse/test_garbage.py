@@ -1,0 +1,61 @@
+"""Garbage into every public function, a few thousand calls; benchmarks/abuse.py makes hundreds of thousands."""
+
+import inspect
+
+import pytest
+
+import hybrid_rs as hrs
+from abuse import garbage
+
+
+def test_every_public_name_and_parameter_has_a_strategy() -> None:
+    called = {target.name.partition(".")[0] for target in garbage.targets()}
+    functions = {name for name in hrs.__all__ if callable(getattr(hrs, name))}
+    assert functions - called == garbage.NOT_CALLED
+    for target in garbage.targets():
+        for parameter in target.parameters:
+            target.good(parameter)
+
+
+def test_a_valid_result_or_one_error_that_names_the_parameter() -> None:
+    found = garbage.run(count=1660, seed=0)
+    assert found["faults"] == []
+    assert found["targets"] >= 80
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (lambda p_a: 1 / 0, "ZeroDivisionError"),
+        (lambda p_a: float(p_a), "names no parameter"),
+        (lambda p_a: _fail("p_a = " + "x" * 3_000 + ": give less"), "3020 characters"),
+        (lambda p_a: 2.0, "not valid"),
+        (lambda p_a: _warn(), "UserWarning"),
+    ],
+    ids=["another exception", "no name", "long", "result", "warning"],
+)
+def test_the_run_sees_every_kind_of_fault(body, said: str) -> None:
+    target = garbage.Target("clopper_pearson_lower", ("p_a",), lambda random, given: body(**given))
+    given = {"p_a": "no number", "k": 1, "n": 2, "alpha": 0.1}
+    called = garbage.Target(target.name, target.parameters, lambda random, given: body(given["p_a"]))
+    assert said in garbage.fault(called, given, garbage.Random(0))
+
+
+def test_a_hang_is_ended_and_told() -> None:
+    def forever() -> None:
+        while True:
+            pass
+
+    with pytest.raises(garbage.Hang), garbage.bounded(0.2):
+        forever()
+    assert inspect.isclass(garbage.Hang)
+
+
+def _fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def _warn() -> None:
+    import warnings
+
+    warnings.warn("beware", stacklevel=1)
