@@ -177,7 +177,7 @@ def deciding(verdict: str, tau: float, runs: int, seed: int) -> int:
     guard = worst_guard(p_a, [1, 2, 0, 0], [1, 2, 3, 4])
     smoothed = hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.SuffixThreat(2))
     p_star = float(hrs.required_p_a(EPSILON, KERNEL.likelihood_ratio(D), sigma=SIGMA, tau=value(p_a) + tau))
-    most = 4 * DRAWS
+    most = 2 * DRAWS
     batches = smoothed.verdicts(example("runs"), runs * most, seed=seed, batch_draws=64 * 64)
     rows = np.concatenate(list(batches)).reshape(runs, most)
     return sum(decide([row], p_star, alpha=ALPHA, max_draws=most).verdict == verdict for row in rows)

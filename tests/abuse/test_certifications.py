@@ -1,11 +1,10 @@
-"""Whole certifications of guards whose value is known: false ones at most alpha; benchmarks/abuse.py makes thousands."""
-
+"""Whole certifications of guards whose value is known; benchmarks/abuse.py makes many thousands."""
 
 import numpy as np
 import pytest
+from abuse import certifications
 
 import hybrid_rs as hrs
-from abuse import certifications
 
 
 @pytest.mark.parametrize("kind", certifications.KINDS)

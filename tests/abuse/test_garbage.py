@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
+from abuse import garbage
 
 import hybrid_rs as hrs
-from abuse import garbage
 
 
 def test_every_public_name_and_parameter_has_a_strategy() -> None:
