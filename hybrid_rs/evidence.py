@@ -204,12 +204,14 @@ class SubsetCounts:
 
     def subsets(self, d: int, alpha: float = 0.01) -> Subsets:
         """Return the size of sets, 0 to ``d``, whose count gives the bound of :meth:`p_s` for d positions."""
-        return Subsets(self.length, int(np.argmin(self._joint(alpha)[: d + 1])), len(self.safe) - 1)
+        budget = integer("d", d, at_least=0)
+        return Subsets(self.length, int(np.argmin(self._joint(alpha)[: budget + 1])), len(self.safe) - 1)
 
     def _joint(self, alpha: float) -> FloatArray:
         """Upper bounds, by size, of the probability that the guard says safe and a given set is replaced."""
+        level = risk("alpha", alpha)
         split = [Subsets(self.length, size, len(self.safe) - 1) for size in range(len(self.safe))]
-        share = np.array([float(Fraction(alpha) / (s.parts * s.sets)) for s in split])
+        share = np.array([float(Fraction(level) / (s.parts * s.sets)) for s in split])
         bounds = clopper_pearson_upper(np.array(self.safe), self.n, np.maximum(share, 2.0**-1022))
         return np.where(share > 2.0**-1022, bounds, 1.0)  # too many sets for a float: nothing is known
 

@@ -17,7 +17,7 @@ from hybrid_rs._checks import integer, kind, nonnegative, require, several, show
 from hybrid_rs.calibration import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.frontiers import Frontier, frontiers_of
-from hybrid_rs.kernels import MAX_EDITS, Kernel
+from hybrid_rs.kernels import Kernel, text_budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def robustness_curve(
 
     kind("candidate", candidate, Candidate, "give a hybrid_rs.Candidate")
     rows, budget = [], integer("d", d, at_least=0)
-    integer("d_max", d_max, at_least=0, at_most=MAX_EDITS)
+    text_budget("d_max", d_max)
     benign = [counts.of_budget(budget) for counts in candidate.benign]
     for tau in several("taus", taus, "give a list of thresholds"):
         found = candidate.frontiers(tau, d_max=max(d_max, budget), alpha=alpha)

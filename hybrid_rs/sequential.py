@@ -123,7 +123,8 @@ def _lower(k: FloatArray, n: FloatArray, risk: FloatArray, b: float) -> FloatArr
 
     # the wealth is at least b B(k + 1, misses + b) ((1 - m) / m)^k, the last term of its binomial series
     odds = (least + 1 - np.log(b) - betaln(hits + 1, misses + b)) / hits
-    low = 1 / (1 + np.exp(odds))
+    with np.errstate(over="ignore"):
+        low = 1 / (1 + np.exp(odds))
     bound = np.zeros(k.shape)
     bound[some] = bracketed_root(excess, low, hits / (hits + misses), (hits, misses, least), xatol=1e-300, xrtol=1e-13)
     return (bound * (1 - SAFETY))[()]

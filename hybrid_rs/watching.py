@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import require
 from hybrid_rs.frontiers import Frontier, frontier
-from hybrid_rs.kernels import MAX_EDITS, Kernel
+from hybrid_rs.kernels import Kernel, text_budget
 from hybrid_rs.sequential import mixture_lower
 
 
@@ -61,7 +61,7 @@ def watch(
         >>> front.n, front.anytime
         (256, True)
     """
-    budgets = integer("d_max", d_max, at_least=0, at_most=MAX_EDITS) + 1
+    budgets = text_budget("d_max", d_max) + 1
     shapes = {budgets} if masked else {1, budgets}  # after the first batch: its own
     draws, unsafe, best = 0, np.zeros(1, dtype=np.int64), np.zeros(1)
     for batch in verdicts:
