@@ -1,4 +1,4 @@
-"""Whole certifications of guards whose value is known; benchmarks/abuse.py makes many thousands."""
+"""Whole certifications of guards whose value is known; benchmarks/full_abuse.py makes many thousands."""
 
 import numpy as np
 import pytest

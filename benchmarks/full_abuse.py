@@ -1,4 +1,4 @@
-"""Every kind of abuse at full size: ``python benchmarks/abuse.py [PART ...]``; all parts without an argument.
+"""Every kind of abuse at full size: ``python benchmarks/full_abuse.py [PART ...]``; all parts without an argument.
 
 The parts are those that the tests run small, in ``tests/abuse``. Each writes its figures to ``data/abuse/full.json`` as
 soon as it has ended, and is not run again while the commit it was run on stays: delete its entry, or name the part, to
@@ -68,6 +68,7 @@ def save(record: dict[str, Any]) -> None:
 PARTS = {  # modules of tests/abuse: how often they run in all, and in one chunk
     "garbage": (100_000, 5_000),
     "certifications": (10_000, 1_000),
+    "bounds": (50_000, 5_000),
     "tampering": (100_000, 10_000),
     "bits": (1, 1),  # every bit, once
     "kills": (200, 200),
