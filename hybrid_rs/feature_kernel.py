@@ -133,12 +133,9 @@ class FeatureKernel:
         """
         sizes = np.array(self.sizes)
         kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
-        n, rows = (
-            integer("n", n, at_least=0, at_most=MOST // sizes.size),
-            isinstance(clean, np.ndarray) and clean.dtype.kind in "iu",
-        )
-        fits = rows and clean.ndim in (1, 2) and len(clean) in ((n,) if clean.ndim == 2 else (sizes.size,))
-        fits = fits and clean.shape[-1:] == sizes.shape and bool(np.all((clean >= 0) & (clean < sizes)))
+        n = integer("n", n, at_least=0, at_most=MOST // sizes.size)
+        fits = isinstance(clean, np.ndarray) and clean.dtype.kind in "iu"
+        fits = fits and clean.shape in (sizes.shape, (n, sizes.size)) and bool(np.all((clean >= 0) & (clean < sizes)))
         require(fits, "clean", clean, f"give one category of each feature, below its arity in {self.sizes}")
         replaced = rng.random((n, sizes.size)) < self.beta
         other = rng.integers(0, sizes - 1, size=(n, sizes.size))

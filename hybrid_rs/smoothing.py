@@ -65,7 +65,8 @@ class SmoothedGuard:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
-        kind("guard", self.guard, Guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
+        members = all(hasattr(self.guard, name) for name in ("alphabet", "pad_id", "mask_id"))
+        require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
         kind("kernel", self.kernel, Kernel, "give hybrid_rs.UniformKernel or AbsorbingKernel")
         kind("threat", self.threat, Threat, "give hybrid_rs.SuffixThreat or L0Threat")
         alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id

@@ -126,7 +126,9 @@ def _bound(certificate: Certificate, atoms: list[Atom]) -> arb:
     if certificate.log_t == math.inf:  # t to infinity: a classifier that is always right
         if certificate.p < 1:
             raise VerificationError(f"log_t = inf: a finite witness is needed where p = {certificate.p!r} < 1")
-        return sum((q for p, q, _ in atoms if p > 0), arb(0))
+        seen = sum((q for p, q, _ in atoms if p > 0), arb(0))
+        rest = 1 - sum((q for p, q, _ in atoms if not p > 0), arb(0))
+        return rest if rest.overlaps(seen) else seen  # the same number, exact where nothing is excluded
     u, t = arb(certificate.log_t), arb(certificate.log_t).exp()
     total = t * arb(certificate.p)
     for p, q, log_gamma in atoms:

@@ -207,9 +207,11 @@ def floored(values: ArrayLike, digits: int) -> FloatArray:
     """
     array = numbers("values", values)
     scale = 10.0 ** integer("digits", digits, at_least=0, at_most=300)
-    with np.errstate(invalid="ignore"):
-        result = np.floor(array * scale) / scale
-        return np.where(result > array, np.floor(array * scale - 1) / scale, result)[()]
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = array * scale
+        result = np.floor(scaled) / scale
+        result = np.where(result > array, np.floor(scaled - 1) / scale, result)
+    return np.where(np.isfinite(scaled), result, array)[()]  # too large for decimals, or infinite, or nan
 
 
 def ceiled(values: ArrayLike, digits: int) -> FloatArray:

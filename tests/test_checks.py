@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hybrid_rs import floored
 from hybrid_rs._checks import broadcast, flag, integer, probability, require, risk, shown, successes, text
 
 NO_NUMBERS = [
@@ -99,3 +100,9 @@ def test_a_message_is_one_short_line(value: object) -> None:
     assert shown(value).isprintable()
     with pytest.raises(ValueError, match=r"^x = .+: mend it$"):
         require(False, "x", value, "mend it")
+
+
+def test_a_number_too_large_for_decimals_is_floored_to_itself() -> None:
+    assert floored(1e308, 3) == 1e308
+    assert np.isnan(floored(np.nan, 3))
+    assert floored(np.inf, 3) == np.inf
