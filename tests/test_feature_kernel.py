@@ -114,7 +114,7 @@ def test_noise_keeps_to_each_alphabet_and_follows_its_law():
         (lambda: hrs.FeatureKernel(0.5, (2, 1)), "sizes = 1"),
         (lambda: hrs.FeatureKernel(0.5, ()), r"sizes = \(\)"),
         (lambda: hrs.FeatureKernel(0.25, (2, 3)).arities(-1), "d = -1"),
-        (lambda: hrs.FeatureKernel(0.8, (2, 3)).likelihood_ratio(1), "use likelihood_ratios"),
+        (lambda: hrs.FeatureKernel(0.6, (2, 3)).likelihood_ratio(1), "use likelihood_ratios"),
         (lambda: hrs.frontier(0.9, hrs.FeatureKernel(0.25, (2, 3)), sigma=1, tau=0.5, d_max=1, masked=True), "p_A"),
         (
             lambda: hrs.SmoothedGuard(GUARD, hrs.FeatureKernel(0.25, (2, 3)), sigma=0.1, threat=hrs.L0Threat(1)),
