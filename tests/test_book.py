@@ -10,6 +10,7 @@ import pytest
 import yaml
 from annotate import annotate
 from check_html import problems
+from experiments_shown import SHOWN, SOURCES, copy_missing
 
 import hybrid_rs as hrs
 from hybrid_rs.datasets import bay_notes
@@ -43,6 +44,17 @@ def test_every_page_of_the_book_exists_once():
     sources = [source(page) for page in pages(TOC)]
     assert [missing for missing in sources if isinstance(missing, str)] == []
     assert len(set(sources)) == len(sources)
+
+
+def test_a_bare_build_shows_experiments_that_were_not_run_and_keeps_those_that_were(tmp_path):
+    for folder, text in ((SOURCES, "source"), (SHOWN, "executed")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "T1.ipynb").write_text(text)
+    (tmp_path / SOURCES / "T2.ipynb").write_text("source")
+    assert copy_missing(tmp_path) == ["T2"]
+    assert (tmp_path / SHOWN / "T1.ipynb").read_text() == "executed"
+    assert (tmp_path / SHOWN / "T2.ipynb").read_text() == "source"
+    assert copy_missing(tmp_path) == []
 
 
 def test_every_notebook_and_prose_page_is_in_the_book():
