@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from hybrid_rs.calibration import Calibration, calibrate
-    from hybrid_rs.certificate import Certificate, certify
+    from hybrid_rs.certificate import Certificate
     from hybrid_rs.decisions import Decision
     from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
     from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
@@ -26,17 +26,21 @@ if TYPE_CHECKING:
     from hybrid_rs.sampling import sample_together
     from hybrid_rs.selection import Candidate, choose, robustness_curve
     from hybrid_rs.sequential import mixture_lower, mixture_upper
+    from hybrid_rs.several_texts import certified_radius_texts, p_adv_texts
     from hybrid_rs.smoothing import SmoothedGuard
     from hybrid_rs.soft import layer_bounds, p_adv_layers
+    from hybrid_rs.statements import certify, read_certificate, verify
+    from hybrid_rs.text_certificate import TextCertificate
+    from hybrid_rs.text_counts import TextCounts
     from hybrid_rs.threats import L0Threat, SuffixThreat
-    from hybrid_rs.verification import VerificationError, verify
+    from hybrid_rs.verification import VerificationError
     from hybrid_rs.worst_case import ceiled, certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
 
 # Where each name lives. A module is imported when one of its names is first asked for: so the package is imported
 # at once, and the command line answers a Ctrl-C from the beginning.
 _MODULES = {
     "calibration": "Calibration calibrate",
-    "certificate": "Certificate certify",
+    "certificate": "Certificate",
     "decisions": "Decision",
     "estimation": "clopper_pearson_lower clopper_pearson_upper",
     "evidence": "Counts MaskedCounts SubsetCounts",
@@ -53,10 +57,14 @@ _MODULES = {
     "sampling": "sample_together",
     "selection": "Candidate choose robustness_curve",
     "sequential": "mixture_lower mixture_upper",
+    "several_texts": "certified_radius_texts p_adv_texts",
     "smoothing": "SmoothedGuard",
     "soft": "layer_bounds p_adv_layers",
+    "statements": "certify read_certificate verify",
+    "text_certificate": "TextCertificate",
+    "text_counts": "TextCounts",
     "threats": "L0Threat SuffixThreat",
-    "verification": "VerificationError verify",
+    "verification": "VerificationError",
     "worst_case": "ceiled certified_edits certified_radius floored log_p_adv p_adv required_p_a",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -80,6 +88,8 @@ __all__ = [
     "SmoothedGuard",
     "SubsetCounts",
     "SuffixThreat",
+    "TextCertificate",
+    "TextCounts",
     "UniformKernel",
     "VerificationError",
     "__version__",
@@ -89,6 +99,7 @@ __all__ = [
     "ceiling",
     "certified_edits",
     "certified_radius",
+    "certified_radius_texts",
     "certified_radius_top",
     "certify",
     "choose",
@@ -104,8 +115,10 @@ __all__ = [
     "mixture_upper",
     "p_adv",
     "p_adv_layers",
+    "p_adv_texts",
     "p_adv_upper",
     "plan",
+    "read_certificate",
     "required_p_a",
     "robustness_curve",
     "sample_margins",

@@ -118,18 +118,7 @@ class Certificate:
         """
         kind("text", text, str, "give the line of JSON that to_json wrote")
         try:
-            fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
-            require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
-            schema = fields.pop("schema")
-            older = " (an older one, without the counts: certify again)" if schema == 1 else ""
-            known = type(schema) is int and schema == SCHEMA
-            require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
-            missing = {field.name for field in dataclasses.fields(cls)} ^ set(fields)
-            require(not missing, "fields", sorted(missing), "missing or unknown")
-            for name in ("sigma", "log_t"):
-                if fields[name] in ("inf", "-inf"):
-                    fields[name] = float(fields[name])
-            fields["kernel"] = _kernel(dict(fields["kernel"]))
+            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
             if fields["subsets"] is not None:
                 fields["subsets"] = Subsets(**fields["subsets"])
             return cls(**fields)
@@ -144,6 +133,23 @@ class Certificate:
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {evidence} {source})"
         )
+
+
+def read_fields(text: str, names: set[str]) -> dict[str, Any]:
+    """Return the fields of a certificate's JSON, all of ``names`` and no others, with the kernel made."""
+    fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+    require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
+    schema = fields.pop("schema")
+    older = " (an older one, without the counts: certify again)" if schema == 1 else ""
+    known = type(schema) is int and schema == SCHEMA
+    require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
+    missing = names ^ set(fields)
+    require(not missing, "fields", sorted(missing), "missing or unknown")
+    for name in ("sigma", "log_t"):
+        if fields[name] in ("inf", "-inf"):
+            fields[name] = float(fields[name])
+    fields["kernel"] = _kernel(dict(fields["kernel"]))
+    return fields
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

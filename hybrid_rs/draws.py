@@ -82,8 +82,8 @@ def drawn(
                 noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop) for each in smoothed
             ]
             texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
-            images = _images(example.image, first.sigma, stream, start, stop)
-            answers = _answers(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
+            images = noisy_images(example.image, first.sigma, stream, start, stop)
+            answers = answers_of(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
             by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
             bar.update(stop - start)
@@ -133,7 +133,9 @@ def noisy_texts(
     return texts, replaced
 
 
-def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int, stop: int) -> NDArray[np.float32]:
+def noisy_images(
+    image: NDArray[np.float32], sigma: float, stream: Stream, start: int, stop: int
+) -> NDArray[np.float32]:
     """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
     if sigma == 0:
         return image[None]
@@ -150,7 +152,7 @@ def _images(image: NDArray[np.float32], sigma: float, stream: Stream, start: int
     return noise[: stop - start]
 
 
-def _answers(
+def answers_of(
     guard: Guard,
     ask: Literal["unsafe", "scores"],
     texts: NDArray[np.int64],
@@ -191,15 +193,16 @@ def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.i
 
 
 class Stream:
-    """Independent random streams by (seed, example, kind of noise, block of 64 draws)."""
+    """Independent random streams by (seed, example, kind of noise, block of 64 draws, and which text of an image)."""
 
-    def __init__(self, seed: int, example: str) -> None:
+    def __init__(self, seed: int, example: str, text: int = 0) -> None:
         digest = hashlib.sha256(example.encode()).digest()
         self._entropy = [integer("seed", seed, at_least=0), *np.frombuffer(digest, dtype=np.uint32).tolist()]
+        self._text = (text,) if text else ()  # the first text of an image is that of a draw with one text
 
     def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
         """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""
         return [
-            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(kind, block))))
-            for block in range(start // BLOCK, -(-stop // BLOCK))
+            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=key)))
+            for key in ((kind, block, *self._text) for block in range(start // BLOCK, -(-stop // BLOCK)))
         ]

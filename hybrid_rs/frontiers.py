@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import flag, integer, kind, nonnegative, one, probability, require, risk, several
-from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.any_counts import KINDS, AnyCounts, by_budget, lower_bounds
+from hybrid_rs.evidence import Counts, SubsetCounts
 from hybrid_rs.feature_kernel import worst_ratios
 from hybrid_rs.kernels import Kernel, text_budget
+from hybrid_rs.several_texts import attacked_share, certified_radius_texts
 from hybrid_rs.threats import Threat
 from hybrid_rs.threshold import CalibratedThreshold, threshold
 from hybrid_rs.worst_case import certified_radius, floored
@@ -37,11 +39,13 @@ class Frontier:
         one_classifier: True if every point speaks of one smoothed classifier; False if each d has its own.
         simultaneous: True if the confidence covers all points at once; False if it is that of each by itself.
         alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
-        n: draws behind each ``p``; None likewise.
+        n: draws behind each ``p``, of images if there are several texts for each; None likewise.
         anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
             it is that of ``n`` draws, fixed beforehand.
         example: the id of the input; empty if it is not known.
         threat: what is noised, and what the adversary may touch; None if it is not known.
+        texts: noisy texts drawn for each noisy image; if several, ``p`` is the mean of their levels P(K >= k), and each
+            radius rests on all of these (see :func:`hybrid_rs.certified_radius_texts`).
     """
 
     radii: NDArray[np.float64]
@@ -57,6 +61,7 @@ class Frontier:
     anytime: bool = False
     example: str = ""
     threat: Threat | None = None
+    texts: int = 1
 
     @property
     def d_max(self) -> int:
@@ -95,6 +100,7 @@ class Frontier:
             confidence = "given that the probability is as stated"
         else:
             stop, draws = (", whenever one stops", "draws so far") if self.anytime else ("", "draws")
+            draws = f"images with {self.texts} texts each" if self.texts > 1 else draws
             if self.simultaneous:
                 confidence = f"simultaneously{stop}, with confidence {1 - self.alpha:g} ({self.n} {draws})"
             else:
@@ -126,7 +132,7 @@ class Frontier:
                 risks add up to 1 or more.
         """
         kind("other", other, Frontier, "give a frontier of the same input and smoothed classifier")
-        for name in ("example", "kernel", "sigma", "threat", "tau", "d_max"):
+        for name in ("example", "kernel", "sigma", "threat", "tau", "d_max", "texts"):
             mine, its = getattr(self, name), getattr(other, name)
             require(mine == its, f"other.{name}", repr(its), f"give a frontier of the same, {mine!r}")
         one = self.one_classifier and other.one_classifier
@@ -194,7 +200,7 @@ def frontier(
 
 
 def frontier_of(
-    counts: Counts | MaskedCounts | SubsetCounts,
+    counts: AnyCounts,
     kernel: Kernel,
     *,
     sigma: float,
@@ -206,7 +212,8 @@ def frontier_of(
     """Return the frontier that counts support, whatever they are counts of.
 
     Plain counts go with the plain certificate, masked counts with the masked one. Subset counts bound p_A as well,
-    within the same risk: at each d the better of the two certificates is taken.
+    within the same risk: at each d the better of the two certificates is taken. Counts of several texts for each image
+    go with the certificate from their levels: masked, if they have a row for each d, else plain.
 
     Args:
         counts: what was drawn.
@@ -230,7 +237,7 @@ def frontier_of(
 
 
 def frontiers_of(
-    counts: Sequence[Counts | MaskedCounts | SubsetCounts],
+    counts: Sequence[AnyCounts],
     kernel: Kernel,
     *,
     sigma: float,
@@ -244,25 +251,26 @@ def frontiers_of(
     risk("alpha", alpha)
     flag("simultaneous", simultaneous)
     kind("kernel", kernel, Kernel, "give the kernel of the draws")
-    remedy = "give hybrid_rs.Counts, MaskedCounts or SubsetCounts"
-    counts = several("counts", counts, remedy, (Counts, MaskedCounts, SubsetCounts))
+    counts = several("counts", counts, "give Counts, MaskedCounts, SubsetCounts or TextCounts", KINDS)
     if not counts:
         return []
-    kinds = {(type(c), isinstance(c, Counts) and c.one_classifier) for c in counts}
-    require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _ in kinds}), "give counts of one kind")
-    many = isinstance(counts[0], MaskedCounts) or (isinstance(counts[0], Counts) and not counts[0].one_classifier)
+    kinds = {(type(c), by_budget(c), getattr(c, "texts", 1)) for c in counts}
+    require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
+    many = by_budget(counts[0])
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
-    bounds = [c.p_a(each_risk) if isinstance(c, Counts) else c.p_s(each_risk) for c in counts]
+    bounds = [lower_bounds(c, each_risk) for c in counts]
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
-    if isinstance(counts[0], Counts) and counts[0].one_classifier:
-        made = _frontiers(np.array(bounds) + np.zeros(d_max + 1), *law, masked=False, single=True, all_at_once=True)
-    elif isinstance(counts[0], Counts):
-        made = _frontiers(_up_to(d_max, bounds), *law, masked=False, single=False, all_at_once=simultaneous)
-    elif isinstance(counts[0], MaskedCounts):
-        made = _frontiers(_up_to(d_max, bounds), *law, masked=True, single=True, all_at_once=simultaneous)
-    else:
+    if many:
+        plain = isinstance(counts[0], Counts)
+        made = _frontiers(_up_to(d_max, bounds), *law, masked=not plain, single=not plain, all_at_once=simultaneous)
+    elif isinstance(counts[0], SubsetCounts):
         made = _best_of_subsets([c for c in counts if isinstance(c, SubsetCounts)], bounds, *law, d_max)
-    return [replace(front, alpha=alpha, n=c.n, example=c.example) for front, c in zip(made, counts, strict=True)]
+    else:
+        made = _frontiers(np.repeat(bounds, d_max + 1, axis=1), *law, masked=False, single=True, all_at_once=True)
+    return [
+        replace(front, alpha=alpha, n=c.n, example=c.example, texts=getattr(c, "texts", 1))
+        for front, c in zip(made, counts, strict=True)
+    ]
 
 
 def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArray[np.float64]:
@@ -335,20 +343,20 @@ def _frontiers(
     single: bool,
     all_at_once: bool,
 ) -> list[Frontier]:
-    """One frontier for each row of p, shape ``(examples, d_max + 1)``; a radius is searched for all rows together."""
+    """One frontier for each row of p, shape ``(examples, d_max + 1)`` or, of m texts, ``(examples, d_max + 1, m)``."""
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
+    shown = p if p.ndim == 2 else attacked_share(p, 0.0, sigma=1.0)
+    search = certified_radius if p.ndim == 2 else certified_radius_texts
     last_first = range(p.shape[1])[::-1]  # it meets any limit before there is work done
     choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
     radii = np.stack(
         [
-            np.min(
-                [certified_radius(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0
-            )  # nan if any is
+            np.min([search(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0)  # nan if any is
             for d, ratios in enumerate(choices)
         ],
         axis=1,
     )
     return [
         Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, sigma, tau, single, all_at_once)
-        for r, row in zip(radii, p, strict=True)
+        for r, row in zip(radii, shown, strict=True)
     ]

@@ -20,6 +20,8 @@ from hybrid_rs.frontiers import Frontier, frontier_of
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.sampling import conditions, sample_together
+from hybrid_rs.text_counts import TextCounts
+from hybrid_rs.text_sampling import sample_texts
 from hybrid_rs.threats import Threat
 from hybrid_rs.threshold import threshold
 from hybrid_rs.watching import watch
@@ -96,6 +98,7 @@ class SmoothedGuard:
         example: Example,
         n: int,
         *,
+        texts: Literal[1] = ...,
         masked: Literal[False] = ...,
         seed: int = ...,
         batch_draws: int = ...,
@@ -108,22 +111,37 @@ class SmoothedGuard:
         example: Example,
         n: int,
         *,
+        texts: Literal[1] = ...,
         masked: Literal[True],
         seed: int = ...,
         batch_draws: int = ...,
         progress: bool = ...,
     ) -> MaskedCounts | SubsetCounts: ...
 
+    @overload
     def sample(
         self,
         example: Example,
         n: int,
         *,
+        texts: int,
+        masked: bool = ...,
+        seed: int = ...,
+        batch_draws: int = ...,
+        progress: bool = ...,
+    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts: ...
+
+    def sample(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: int = 1,
         masked: bool = False,
         seed: int = 0,
         batch_draws: int = 256,
         progress: bool = False,
-    ) -> Counts | MaskedCounts | SubsetCounts:
+    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts:
         """Draw noise ``n`` times and count the guard's unsafe verdicts, for every smoothed classifier of the threat.
 
         A draw is a function of (seed, example.id, its number): the batch size changes nothing, and draws 0..n-1 are
@@ -132,7 +150,8 @@ class SmoothedGuard:
 
         Args:
             example: the input.
-            n: number of draws, at least 1.
+            n: number of draws, at least 1; with several texts, of images.
+            texts: noisy texts for each noisy image; several share its encoding, and say how much the image decides.
             masked: collect evidence for the masked certificate. Suffix: for every d, each draw is also shown to the
                 guard with the first d pads replaced, which is drawing given that they were. l0: the same draws as
                 without, with a record of what was replaced whenever the guard did not flag.
@@ -141,13 +160,16 @@ class SmoothedGuard:
             progress: show a bar on stderr.
 
         Returns:
-            Counts, one per smoothed classifier; or, masked, MaskedCounts (suffix) or SubsetCounts (l0).
+            Counts, one per smoothed classifier; or, masked, MaskedCounts (suffix) or SubsetCounts (l0). With several
+            texts TextCounts: of the clean law, or, masked (suffix), for every d.
 
         Raises:
-            ValueError: if n, seed or batch_draws is out of range, or if masked evidence is asked for a threat with
-                more than one smoothed classifier.
+            ValueError: if n, texts, seed or batch_draws is out of range; if masked evidence, or several texts, are
+                asked for a threat with more than one smoothed classifier; or both for l0.
         """
         law: dict[str, Any] = {"masked": masked, "seed": seed, "batch_draws": batch_draws, "progress": progress}
+        if integer("texts", texts, at_least=1) > 1:
+            return sample_texts(self, example, n, texts, **law)
         return sample_together([self], example, n, **law)[0]
 
     def certify(
@@ -155,6 +177,7 @@ class SmoothedGuard:
         example: Example,
         n: int,
         *,
+        texts: int = 1,
         alpha: float = 0.01,
         tau: float | Calibration,
         masked: bool = False,
@@ -166,7 +189,8 @@ class SmoothedGuard:
 
         Args:
             example: the input.
-            n: number of draws.
+            n: number of draws; with several texts, of images.
+            texts: noisy texts for each noisy image; see :meth:`sample`.
             alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
@@ -174,20 +198,17 @@ class SmoothedGuard:
             seed: seed of the draws.
             progress: show a bar on stderr.
         """
-        counts: Counts | MaskedCounts | SubsetCounts
         risk("alpha", alpha)  # before anything is drawn
         flag("simultaneous", simultaneous)
         kind("example", example, Example, "give a hybrid_rs.Example")
         threshold(tau, [(example.id, seed)])
-        if flag("masked", masked):
-            counts = self.sample(example, n, masked=True, seed=seed, progress=progress)
-        else:
-            counts = self.sample(example, n, seed=seed, progress=progress)
+        law: dict[str, Any] = {"texts": texts, "masked": flag("masked", masked), "seed": seed, "progress": progress}
+        counts: Counts | MaskedCounts | SubsetCounts | TextCounts = self.sample(example, n, **law)
         return self.frontier(counts, alpha=alpha, tau=tau, simultaneous=simultaneous)
 
     def frontier(
         self,
-        counts: Counts | MaskedCounts | SubsetCounts,
+        counts: Counts | MaskedCounts | SubsetCounts | TextCounts,
         *,
         alpha: float = 0.01,
         tau: float | Calibration,

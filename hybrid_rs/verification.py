@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import reduce
 from itertools import accumulate, pairwise, product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,6 +36,8 @@ from hybrid_rs.worst_case import LEAST_SHIFT
 
 if TYPE_CHECKING:
     from flint import arb
+
+    from hybrid_rs.text_certificate import TextCertificate
 
 Atom: TypeAlias = "tuple[arb, arb, arb | None]"  # clean mass, adversarial mass, log-ratio (None: 0 or infinite)
 DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
@@ -68,21 +71,30 @@ def verify(certificate: Certificate) -> float:
         True
     """
     kind("certificate", certificate, Certificate, "give a hybrid_rs.Certificate")
-    with _ball_arithmetic() as context:
+
+    def bound() -> arb:
+        at = shift_of(certificate.epsilon, certificate.sigma)
+        return least(dual(certificate.p, certificate.log_t, at, law) for law in laws_of(certificate))
+
+    with ball_arithmetic() as context:
         _check_evidence(certificate, context)
-        bits = 128
-        while True:
-            context.prec = bits
-            bound = _least([_bound(certificate, law) for law in _laws(certificate)])
-            if not bound.is_finite():
-                raise VerificationError(f"log_t = {certificate.log_t!r}: no bound comes of a witness of this size")
-            if bound.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
-                break
-            bits *= 2
-        low = float(bound.lower())
-        proved = max(0.0, math.nextafter(low, -math.inf) if bound.lower() < low else low)
-        holds = bound >= certificate.p_adv or certificate.p_adv == 0
-    if not holds:
+        return proved_by(bound, certificate, context)
+
+
+def proved_by(bound: Callable[[], arb], certificate: Certificate | TextCertificate, context: Any) -> float:
+    """Evaluate a bound with as many bits as it needs; return its lower end, which must not be below ``p_adv``."""
+    bits = 128
+    while True:
+        context.prec = bits
+        ball = bound()
+        if not ball.is_finite():
+            raise VerificationError(f"log_t = {certificate.log_t!r}: no bound comes of a witness of this size")
+        if ball.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
+            break
+        bits *= 2
+    low = float(ball.lower())
+    proved = max(0.0, math.nextafter(low, -math.inf) if ball.lower() < low else low)
+    if not (ball >= certificate.p_adv or certificate.p_adv == 0):
         raise VerificationError(
             f"p_adv = {certificate.p_adv!r}: the witness log_t = {certificate.log_t!r} proves only {proved!r}; "
             "do not rely on this certificate, and make it anew with hybrid_rs.certify"
@@ -114,23 +126,22 @@ def _check_evidence(certificate: Certificate, context: Any) -> None:
     )
 
 
-def _bound(certificate: Certificate, atoms: list[Atom]) -> arb:
-    """D at the witness, as a ball, against one adversary."""
+def dual(evidence: float | arb, log_t: float, shift: arb | None, atoms: list[Atom]) -> arb:
+    """D at the witness, as a ball, against one adversary; the evidence is p_A, p_S, or what stands for them."""
     from flint import arb
 
-    if certificate.log_t == -math.inf:
+    if log_t == -math.inf:
         return arb(0)
-    shift = _shift(certificate)
     if shift is None:  # a Gaussian without width: the shifted image never looks like the clean one
         return arb(0)
-    if certificate.log_t == math.inf:  # t to infinity: a classifier that is always right
-        if certificate.p < 1:
-            raise VerificationError(f"log_t = inf: a finite witness is needed where p = {certificate.p!r} < 1")
+    if log_t == math.inf:  # t to infinity: a classifier that is always right
+        if not evidence >= 1:
+            raise VerificationError(f"log_t = inf: a finite witness is needed where p = {evidence!r} < 1")
         seen = sum((q for p, q, _ in atoms if p > 0), arb(0))
         rest = 1 - sum((q for p, q, _ in atoms if not p > 0), arb(0))
         return rest if rest.overlaps(seen) else seen  # the same number, exact where nothing is excluded
-    u, t = arb(certificate.log_t), arb(certificate.log_t).exp()
-    total = t * arb(certificate.p)
+    u, t = arb(log_t), arb(log_t).exp()
+    total = t * arb(evidence)
     for p, q, log_gamma in atoms:
         if log_gamma is None:  # ratio 0 counts against p in full; ratio infinity contributes nothing
             total -= t * p
@@ -142,25 +153,23 @@ def _bound(certificate: Certificate, atoms: list[Atom]) -> arb:
     return total
 
 
-def _least(bounds: list[arb]) -> arb:
-    least = bounds[0]
-    for bound in bounds[1:]:
-        least = least.min(bound)
-    return least
+def least(bounds: Iterable[arb]) -> arb:
+    """Return the least of some balls, as a ball."""
+    return reduce(lambda a, b: a.min(b), bounds)
 
 
-def _shift(certificate: Certificate) -> arb | None:
+def shift_of(epsilon: float, sigma: float) -> arb | None:
     """Return epsilon / sigma as a ball, None for infinity; as in the certificate, none but 0 is below the least."""
     from flint import arb
 
-    if certificate.epsilon == 0 or certificate.sigma == math.inf:
+    if epsilon == 0 or sigma == math.inf:
         return arb(0)
-    if certificate.sigma == 0:
+    if sigma == 0:
         return None
-    return (arb(certificate.epsilon) / arb(certificate.sigma)).max(arb(LEAST_SHIFT))
+    return (arb(epsilon) / arb(sigma)).max(arb(LEAST_SHIFT))
 
 
-def _laws(certificate: Certificate) -> list[list[Atom]]:
+def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
     """Return the atoms of every adversary that the certificate speaks of."""
     kernel, d = certificate.kernel, certificate.d
     if isinstance(kernel, AbsorbingKernel):
@@ -292,7 +301,7 @@ def _normal_cdf(z: arb) -> arb:
 
 
 @contextmanager
-def _ball_arithmetic() -> Iterator[Any]:
+def ball_arithmetic() -> Iterator[Any]:
     """Give the flint context, and its precision back as it was."""
     with needs("verify"):
         from flint import ctx

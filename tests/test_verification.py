@@ -36,6 +36,16 @@ def test_every_certificate_is_proved_by_its_witness():
     assert max(loose) < 1e-9
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_classifier_that_is_always_right_is_proved_exactly(masked):
+    for kernel in (UNIFORM, hrs.UniformKernel(0.1, 3), hrs.UniformKernel(1.0, 5), hrs.AbsorbingKernel(0.25)):
+        for d in (0, 1, 5):
+            certificate = hrs.certify(1.0, kernel, d=d, epsilon=1.0, sigma=1.0, tau=0.1, masked=masked)
+            assert hrs.verify(certificate) >= certificate.p_adv
+            if not masked and isinstance(kernel, hrs.UniformKernel) and kernel.beta < 1:
+                assert certificate.p_adv == 1.0  # every word is shown on both sides
+
+
 @pytest.mark.parametrize("d", [100, 512])
 @pytest.mark.parametrize(("vocab_size", "beta", "masked"), [(2, 0.3, False), (32_000, 0.995, False), (500, 0.9, True)])
 def test_hundreds_of_edits_are_proved_too(d, vocab_size, beta, masked):

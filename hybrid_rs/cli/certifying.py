@@ -56,6 +56,7 @@ def certify(
     simultaneous: o.Simultaneous = False,
     tau: o.Tau = 4.6e-5,
     n: o.N = 10_000,
+    texts: o.Texts = 1,
     alpha: o.Alpha = 0.01,
     seed: o.Seed = 0,
     store: o.Store = Path("counts.jsonl"),
@@ -78,14 +79,19 @@ def certify(
     check_law(tau, alpha)
     drawing = engine_of(engine, workers, address, checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
+    require(texts == 1 or not per_d, "texts", texts, "several texts are of one classifier; leave out --per-d")
+    unknown = texts > 1 and masked and threat == "l0"
+    require(not unknown, "texts", texts, "with --masked the positions must be known; give --threat suffix")
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.guard)
-    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked)
+    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked, texts)
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
         plain_too = "the better of plain and masked" if threat == "l0" else "masked"
         result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {plain_too if masked else 'plain'}")
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
+        if texts > 1:
+            result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")
         result(f"{'p':>9}{'edits':>7}" + "".join(f"{f'd = {d}':>8}" for d in range(max_edits + 1)) + "  label   id")
     with resumable(store):
         for found in work.counts(source, entries, progress=progress):
@@ -125,6 +131,7 @@ class Report:
         guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         guard["guard"] = repr(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
+        law |= {"texts": counts.texts} if hasattr(counts, "texts") else {}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
@@ -174,12 +181,20 @@ class Work:
     """The counts of a data set, from the store or drawn into it."""
 
     def __init__(
-        self, smoothed: SmoothedGuard, name: str, store: Path, engine: Engine, n: int, seed: int, masked: bool
+        self,
+        smoothed: SmoothedGuard,
+        name: str,
+        store: Path,
+        engine: Engine,
+        n: int,
+        seed: int,
+        masked: bool,
+        texts: int = 1,
     ) -> None:
         from hybrid_rs.experiments.counts import CountsStore
         from hybrid_rs.experiments.engines import Local
 
-        self.smoothed, self.n, self.seed, self.masked = smoothed, n, seed, masked
+        self.smoothed, self.n, self.seed, self.masked, self.texts = smoothed, n, seed, masked, texts
         self.problems: list[Problem] = []
         self._watched = Watched(engine)
         self.store = CountsStore(store, name, self._watched)
@@ -188,7 +203,7 @@ class Work:
     def counts(
         self, source: Source, entries: Entries, *, progress: bool, safe: bool = True
     ) -> Iterator[tuple[Example, Any]]:
-        """Yield every example with its counts: masked, where asked for, of those that are not labelled safe.
+        """Yield every example with its counts: masked, of several texts, if asked for, unless it is labelled safe.
 
         Args:
             source: the data set.
@@ -205,9 +220,10 @@ class Work:
             self._watched.bar = bar
             while usable := list(islice(examples, self.at_once)):
                 found: dict[str, Any] = {}
-                for masked in {self._masked(example) for example in usable}:
-                    group = [example for example in usable if self._masked(example) is masked]
-                    law: dict[str, Any] = {"n": self.n, "seed": self.seed, "masked": masked}
+                for safe_ones in {example.unsafe is False for example in usable}:
+                    group = [example for example in usable if (example.unsafe is False) is safe_ones]
+                    law: dict[str, Any] = {"n": self.n, "seed": self.seed}
+                    law |= {} if safe_ones else {"masked": self.masked, "texts": self.texts}
                     known = sum(self.store.get(self.smoothed, example, **law) is not None for example in group)
                     stored += known
                     bar.total = self.n * (len(entries) - stored - len(self.problems))
@@ -218,9 +234,6 @@ class Work:
                     yield example, found[example.id]
         if stored:
             note(f"{stored} of {len(entries)} examples were in {self.store.path} already")
-
-    def _masked(self, example: Example) -> bool:
-        return self.masked and example.unsafe is not False
 
 
 @dataclass

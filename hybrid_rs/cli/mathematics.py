@@ -96,7 +96,7 @@ def verify(
     refused = certified = 0
     for number, line in lines:
         try:
-            certificate = hrs.Certificate.from_json(line)
+            certificate = hrs.read_certificate(line)
             hrs.verify(certificate)
             certified += certificate.certified
         except ValueError as error:

@@ -150,6 +150,12 @@ Epsilon = Annotated[
 ]
 
 N = Annotated[int, typer.Option("--n", min=1, max=MAX_DRAWS, help="Draws for each example.", rich_help_panel=DRAWS)]
+Texts = Annotated[
+    int,
+    typer.Option(
+        min=1, max=2**10, help="Noisy texts for each noisy image; --n then counts images.", rich_help_panel=DRAWS
+    ),
+]
 Alpha = Annotated[float, typer.Option(help="Risk of the confidence bounds.", rich_help_panel=DRAWS)]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.", rich_help_panel=DRAWS)]
 Store = Annotated[

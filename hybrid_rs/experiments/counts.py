@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from hybrid_rs._checks import require, shown
+from hybrid_rs._checks import integer, require, shown
 from hybrid_rs.draws import SAMPLER
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.example import Example
@@ -22,11 +22,12 @@ from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.margins import at_margin
 from hybrid_rs.sampling import require_alike
 from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.text_counts import TextCounts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DRAWN = ("unsafe", "safe", "length")  # the fields that are drawn; all others say what was asked for
+DRAWN = ("unsafe", "safe", "length", "reached")  # the fields that are drawn; all others say what was asked for
 
 
 class CountsStore:
@@ -59,10 +60,10 @@ class CountsStore:
         return len(self._kept)
 
     def get(
-        self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False
+        self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
     ) -> Evidence | None:
         """Return the counts of a unit, or None if it is not in the store."""
-        return self._kept.get(self._unit(smoothed, example, n, seed, masked))
+        return self._kept.get(self._unit(smoothed, example, n, seed, masked, texts))
 
     def sample(
         self,
@@ -72,6 +73,7 @@ class CountsStore:
         n: int,
         seed: int = 0,
         masked: bool = False,
+        texts: int = 1,
         progress: bool = True,
     ) -> list[Any]:
         """Return the counts of every example, drawing and storing those that are missing.
@@ -82,13 +84,14 @@ class CountsStore:
             n: draws per example.
             seed: seed of the draws.
             masked: draw evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
+            texts: noisy texts for each noisy image; if several, ``n`` counts images.
             progress: show a bar on stderr while drawing.
 
         Returns:
-            one Counts per example; MaskedCounts or SubsetCounts if ``masked``.
+            one Counts per example; MaskedCounts or SubsetCounts if ``masked``; TextCounts if there are several texts.
         """
-        together = self.sample_together([smoothed], examples, n=n, seed=seed, masked=masked, progress=progress)
-        return together[0]
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
+        return self.sample_together([smoothed], examples, **law, progress=progress)[0]
 
     def sample_together(
         self,
@@ -98,6 +101,7 @@ class CountsStore:
         n: int,
         seed: int = 0,
         masked: bool = False,
+        texts: int = 1,
         progress: bool = True,
     ) -> list[list[Any]]:
         """Return the counts of every example under smoothed guards that differ in kernel alone, with one noise.
@@ -107,11 +111,11 @@ class CountsStore:
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
         """
-        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked}
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
 
         def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
             kernels = tuple(each.kernel for each in missing)
-            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked)
+            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked, texts=texts)
 
         first = require_alike(smoothed)
         return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
@@ -157,7 +161,7 @@ class CountsStore:
             variants: smoothed guards that one unit serves.
             examples: the inputs.
             unit: the unit that draws the missing variants of an example, in their order.
-            law: n, seed and masked.
+            law: n, seed, masked and texts.
             progress: show a bar.
         """
 
@@ -189,8 +193,11 @@ class CountsStore:
                 bar.update()
         return [[self.get(each, example, **law) for example in examples] for each in variants]
 
-    def _unit(self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool) -> dict[str, Any]:
-        more = {"n": n, "seed": seed} | ({"masked": True} if masked else {})
+    def _unit(
+        self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool, texts: int = 1
+    ) -> dict[str, Any]:
+        several = {"texts": texts} if integer("texts", texts, at_least=1) > 1 else {}
+        more = {"n": n, "seed": seed} | ({"masked": True} if masked else {}) | several
         return described(self.classifier, smoothed, example) | more
 
 
@@ -218,7 +225,7 @@ def recorded(path: Path) -> pd.DataFrame:
     """Return every unit of a file as a table, one row each.
 
     To the fields of the file come ``beta``, ``max_edits`` and what else belongs to kernel and threat, and ``run``: a
-    short hash of all that the units of one run share. Columns ``unsafe`` and ``safe`` hold lists.
+    short hash of all that the units of one run share. Columns ``unsafe``, ``safe`` and ``reached`` hold lists.
     """
     import pandas as pd
 
@@ -260,13 +267,17 @@ def _named(value: Any) -> dict[str, Any]:
 def _values(counts: Evidence) -> dict[str, Any]:
     if isinstance(counts, SubsetCounts):
         return {"length": counts.length, "safe": counts.safe}
-    return {"unsafe": counts.unsafe}
+    return {"reached": counts.reached} if isinstance(counts, TextCounts) else {"unsafe": counts.unsafe}
 
 
 def _evidence(unit: dict[str, Any]) -> Evidence:
     source = {"example": unit["example"], "seed": unit["seed"]}
     if "safe" in unit:
         return SubsetCounts(tuple(unit["safe"]), unit["n"], unit["length"], unit["kernel"]["beta"], **source)
+    if "reached" in unit:
+        counts = TextCounts(tuple(map(tuple, unit["reached"])), unit["n"], **source)
+        require(counts.texts == unit["texts"], "texts", unit["texts"], f"the counts are of {counts.texts}")
+        return counts
     return (MaskedCounts if unit.get("masked") else Counts)(tuple(unit["unsafe"]), unit["n"], **source)
 
 

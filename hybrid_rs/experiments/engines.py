@@ -21,7 +21,7 @@ import numpy as np
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
-from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.any_counts import AnyCounts
 from hybrid_rs.example import Example
 from hybrid_rs.guards.protocol import Guard
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
@@ -38,7 +38,7 @@ PATIENCE = {  # seconds; what Ray waits for in its own processes, unless the use
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_agent_register_timeout_ms": "600000",  # its helpers: not in Ray 2.60, perhaps in later ones
 }
-Evidence: TypeAlias = Counts | MaskedCounts | SubsetCounts
+Evidence: TypeAlias = AnyCounts
 Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
 
 
@@ -55,6 +55,7 @@ class Unit:
         seed: seed of the draws.
         masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
         margins: of one kernel, the counts at each of these margins; by default those at the guard's own.
+        texts: noisy texts for each noisy image.
     """
 
     example: Example
@@ -65,6 +66,7 @@ class Unit:
     seed: int
     masked: bool = False
     margins: tuple[float, ...] = ()
+    texts: int = 1
 
     def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel, or for each margin."""
@@ -73,6 +75,8 @@ class Unit:
             (one,) = smoothed
             return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]
         law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
+        if self.texts > 1:
+            return [each.sample(self.example, self.n, texts=self.texts, progress=progress, **law) for each in smoothed]
         return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 
 

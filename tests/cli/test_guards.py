@@ -57,6 +57,26 @@ def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, not
     assert "4 of 4 examples were in counts.jsonl already" in table.err
 
 
+def test_several_texts_certify_and_safe_examples_are_counted_as_deployed(run, notes, smoothed, examples):
+    options = (*MODEL, *SMALL, "--texts", 3, "--masked")
+    code, printed = run("certify", notes, *options, "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    fronts = [smoothed.certify(e, n=128, tau=4.6e-5, texts=3, masked=True) for e in examples if e.unsafe is not False]
+    assert [row["radii"] for row in rows if "radii" in row] == [front.radii.tolist() for front in fronts]
+    assert [row.get("texts") for row in rows] == [3, 3, None, 3]
+    [safe] = [example for example in examples if example.unsafe is False]
+    assert [row["unsafe"] for row in rows if "unsafe" in row] == [list(smoothed.sample(safe, 128).unsafe)]
+    code, table = run("certify", notes, *options)
+    assert (code, fronts[0].claim in table.out) == (0, True)
+    assert "3 noisy texts" in table.out
+    assert "4 of 4 examples were in counts.jsonl already" in table.err
+    for more in (("--per-d",), ("--masked", "--threat", "l0")):
+        code, refused = run("certify", notes, *MODEL, *SMALL, "--texts", 3, *more)
+        assert code != 0
+        assert "texts = 3" in refused.err
+
+
 def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_path, monkeypatch):
     asked = ("certify", notes, *MODEL, *SMALL, "--store")
     assert run(*asked, "whole.jsonl")[0] == 0

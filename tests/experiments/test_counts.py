@@ -51,6 +51,35 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path, smoothed):
         assert (tmp_path / "cut.jsonl").read_bytes() == whole
 
 
+def test_several_texts_are_units_of_their_own_and_resume_to_the_same_bytes(tmp_path):
+    guard, path = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.5, threat=hrs.SuffixThreat(2)), tmp_path / "c.jsonl"
+
+    def stored(where, **law):
+        return CountsStore(where, "a").sample(guard, EXAMPLES, n=70, masked=True, progress=False, **law)
+
+    several, one = stored(path, texts=3), stored(path)
+    whole = path.read_bytes()
+    assert several == [guard.sample(example, 70, texts=3, masked=True) for example in EXAMPLES]
+    assert one == [guard.sample(example, 70, masked=True) for example in EXAMPLES]
+    guard.guard.seen.clear()
+    assert (stored(path, texts=3), stored(path)) == (several, one)
+    assert guard.guard.seen == []
+    assert [row["texts"] for row in map(json.loads, path.read_text().splitlines()) if "texts" in row] == [3, 3, 3]
+    for cut in (len(whole) // 4, len(whole) - 1):
+        (tmp_path / "cut.jsonl").write_bytes(whole[:cut])
+        assert (stored(tmp_path / "cut.jsonl", texts=3), stored(tmp_path / "cut.jsonl")) == (several, one)
+        assert (tmp_path / "cut.jsonl").read_bytes() == whole
+    assert CountsStore(path, "a").get(guard, EXAMPLES[0], n=70, masked=True, texts=3) == several[0]
+    assert CountsStore(path, "a").get(guard, EXAMPLES[0], n=70, masked=True, texts=4) is None
+    assert len(recorded(path)) == 6
+    changed = json.loads(path.read_text().splitlines()[0]) | {"texts": 2}
+    (tmp_path / "wrong.jsonl").write_text(sealed(changed) + "\n")
+    with pytest.raises(ValueError, match="texts = 2: the counts are of 3"):
+        CountsStore(tmp_path / "wrong.jsonl", "a")
+    with pytest.raises(ValueError, match=r"^texts = 0"):
+        stored(path, texts=0)
+
+
 def test_another_classifier_noise_or_size_is_another_unit(tmp_path, smoothed):
     path = tmp_path / "c.jsonl"
     draw(path, smoothed)

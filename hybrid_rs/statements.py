@@ -1,0 +1,120 @@
+"""One statement about one pair of budgets, whatever draws it rests on: made, read and verified."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, overload
+
+from hybrid_rs import certificate as of_one_text
+from hybrid_rs import verification
+from hybrid_rs.certificate import Certificate
+from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.kernels import Kernel
+from hybrid_rs.text_certificate import TextCertificate, certify_texts
+from hybrid_rs.text_counts import TextCounts
+from hybrid_rs.text_verification import verify_texts
+from hybrid_rs.threshold import CalibratedThreshold
+
+
+@overload
+def certify(
+    counts_or_p_a: TextCounts,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> TextCertificate: ...
+
+
+@overload
+def certify(
+    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> Certificate: ...
+
+
+def certify(counts_or_p_a: Any, kernel: Any, **law: Any) -> Certificate | TextCertificate:
+    """Return the statement for one pair of budgets, certified or not, with its witnesses.
+
+    Args:
+        counts_or_p_a: draws of any kind (then ``alpha`` is the risk of their bounds), or a known probability.
+        kernel: the token kernel.
+        **law: ``d``, ``epsilon``, ``sigma``, ``tau``, ``alpha`` and ``masked``, as in
+            :func:`hybrid_rs.certificate.certify`, which describes them.
+
+    Returns:
+        a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`.
+
+    Raises:
+        ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> law = {"d": 2, "epsilon": 1.0, "sigma": 0.5, "tau": 4.6e-5}
+        >>> hrs.certify(hrs.Counts((9_300,), n=10_000), kernel, **law).certified
+        False
+        >>> hrs.certify(hrs.MaskedCounts((9_300, 8_000, 7_000), n=10_000), kernel, **law).certified
+        True
+        >>> hrs.certify(hrs.TextCounts(((950, 800), (900, 700), (850, 600)), n=1_000), kernel, **law).texts
+        2
+    """
+    if isinstance(counts_or_p_a, TextCounts):
+        return certify_texts(counts_or_p_a, kernel, **law)
+    return of_one_text.certify(counts_or_p_a, kernel, **law)
+
+
+def read_certificate(text: str) -> Certificate | TextCertificate:
+    """Read a certificate of either kind that ``to_json`` wrote; nothing in it is believed before it is verified.
+
+    Raises:
+        ValueError: if the text is not such a certificate.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> made = hrs.certify(0.9995, hrs.AbsorbingKernel(0.25), d=1, epsilon=1.0, sigma=1.0, tau=0.01)
+        >>> read_certificate(made.to_json()) == made
+        True
+    """
+    try:
+        several = "levels" in json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        several = False
+    return TextCertificate.from_json(text) if several else Certificate.from_json(text)
+
+
+def verify(certificate: Certificate | TextCertificate) -> float:
+    """Re-check a certificate of either kind rigorously and return the lower bound that its witnesses prove.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not show the
+            probabilities behind it. A known probability is taken as given.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> certificate = hrs.certify(0.9995, kernel, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5)
+        >>> verify(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    if isinstance(certificate, TextCertificate):
+        return verify_texts(certificate)
+    return verification.verify(certificate)
