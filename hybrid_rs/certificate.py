@@ -123,7 +123,7 @@ class Certificate:
                 fields["subsets"] = Subsets(**fields["subsets"])
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"certificate = {text[:80]!r}: not one that to_json wrote ({error})") from error
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, logsumexp, ndtri, ndtri_exp
 
-from hybrid_rs._checks import nonnegative, probability, require
+from hybrid_rs._checks import broadcast, nonnegative, probability, require
 from hybrid_rs._roots import bracketed_root
-from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio
-from hybrid_rs.worst_case import certified_radius, p_adv, required_p_a
+from hybrid_rs.likelihood_ratio import EPS, LikelihoodRatio, a_ratio
+from hybrid_rs.worst_case import attack_shift, certified_radius, p_adv, required_p_a
 
 FloatArray = NDArray[np.float64]
 IMAGE_ALONE = LikelihoodRatio.identity()  # the text is left alone: what the image noise by itself guarantees
@@ -58,6 +58,7 @@ def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sig
         >>> hrs.floored([four_texts, pooled], 4)
         array([0.1104, 0.0485])
     """
+    a_ratio(ratio)
     layered = p_adv(attacked_share(p, epsilon, sigma=sigma), 0.0, ratio, sigma=1.0)
     if _straight(ratio):
         return np.asarray(layered)[()]
@@ -66,9 +67,14 @@ def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sig
 
 def attacked_share(p: ArrayLike, epsilon: ArrayLike, *, sigma: ArrayLike) -> FloatArray:
     """Return a(s), the least share of flagged texts under an image perturbation; see :func:`p_adv_texts`."""
-    levels = _levels(p)
-    budget, noise = (np.asarray(each, dtype=np.float64)[..., None] for each in (epsilon, sigma))
-    tests = p_adv(levels, budget, IMAGE_ALONE, sigma=noise)
+    levels, shift = _levels(p), attack_shift(epsilon, sigma)
+    broadcast(p=levels[..., 0], **{"epsilon / sigma": shift})
+    tests = p_adv(
+        levels,
+        np.asarray(epsilon, dtype=np.float64)[..., None],
+        IMAGE_ALONE,
+        sigma=np.asarray(sigma, dtype=np.float64)[..., None],
+    )
     if tests.shape[-1] == 1:
         return np.asarray(tests[..., 0])[()]
     # a sum of m positive terms and its mean, summed from the smaller side, so that what is near 1 keeps its digits
@@ -102,6 +108,8 @@ def certified_radius_texts(p: ArrayLike, ratio: LikelihoodRatio, *, sigma: Array
         array([1.519, 0.984])
     """
     levels, noise, threshold = _levels(p), nonnegative("sigma", sigma), probability("tau", tau)
+    broadcast(p=levels[..., 0], sigma=noise, tau=threshold)
+    a_ratio(ratio)
     layered = _layered_radius(levels, ratio, noise, threshold)
     if _straight(ratio):
         return layered

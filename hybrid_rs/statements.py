@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from hybrid_rs import certificate as of_one_text
 from hybrid_rs import verification
+from hybrid_rs._checks import kind
 from hybrid_rs.certificate import Certificate
 from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
 from hybrid_rs.kernels import Kernel
@@ -44,14 +45,28 @@ def certify(
 ) -> Certificate: ...
 
 
-def certify(counts_or_p_a: Any, kernel: Any, **law: Any) -> Certificate | TextCertificate:
+def certify(
+    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | TextCounts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+    masked: bool | None = None,
+) -> Certificate | TextCertificate:
     """Return the statement for one pair of budgets, certified or not, with its witnesses.
 
     Args:
         counts_or_p_a: draws of any kind (then ``alpha`` is the risk of their bounds), or a known probability.
         kernel: the token kernel.
-        **law: ``d``, ``epsilon``, ``sigma``, ``tau``, ``alpha`` and ``masked``, as in
-            :func:`hybrid_rs.certificate.certify`, which describes them.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1); not used with a known probability.
+        masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
 
     Returns:
         a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`.
@@ -70,8 +85,9 @@ def certify(counts_or_p_a: Any, kernel: Any, **law: Any) -> Certificate | TextCe
         >>> hrs.certify(hrs.TextCounts(((950, 800), (900, 700), (850, 600)), n=1_000), kernel, **law).texts
         2
     """
+    law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
     if isinstance(counts_or_p_a, TextCounts):
-        return certify_texts(counts_or_p_a, kernel, **law)
+        return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # which refuses other kernels
     return of_one_text.certify(counts_or_p_a, kernel, **law)
 
 
@@ -87,10 +103,12 @@ def read_certificate(text: str) -> Certificate | TextCertificate:
         >>> read_certificate(made.to_json()) == made
         True
     """
+    kind("text", text, str, "give the line of JSON that to_json wrote")
     try:
-        several = "levels" in json.loads(text)
+        fields = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        several = False
+        fields = None  # what is wrong is said below
+    several = isinstance(fields, dict) and "levels" in fields
     return TextCertificate.from_json(text) if several else Certificate.from_json(text)
 
 
@@ -115,6 +133,7 @@ def verify(certificate: Certificate | TextCertificate) -> float:
         >>> verify(certificate) >= certificate.p_adv >= certificate.tau
         True
     """
+    kind("certificate", certificate, (Certificate, TextCertificate), "give a Certificate or a TextCertificate")
     if isinstance(certificate, TextCertificate):
         return verify_texts(certificate)
     return verification.verify(certificate)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrid_rs import neyman_pearson
-from hybrid_rs._checks import nonnegative, probability, require
+from hybrid_rs._checks import flag, kind, nonnegative, probability, require
 from hybrid_rs.certificate import SCHEMA, read_fields
 from hybrid_rs.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.likelihood_ratio import LikelihoodRatio
@@ -115,6 +115,7 @@ class TextCertificate:
         Raises:
             ValueError: if the text is not such a certificate, or one of another schema.
         """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
         try:
             fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
             fields["levels"] = tuple(fields["levels"])
@@ -122,7 +123,7 @@ class TextCertificate:
             fields["reached"] = None if fields["reached"] is None else tuple(fields["reached"])
             return cls(**fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"certificate = {text[:80]!r}: not one that to_json wrote ({error})") from error
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -168,12 +169,15 @@ def certify_texts(
         >>> [certify_texts([0.999, 0.99, 0.9, 0.6], kernel, epsilon=e, **law).certified for e in (1.5, 1.52)]
         [True, False]
     """
+    if masked is not None:
+        flag("masked", masked)
+    kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, counts = text_budget("d", d), None
     evidence: tuple[tuple[int, ...] | None, int | None, float | None] = (None, None, None)
     if isinstance(counts_or_levels, TextCounts):
         counts, given = counts_or_levels, len(counts_or_levels.reached) > 1
         require(masked in (None, given), "masked", masked, "the counts are of the other law; leave it out")
-        row = budget if given else 0
+        row = budget if given else 0  # one row is of the clean law, and serves every budget
         largest = len(counts.reached) - 1
         require(row <= largest, "d", d, f"give at most {largest}, the largest budget sampled")
         levels, evidence = counts.levels(alpha)[row], (counts.reached[row], counts.n, float(alpha))
@@ -181,7 +185,7 @@ def certify_texts(
         levels, given = probability("levels", counts_or_levels), bool(masked)
         require(levels.ndim == 1 and levels.size > 0, "levels", levels.shape, "give P(K >= k) for k = 1..m, shape (m,)")
     at = threshold(tau, [(counts.example, counts.seed)] if counts else [])
-    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", probability("tau", at))):
+    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", at)):
         require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
     ratio, shift = kernel.likelihood_ratio(budget, masked=given), attack_shift(epsilon, sigma)
     image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())

@@ -8,17 +8,18 @@ count then bounds all levels at the price of half the risk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import integer, require, risk
+from hybrid_rs._checks import integer, numbers, require, risk, several, text
 from hybrid_rs.estimation import clopper_pearson_lower
 
 FloatArray = NDArray[np.float64]
+MAX_TEXTS = 1 << 16  # for one image
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,18 @@ class TextCounts:
     seed: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        draws = integer("n", self.n, at_least=1)
-        nested = isinstance(self.reached, Sequence | np.ndarray) and len(self.reached) > 0
-        require(nested, "reached", self.reached, "give one row of counts per condition")
-        rows = []
-        for row in self.reached:
-            require(isinstance(row, Sequence | np.ndarray), "reached", row, "give one row of counts per condition")
-            rows.append(tuple(integer("reached", count, at_least=0) for count in row))
-            falling = all(a >= b for a, b in zip(rows[-1], rows[-1][1:], strict=False))
-            require(falling, "reached", rows[-1], "k + 1 texts are flagged in no more images: give falling counts")
-            require(len(rows[-1]) == len(rows[0]) > 0, "reached", rows[-1], "give one count per k = 1..m in each row")
-            require(rows[-1][0] <= draws, "reached", rows[-1][0], f"give counts from 0 to n = {draws}")
+        remedy = "give one row of counts per condition, each with a count per k = 1..m"
+        draws, rows = integer("n", self.n, at_least=1), []
+        for row in several("reached", self.reached, remedy):
+            counts = tuple(integer("reached", count, at_least=0) for count in several("reached", row, remedy))
+            falling = all(a >= b for a, b in pairwise(counts))
+            require(falling, "reached", counts, "k + 1 texts are flagged in no more images: give falling counts")
+            require(max(counts, default=0) <= draws, "reached", counts, f"give counts from 0 to n = {draws}")
+            rows.append(counts)
+        require(bool(rows) and len(rows[0]) > 0 and len({*map(len, rows)}) == 1, "reached", rows, remedy)
+        text("example", self.example)
+        if self.seed is not None:
+            integer("seed", self.seed, at_least=0)
         object.__setattr__(self, "reached", tuple(rows))
         object.__setattr__(self, "n", draws)
 
@@ -85,11 +87,10 @@ class TextCounts:
             >>> TextCounts.from_flagged([[2], [0], [1], [2]], texts=2).reached
             ((3, 2),)
         """
-        each, m = np.asarray(flagged), integer("texts", texts, at_least=1)
-        fits = each.ndim == 2 and each.size > 0 and np.issubdtype(each.dtype, np.integer)
-        require(fits, "flagged", each.shape, "give whole numbers of shape (images, rows)")
-        inside = each.min() >= 0 and each.max() <= m
-        require(bool(inside), "flagged", (each.min(), each.max()), f"give numbers from 0 to texts = {m}")
+        each, m = numbers("flagged", flagged), integer("texts", texts, at_least=1, at_most=MAX_TEXTS)
+        require(each.ndim == 2 and each.size > 0, "flagged", each.shape, "give an array of shape (images, rows)")
+        inside = (each >= 0) & (each <= m) & (each == np.floor(each))
+        require(bool(inside.all()), "flagged", each[~inside], f"give whole numbers from 0 to texts = {m}")
         reached = (each[:, :, None] >= np.arange(1, m + 1)).sum(axis=0)
         return cls(tuple(map(tuple, reached.tolist())), len(each), example, seed)
 
@@ -111,10 +112,8 @@ class TextCounts:
             ValueError: if they are not such counts.
         """
         known = {"reached", "n", "example", "seed"}
-        require(set(values) == known, "values", sorted(values), f"give the fields {sorted(known)}")
-        require(isinstance(values["example"], str), "example", values["example"], "give a string")
-        seed = None if values["seed"] is None else integer("seed", values["seed"], at_least=0)
-        return cls(values["reached"], values["n"], values["example"], seed)
+        require(isinstance(values, dict) and set(values) == known, "values", values, f"give the fields {sorted(known)}")
+        return cls(**values)
 
 
 def level_bounds(reached: ArrayLike, n: int, alpha: float = 0.01) -> FloatArray:
@@ -136,7 +135,8 @@ def level_bounds(reached: ArrayLike, n: int, alpha: float = 0.01) -> FloatArray:
         >>> level_bounds([1_000, 1_000, 1_000], n=1_000).round(4)
         array([0.9947, 0.9947, 0.9947])
     """
-    counts = np.asarray(reached)
+    counts = numbers("reached", reached)
+    require(counts.ndim > 0 and counts.shape[-1] > 0, "reached", counts.shape, "give a count per k = 1..m")
     shares = risk("alpha", alpha) * level_shares(counts.shape[-1])
     each = clopper_pearson_lower(counts, n, shares)
     return np.asarray(np.maximum.accumulate(each[..., ::-1], axis=-1)[..., ::-1])
@@ -149,7 +149,7 @@ def level_shares(texts: int) -> FloatArray:
         >>> level_shares(5).tolist()
         [0.125, 0.125, 0.125, 0.125, 0.5]
     """
-    m = integer("texts", texts, at_least=1)
+    m = integer("texts", texts, at_least=1, at_most=MAX_TEXTS)
     shares = np.full(m, 0.5 / max(1, m - 1))
     shares[-1] = 0.5 if m > 1 else 1.0
     return shares

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import flag, integer, kind, require
 from hybrid_rs.draws import BLOCK, Smoothing, Stream, answers_of, noisy_images, noisy_texts
 from hybrid_rs.example import Example
 from hybrid_rs.sampling import conditions
-from hybrid_rs.text_counts import TextCounts
+from hybrid_rs.text_counts import MAX_TEXTS, TextCounts
 
 
 def sample_texts(
@@ -59,7 +59,13 @@ def sample_texts(
         >>> sample_texts(smoothed, example, n=100, texts=4, masked=True).reached[1]
         (99, 91, 72, 42)
     """
-    n, m = integer("n", n, at_least=1), integer("texts", texts, at_least=1)
+    flag("masked", masked)
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    n, m, seed = (
+        integer("n", n, at_least=1),
+        integer("texts", texts, at_least=1, at_most=MAX_TEXTS),
+        integer("seed", seed, at_least=0),
+    )
     given = conditions(smoothed.threat, example)
     known = not masked or given is not None
     require(known, "masked", masked, "several texts need known positions (suffix threat): leave it out for d = 0")

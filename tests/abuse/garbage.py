@@ -169,7 +169,17 @@ def _evidence(random: Random) -> Any:
     n = random.choice((1, 10, 1000))
     some = sorted((random.randint(0, n) for _ in range(3)), reverse=True)
     masked, subsets = hrs.MaskedCounts(tuple(some), n, "a", 0), hrs.SubsetCounts(tuple(some), n, 5, 0.25, "a", 0)
-    return random.choice((_counts(random), masked, subsets))
+    return random.choice((_counts(random), masked, subsets, _text_counts(random)))
+
+
+def _text_counts(random: Random) -> hrs.TextCounts:
+    n, m = random.choice((1, 10, 1000)), random.choice((1, 2, 5))
+    rows = [tuple(sorted((random.randint(0, n) for _ in range(m)), reverse=True)) for _ in range(random.choice((1, 3)))]
+    return hrs.TextCounts(tuple(rows), n, "a", 0)
+
+
+def _text_certificate(random: Random) -> hrs.TextCertificate:
+    return hrs.certify(_text_counts(random), random.choice(KERNELS[:-1]), d=0, epsilon=0.5, sigma=1.0, tau=0.1)
 
 
 def _benign(random: Random) -> list[hrs.Counts]:
@@ -217,7 +227,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "beta": lambda r: r.choice((0.0, 0.25, 1.0)),
     "candidate": _candidate,
     "candidates": lambda r: 1 + r.randrange(3),
-    "certificate": _certificate,
+    "certificate": lambda r: r.choice((_certificate, _text_certificate))(r),
     "clean": lambda r: np.zeros(3, dtype=np.int64),
     "confidence": lambda r: r.choice((0.5, 0.9)),
     "counts": _evidence,
@@ -239,6 +249,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "levels": lambda r: r.choice(([0.5, 1.0], [0.1, 0.2])),
     "margins": lambda r: [0.0, 0.1],
     "masked": lambda r: r.random() < 0.5,
+    "flagged": lambda r: [[2], [0], [1]],
     "max_draws": lambda r: r.choice((1, 100, 300)),
     "max_edits": lambda r: 1 + r.randrange(3),
     "n": lambda r: r.choice((10, 100)),
@@ -251,6 +262,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "progress": lambda r: False,
     "q": lambda r: r.choice(([0.9, 0.1], [0.5, 0.5])),
     "ratio": _ratio,
+    "reached": lambda r: ((9, 5), (8, 4)),
     "replaced": lambda r: np.array([[True, False, True], [True, True, False]]),
     "rng": lambda r: np.random.default_rng(0),
     "safe": lambda r: (9, 4, 1),
@@ -263,6 +275,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "tau": lambda r: r.choice((4.6e-5, 0.3, 1.0)),
     "taus": lambda r: [0.1, 0.5],
     "text": lambda r: "a text",
+    "texts": lambda r: r.choice((1, 1, 2, 3)),
     "threat": _threat,
     "token_ids": lambda r: np.arange(3),
     "unsafe": lambda r: r.choice(((1,), (3, 2, 1))),
@@ -276,6 +289,9 @@ OWN: dict[str, dict[str, Callable[[Random], Any]]] = {  # where a name means som
     },
     "Candidate": {"unsafe": lambda r: [hrs.Counts((90,), 100, "u", 1)]},
     "Certificate.from_json": {"text": lambda r: _certificate(r).to_json()},
+    "TextCertificate.from_json": {"text": lambda r: _text_certificate(r).to_json()},
+    "TextCounts.from_dict": {"values": lambda r: _text_counts(r).to_dict()},
+    "read_certificate": {"text": lambda r: r.choice((_certificate, _text_certificate))(r).to_json()},
     "Example": {"unsafe": lambda r: r.choice((True, False, None))},
     "FeatureKernel.sample": {"clean": lambda r: np.zeros(3, dtype=np.int64)},
     "LikelihoodRatio.from_masses": {"p": lambda r: r.choice(([0.5, 0.5], [0.9, 0.1]))},
@@ -306,6 +322,8 @@ SELF: dict[str, Callable[[Random], Any]] = {  # an object of each class, for its
     "SmoothedGuard": _smoothed,
     "SubsetCounts": lambda r: hrs.SubsetCounts((9, 4, 1), 10, 5, 0.25),
     "SuffixThreat": lambda r: hrs.SuffixThreat(2),
+    "TextCertificate": lambda r: _text_certificate(r),
+    "TextCounts": lambda r: _text_counts(r),
     "UniformKernel": lambda r: hrs.UniformKernel(0.25, 8),
 }
 MADE_ELSEWHERE = {  # plain records that the package fills in; protocols; errors
@@ -317,6 +335,7 @@ MADE_ELSEWHERE = {  # plain records that the package fills in; protocols; errors
     "LikelihoodRatio",
     "Plan",
     "ScoreEvidence",
+    "TextCertificate",
     "VerificationError",
 }
 NOT_CALLED = {"Decision", "Guard", "Plan", "VerificationError"}  # no method of theirs takes an argument
@@ -402,6 +421,8 @@ def check(name: str, given: dict[str, Any], result: Any) -> None:
         if isinstance(part, hrs.Certificate):
             assert 0 <= part.p_adv <= max(part.p, 0.0) <= 1
             assert hrs.verify(part) >= part.p_adv
+        if isinstance(part, hrs.TextCertificate):
+            assert hrs.verify(part) >= part.p_adv >= 0
         if isinstance(part, hrs.LikelihoodRatio):
             assert abs(part.p_finite + part.p_at_zero - 1) < 1e-8
 
@@ -490,6 +511,18 @@ def _layers(given: dict[str, Any], result: Any) -> None:
     assert np.all((np.asarray(result) >= 0) & (np.asarray(result) <= np.max(given["p"])))
 
 
+def _text_values(given: dict[str, Any], result: Any) -> None:
+    shape = np.broadcast_shapes(np.shape(given["p"])[:-1], np.shape(given["epsilon"]), np.shape(given["sigma"]))
+    assert np.shape(result) == shape
+    assert np.all((np.asarray(result) >= 0) & (np.asarray(result) <= np.max(given["p"])))
+
+
+def _text_radii(given: dict[str, Any], result: Any) -> None:
+    shape = np.broadcast_shapes(np.shape(given["p"])[:-1], np.shape(given["sigma"]), np.shape(given["tau"]))
+    assert np.shape(result) == shape
+    assert np.all(np.isnan(result) | (np.asarray(result) >= 0))
+
+
 def _bounds(given: dict[str, Any], result: Any) -> None:
     assert np.shape(result) == np.shape(given["levels"])
     assert np.all((np.asarray(result) >= 0) & (np.asarray(result) < 1))
@@ -512,6 +545,7 @@ RESULTS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "bounded_mean_lower": _one_probability,
     "certified_edits": _edits,
     "certified_radius": _radii("p_a", "sigma", "tau"),
+    "certified_radius_texts": _text_radii,
     "certified_radius_top": _radii("p_a", "p_b", "sigma"),
     "clopper_pearson_lower": _lower,
     "clopper_pearson_upper": _upper,
@@ -522,6 +556,7 @@ RESULTS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "mixture_upper": _probabilities("k", "n", "alpha"),
     "p_adv": _p_adv,
     "p_adv_layers": _layers,
+    "p_adv_texts": _text_values,
     "p_adv_upper": _p_adv_upper,
     "plan": _plan,
     "required_p_a": _required,
