@@ -57,7 +57,7 @@ def test_bounds_fall_with_k_and_grow_with_the_counts(n, texts, seed):
     assert np.all(bounds[0] <= bounds[1])
     assert np.all((bounds >= 0) & (bounds <= high / n))
     each = hrs.clopper_pearson_lower(low, n, 0.01 * level_shares(texts))
-    assert np.all(bounds[0] >= each)
+    assert np.all(bounds[0] >= each * (1 - 1e-12))
 
 
 def test_shares_add_up_and_half_goes_to_the_level_of_agreement():
@@ -68,7 +68,7 @@ def test_shares_add_up_and_half_goes_to_the_level_of_agreement():
 
 
 def test_one_text_has_the_bound_of_a_verdict():
-    assert level_bounds([97], 100, 0.02) == hrs.clopper_pearson_lower(97, 100, 0.02)
+    assert level_bounds([97], 100, 0.02) == pytest.approx(hrs.clopper_pearson_lower(97, 100, 0.02), rel=1e-12)
 
 
 @settings(max_examples=30)
@@ -100,7 +100,7 @@ def test_counts_are_counted_and_survive_json(texts, rows, n, seed):
         (lambda: TextCounts(((5, 4),), 0), "n"),
         (lambda: TextCounts.from_flagged([[3]], 2), "flagged"),
         (lambda: TextCounts.from_flagged([1, 2], 2), "flagged"),
-        (lambda: TextCounts.from_flagged([[1.0]], 2), "flagged"),
+        (lambda: TextCounts.from_flagged([[1.5]], 2), "flagged"),
         (lambda: TextCounts.from_flagged([[1]], 0), "texts"),
         (lambda: TextCounts.from_dict({"reached": [[1]], "n": 2}), "values"),
         (lambda: TextCounts.from_dict(TextCounts(((1,),), 2).to_dict() | {"seed": -1}), "seed"),
