@@ -21,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
+from hybrid_rs._files import write_whole
+
 HOME = Path(__file__).resolve().parents[1]
 RECORD = HOME / "data" / "abuse" / "full.json"
 
@@ -59,9 +61,7 @@ def where() -> dict[str, Any]:
 def save(record: dict[str, Any]) -> None:
     """Write the record whole or not at all."""
     RECORD.parent.mkdir(exist_ok=True)
-    beside = RECORD.with_suffix(".new")
-    beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    beside.replace(RECORD)
+    write_whole("record", RECORD, json.dumps(record, indent=1) + "\n")
 
 
 PARTS = {  # modules of tests/abuse: how often they run in all, and in one chunk

@@ -18,6 +18,7 @@ from pathlib import Path
 from annotate import annotate
 from check_html import problems
 
+from hybrid_rs._files import write_whole
 from hybrid_rs.experiments import PROFILES, run_experiments
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +67,7 @@ def refresh_experiments(profile: str) -> list[Exception]:
             else:
                 failed.append(error)
     finally:  # taken at the end, since the counts that an experiment drew are from now on among its inputs
-        stamps.write_text(json.dumps({source.name: stamp(source) for source in sorted(done)}, indent=1))
+        write_whole("stamps", stamps, json.dumps({source.name: stamp(source) for source in sorted(done)}, indent=1))
     return failed
 
 

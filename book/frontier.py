@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 import hybrid_rs as hrs
+from hybrid_rs._files import write_whole
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.datasets.bay_language import alphabet
 from hybrid_rs.experiments.counts import recorded
@@ -26,7 +28,9 @@ def main() -> None:
     front = hrs.frontier_of(counts, kernel, sigma=SIGMA, tau=TAU, d_max=8, alpha=0.01)
     plt.rcParams["svg.hashsalt"] = "frontier"  # the same file from the same counts
     axes = front.plot()
-    axes.figure.savefig(ROOT / "book" / "frontier.svg", metadata={"Date": None})
+    drawn = io.BytesIO()
+    axes.figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_whole("picture", ROOT / "book" / "frontier.svg", drawn.getvalue())
     print(front, file=sys.stderr)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,15 +46,6 @@ def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str
         text = f"a value of type {type(value).__name__} that cannot be shown"
     text = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
-def text_file(name: str, path: Path) -> str:
-    """The text of a file, which must be UTF-8."""
-    require(path.is_file(), name, repr(str(path)), "no such file")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} = {str(path)!r}: it is not UTF-8; give a file of text") from None
 
 
 def kind(name: str, value: Any, of: type | tuple[type, ...], remedy: str) -> Any:
@@ -125,13 +115,13 @@ def risk(name: str, value: Any) -> float:
 
 def successes(k: Any, n: Any, *, at_least: int) -> tuple[FloatArray, FloatArray]:
     """The two as float64 arrays of whole numbers, with n no smaller than ``at_least`` and k from 0 to n."""
-    draws = _in_range(
-        "n", n, lambda a: (a >= at_least) & (a == np.floor(a)), f"give whole numbers of draws, at least {at_least}"
-    )
-    hits = _in_range("k", k, lambda a: (a >= 0) & (a == np.floor(a)), "give whole numbers from 0 to n")
+    draws = _whole("n", n, at_least, f"give whole numbers of draws, at least {at_least}")
+    hits = _whole("k", k, 0, "give whole numbers from 0 to n")
     wide_hits, wide_draws = broadcast(k=hits, n=draws)
-    inside = wide_hits <= wide_draws
-    require(bool(np.all(inside)), "k", wide_hits[~inside], f"give whole numbers from 0 to n = {shown(draws)}")
+    over = wide_hits > wide_draws
+    if over.any():
+        most, first = (_as_count(array[over].flat[0]) for array in (wide_draws, wide_hits))
+        raise ValueError(f"k = {first}: give whole numbers from 0 to n = {most}")
     return hits, draws
 
 
@@ -168,6 +158,19 @@ def _in_range(name: str, value: Any, inside: Any, remedy: str) -> FloatArray:
     if not np.all(good):
         raise ValueError(f"{name} = {array[~good].flat[0]}: {remedy}")
     return array
+
+
+def _whole(name: str, value: Any, at_least: int, remedy: str) -> FloatArray:
+    array = numbers(name, value)
+    wrong = ~((array >= at_least) & (array == np.floor(array)))  # nan is wrong
+    if wrong.any():
+        raise ValueError(f"{name} = {_as_count(array[wrong].flat[0])}: {remedy}")
+    return array
+
+
+def _as_count(number: float) -> float | int:
+    """The number as a message shows a count: 11, not 11.0."""
+    return int(number) if np.isfinite(number) and number == np.floor(number) else float(number)
 
 
 def _numbers(value: Any) -> FloatArray | None:

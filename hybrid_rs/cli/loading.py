@@ -10,8 +10,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_rs._checks import nonnegative, probability, require, text_file
+from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs._extras import needs
+from hybrid_rs._files import read_text
 from hybrid_rs._places import carried
 from hybrid_rs.cli.showing import note
 
@@ -49,7 +50,7 @@ class Checkpoint:
             "dtype": self.dtype,
             "margin": self.margin,
             "batch_size": self.batch_size,
-            "policy": text_file("policy", self.policy) if self.policy else None,
+            "policy": read_text("policy", self.policy) if self.policy else None,
             "answer_prefix": self.answer_prefix,
             "image_size": (self.image_size, self.image_size) if self.image_size else None,
         }

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import integer
 from hybrid_rs._extras import needs
+from hybrid_rs._files import strict_json, write_whole
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.datasets.bay_language import FAMILIES, VOCABULARY, Language, alphabet, encode
 from hybrid_rs.example import Example
@@ -48,8 +49,9 @@ def evaluate_bay_guard(checkpoint: Path, *, n: int = 1000, seed: int = 1) -> dic
                 key = f"sigma {sigma:g}, {name} noise"
                 figures["accuracy"][language][key] = _noisy(guard, examples, sigma, threat)
     figures["one modality alone"] = _unimodal(guard, n, seed)
-    (checkpoint / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (checkpoint / "README.md").write_text(model_card(figures, json.loads((checkpoint / "training.json").read_text())))
+    card = model_card(figures, json.loads((checkpoint / "training.json").read_text()))
+    write_whole("checkpoint", checkpoint / "evaluation.json", strict_json(figures, indent=2) + "\n")
+    write_whole("checkpoint", checkpoint / "README.md", card)
     return figures
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tqdm import trange
 
 from hybrid_rs._checks import integer
 from hybrid_rs._extras import needs
+from hybrid_rs._files import strict_json, write_whole
 from hybrid_rs.datasets import bay_notes
 from hybrid_rs.datasets.bay_language import FAMILIES, VOCABULARY, alphabet, encode, write_glossary, write_note
 from hybrid_rs.guards.bay_guard import new_model, new_processor
@@ -146,7 +146,7 @@ def train_bay_guard(
             round(float(np.mean([x for x, _ in losses[i : i + every]])), 4) for i in range(0, steps, every)
         ],
     }
-    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_whole("out", out / "training.json", strict_json(record, indent=2) + "\n")
     return out
 
 

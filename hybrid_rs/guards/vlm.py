@@ -248,7 +248,7 @@ class VisionLanguageGuard:
     def embeddings(self) -> NDArray[np.float32]:
         """The embedding of each token of the alphabet, shape ``(V, width)``."""
         weight = self.model.get_input_embeddings().weight.detach()
-        table: NDArray[np.float32] = weight[torch.from_numpy(self.alphabet).to(weight.device)].float().cpu().numpy()
+        table: NDArray[np.float32] = weight[torch.tensor(self.alphabet, device=weight.device)].float().cpu().numpy()
         return table
 
     def gradients(
@@ -315,7 +315,7 @@ class VisionLanguageGuard:
 
     def _embedded(self, ids: NDArray[np.int64]) -> Any:
         embeddings = self.model.get_input_embeddings()
-        return embeddings(torch.from_numpy(ids).to(embeddings.weight.device)).detach()
+        return embeddings(torch.tensor(ids, device=embeddings.weight.device)).detach()  # a copy: ids may be read-only
 
     def _pixels(self, images: NDArray[np.float32]) -> Any:
         return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
