@@ -161,6 +161,8 @@ def _in_range(name: str, value: Any, inside: Any, remedy: str) -> FloatArray:
 
 
 def _whole(name: str, value: Any, at_least: int, remedy: str) -> FloatArray:
+    large = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= EXACT
+    require(not large, name, value, f"give at most {EXACT - 1}: a float64 does not tell larger whole numbers apart")
     array = numbers(name, value)
     wrong = ~((array >= at_least) & (array == np.floor(array)))  # nan is wrong
     if wrong.any():

@@ -74,7 +74,7 @@ def test_no_scores_say_nothing():
 @pytest.mark.parametrize("n", [1, 7, 60])
 @pytest.mark.parametrize("alpha", [0.2, 0.01])
 def test_the_bound_of_a_mean_covers_bernoulli_means_exactly(n, alpha):
-    bounds = np.array([hrs.bounded_mean_lower(np.arange(n) < k, alpha) for k in range(n + 1)])
+    bounds = np.array([hrs.bounded_mean_lower((np.arange(n) < k).astype(float), alpha) for k in range(n + 1)])
     assert np.all(np.diff(bounds) > 0)
     for mean in [*bounds[1:] - 1e-9, 0.5]:  # where coverage is worst: just below a bound
         too_high = bounds > mean

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_models import SIDE, save_llava, save_onevision
 from transformers import AutoProcessor
 
@@ -225,5 +226,6 @@ def test_bad_choices_are_named_with_their_value(folders, tmp_path):
         with pytest.raises(ValueError, match=message):
             VisionLanguageGuard.from_pretrained(folders["llava"], **choice)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"^model_type = llama"):
         VisionLanguageGuard.from_pretrained(tmp_path)
