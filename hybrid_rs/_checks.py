@@ -16,7 +16,7 @@ EXACT = 2**53  # below it every whole number is a float64
 SHORT = reprlib.Repr()
 
 
-def require(condition: bool, name: str, value: Any, remedy: str) -> None:
+def require(condition: bool, name: str, value: Any, remedy: str, how: Callable[[Any], str] = str) -> None:
     """Raise ``ValueError`` naming the parameter, its value and the remedy unless the condition holds.
 
     Example:
@@ -26,7 +26,7 @@ def require(condition: bool, name: str, value: Any, remedy: str) -> None:
         ValueError: sigma = -2.0: give a positive number
     """
     if not condition:
-        raise ValueError(f"{name} = {shown(value)}: {remedy}")
+        raise ValueError(f"{name} = {shown(value, how)}: {remedy}")
 
 
 def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str:
@@ -50,7 +50,7 @@ def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str
 
 def kind(name: str, value: Any, of: type | tuple[type, ...], remedy: str) -> Any:
     """The value, which must be an object of that type, or have what that protocol asks for."""
-    require(isinstance(value, of) and not isinstance(value, type), name, shown(value, how=repr), remedy)
+    require(isinstance(value, of) and not isinstance(value, type), name, value, remedy, repr)
     return value
 
 
@@ -67,13 +67,13 @@ def several(name: str, value: Any, remedy: str, of: type | tuple[type, ...] = ob
 
 def flag(name: str, value: Any) -> bool:
     """The value, which must be True or False: what is merely truthy, such as "false", is refused."""
-    require(isinstance(value, bool | np.bool_), name, shown(value, how=repr), "give True or False")
+    require(isinstance(value, bool | np.bool_), name, value, "give True or False", repr)
     return bool(value)
 
 
 def text(name: str, value: Any) -> str:
     """The value, which must be a string."""
-    require(isinstance(value, str), name, shown(value, how=repr), "give a string")
+    require(isinstance(value, str), name, value, "give a string", repr)
     return str(value)
 
 
@@ -146,7 +146,7 @@ def integer(name: str, value: Any, at_least: int, at_most: int = INT64) -> int:
     whole = whole or (isinstance(number, float | np.floating) and bool(number.is_integer()))
     inside = bool(whole and at_least <= number <= at_most)
     upto = f" and at most {at_most}" if whole and number > at_most else ""
-    require(inside, name, shown(value, how=repr), f"give a whole number of at least {at_least}{upto}")
+    require(inside, name, value, f"give a whole number of at least {at_least}{upto}", repr)
     return int(number)
 
 

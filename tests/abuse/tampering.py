@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter
 from dataclasses import fields, replace
+from functools import cache
 
 import numpy as np
 from mpmath import binomial, mp, mpf
@@ -83,6 +84,7 @@ def moved(certificate, rng):
     return values
 
 
+@cache
 @mp.workdps(50)
 def tail(k, n, p):
     """P(K >= k) in n draws of probability p, summed term by term."""
@@ -103,6 +105,18 @@ def within(c):
     return c.epsilon == 0 or c.sigma in (0, math.inf) or 1e-9 < c.epsilon / c.sigma < 40
 
 
+SPREAD = {}
+
+
+@mp.workdps(50)
+def spread(law):
+    """The clean mass at ratio 0, and the other atoms of finite ratio: log-ratio, clean and adversarial mass."""
+    if id(law) not in SPREAD:  # the oracle keeps its laws
+        finite = [(mp.log(ratio), p, q) for ratio, (p, q) in law.items() if ratio is not oracle.INFINITY and ratio != 0]
+        SPREAD[id(law)] = sum((p for ratio, (p, _) in law.items() if ratio == 0), mpf(0)), finite
+    return SPREAD[id(law)]
+
+
 @mp.workdps(50)
 def enclosed(p, shift, law):
     """Two numbers with the worst-case value between them, in 50 digits: of one test that rejects by the joint ratio.
@@ -110,10 +124,9 @@ def enclosed(p, shift, law):
     The threshold u of the test is found in float64; where its clean mass is at least p, its adversarial mass bounds the
     value from above (it is a classifier), and weak duality at u from below. So the search need not be believed.
     """
-    finite = [(ratio, *masses) for ratio, masses in law.items() if ratio is not oracle.INFINITY and ratio != 0]
-    at_zero = sum((clean for ratio, (clean, _) in law.items() if ratio == 0), mpf(0))
+    at_zero, atoms = spread(law)
     if shift > 0 and at_zero < p < 1:
-        logs, clean, _ = np.array([(float(mp.log(r)), float(a), float(b)) for r, a, b in finite]).T
+        logs, clean, _ = np.array([[float(x) for x in atom] for atom in atoms]).T
         s, low, high = float(shift), logs.min() - 60 * float(shift) - 1e3, logs.max() + 60 * float(shift) + 1e3
         missing = float(1 - mpf(p))
         for _ in range(80):
@@ -123,9 +136,8 @@ def enclosed(p, shift, law):
             low, high = (low, u) if reached else (u, high)
         for slack in (1e-13, 1e-11, 1e-9, 1e-6):
             u = mpf(high) + slack * max(1, abs(high)) * min(1, s)
-            shown = [(mp.log(r), a, b) for r, a, b in finite]
-            kept = at_zero + sum(a * mp.ncdf((u - g) / shift + shift / 2) for g, a, _ in shown)
-            value = sum(b * mp.ncdf((u - g) / shift - shift / 2) for g, _, b in shown)
+            kept = at_zero + sum(a * mp.ncdf((u - g) / shift + shift / 2) for g, a, _ in atoms)
+            value = sum(b * mp.ncdf((u - g) / shift - shift / 2) for g, _, b in atoms)
             if kept >= p:
                 return value + mp.exp(u) * (p - kept), value
     exact = oracle.value(p, shift, law)
