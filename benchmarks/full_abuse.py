@@ -65,9 +65,9 @@ def save(record: dict[str, Any]) -> None:
 
 
 PARTS = {  # modules of tests/abuse: how often they run in all, and in one chunk
-    "garbage": (20_000, 1_000),
-    "certifications": (1_000, 100),
-    "bounds": (50_000, 2_500),
+    "garbage": (10_000, 500),
+    "certifications": (500, 50),
+    "bounds": (20_000, 1_000),
     "tampering": (100_000, 5_000),
     "bits": (1, 1),  # every bit, once
     "kills": (200, 20),

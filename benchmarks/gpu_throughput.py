@@ -97,6 +97,7 @@ def random_guard(config: Any, device: str, dtype: str, policy: int, batch_size: 
             config, dtype=getattr(torch, dtype), attn_implementation=best_attention(device, dtype)
         )
     statistics = {"do_normalize": True, "image_mean": OPENAI_CLIP_MEAN, "image_std": OPENAI_CLIP_STD, "resample": 3}
+    statistics |= {"do_rescale": True, "rescale_factor": 1 / 255}
     view = LlavaVision if config.model_type == "llava" else OnevisionVision
     grids = getattr(config, "image_grid_pinpoints", None)
     vision = view.of(config, SimpleNamespace(**statistics, image_grid_pinpoints=grids), None)

@@ -111,7 +111,7 @@ def test_another_text_never_hurts_and_pooling_never_helps(seed, ratio):
 
 def flagged_limit(h, masses, s):
     """The integral of G_s(P(h > t)) dt: what infinitely many texts are worth."""
-    order = np.argsort(h)
+    order = np.argsort(h, kind="stable")
     above = np.append(np.cumsum(masses[order][::-1])[::-1][1:], 0.0)  # P(h > each)
     steps, tails = np.diff(h[order], prepend=0.0), np.append(1.0, above[:-1])
     return steps @ np.where(tails >= 1 - 1e-15, 1.0, ndtr(ndtri(np.minimum(tails, 1.0)) - s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +67,8 @@ class VisionLanguageGuard:
     tokenizer: Any = None
 
     def __post_init__(self) -> None:
-        require(bool(np.isfinite(self.margin)), "margin", self.margin, "give a finite number of logits")
+        number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
+        require(number and math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
 
     @classmethod
     def from_pretrained(
