@@ -67,7 +67,7 @@ def save(record: dict[str, Any]) -> None:
 PARTS = {  # modules of tests/abuse: how often they run in all, and in one chunk
     "garbage": (10_000, 500),
     "certifications": (500, 50),
-    "bounds": (20_000, 1_000),
+    "bounds": (20_000, 250),
     "tampering": (100_000, 5_000),
     "bits": (1, 1),  # every bit, once
     "kills": (200, 20),
