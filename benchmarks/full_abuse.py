@@ -31,6 +31,7 @@ def next_chunk(part: str, record: dict[str, Any], bar: tqdm[Any]) -> bool:
     """Run the next chunk of a part, with the next seed, and keep it; return whether there was one left to run."""
     count, size = PARTS[part]
     kept = record.setdefault(part, {"count": count, "chunks": []})
+    kept["count"] = count
     done = sum(chunk["count"] for chunk in kept["chunks"])
     if done >= count:
         return False
@@ -64,9 +65,9 @@ def save(record: dict[str, Any]) -> None:
     write_whole("record", RECORD, json.dumps(record, indent=1) + "\n")
 
 
-PARTS = {  # modules of tests/abuse: how often they run in all, and in one chunk
-    "garbage": (10_000, 500),
-    "certifications": (500, 50),
+PARTS = {  # modules of tests/abuse: how often they run in all (certifications: of each kind), and in one chunk
+    "garbage": (100_000, 500),
+    "certifications": (1_000, 50),
     "bounds": (20_000, 250),
     "tampering": (100_000, 5_000),
     "bits": (1, 1),  # every bit, once
