@@ -18,10 +18,11 @@ import torch
 from tqdm import tqdm
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
 from hybrid_rs.experiments.costs import agreement, whole_scores
-from hybrid_rs.guards.bay_guard import load_bay_guard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
+from hybrid_rs.smoothing.together import sample_together
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "costs" / "cache_agreement.jsonl"
 NESTED, WHOLE, ANYWHERE = hrs.SuffixThreat(8, one_shot=False), hrs.SuffixThreat(8), hrs.L0Threat(8)
@@ -50,7 +51,7 @@ def compared(guard: VisionLanguageGuard, example: hrs.Example, sigma: float, set
     threat, betas, masked, draws = SETTINGS[setting]
     both, size = Both(guard), guard.alphabet.size
     smoothed = [hrs.SmoothedGuard(both, hrs.UniformKernel(beta, size), sigma, threat) for beta in betas]
-    hrs.sample_together(smoothed, example, draws, masked=masked)
+    sample_together(smoothed, example, draws, masked=masked)
     reused, whole = np.concatenate(both.scores, axis=1).astype(float)
     differ = (reused > guard.margin) != (whole > guard.margin)
     return {

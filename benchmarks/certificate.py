@@ -18,7 +18,8 @@ from history import keep
 from mpmath import mp, mpf
 
 import hybrid_rs as hrs
-from hybrid_rs import oracle
+from hybrid_rs.certificates import oracle
+from hybrid_rs.certificates.worst_case import log_p_adv
 
 
 def rate(function, size: int) -> float:
@@ -70,7 +71,7 @@ def accuracy(cases: int, seed: int) -> dict[str, float]:
             kernel, law = hrs.AbsorbingKernel(beta), oracle.absorbing_law(beta, d)
         exact = oracle.value(float(p_a), float(shift), law)
         value = hrs.p_adv(p_a, shift, kernel.likelihood_ratio(d), sigma=1.0)
-        logarithm = hrs.log_p_adv(p_a, shift, kernel.likelihood_ratio(d), sigma=1.0)
+        logarithm = log_p_adv(p_a, shift, kernel.likelihood_ratio(d), sigma=1.0)
         with mp.workdps(oracle.DIGITS):
             above = exact > 0 and mpf(float(logarithm)) > mp.log(exact)
             unsafe += bool(mpf(float(value)) > exact or above)

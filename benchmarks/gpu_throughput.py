@@ -35,12 +35,12 @@ from transformers import (
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 import hybrid_rs as hrs
-from hybrid_rs.draws import drawn
 from hybrid_rs.experiments.costs import measure, ways
 from hybrid_rs.guards.checkpoint import best_attention
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.smoothing.draws import drawn
 
 DRAWS, SIGMA, TEXT, SLOT = 10_000, 0.5, 20, 8  # of a datapoint; of the image noise; tokens of the text and its slot
 # the goals: at least so much of the measured ceiling, and a frontier in at most so many times image-only

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from history import keep
 
-from hybrid_rs.datasets import bay_notes
 from hybrid_rs.experiments.costs import measure, untrained, ways
-from hybrid_rs.guards.bay_guard import load_bay_guard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 
 SIGMA = 0.5
 

@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 
 import hybrid_rs as hrs
 from hybrid_rs._files import write_whole
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.datasets.bay_language import alphabet
-from hybrid_rs.experiments.counts import recorded
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.language import alphabet
+from hybrid_rs.storage.counts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGMA, BETA, TAU = 0.5, 0.25, 4.6e-5

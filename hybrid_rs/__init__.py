@@ -1,4 +1,17 @@
-"""Hybrid randomized smoothing: certificates for text edits and image perturbations at the same time."""
+"""Hybrid randomized smoothing: certificates for text edits and image perturbations at the same time.
+
+The names below are those that most users need. Everything else is public in its room:
+
+- :mod:`hybrid_rs.evidence`: what draws say of a probability;
+- :mod:`hybrid_rs.certificates`: what a probability is worth;
+- :mod:`hybrid_rs.decisions`: how many draws, and which design;
+- :mod:`hybrid_rs.smoothing`: a guard and its noise;
+- :mod:`hybrid_rs.datasets`, :mod:`hybrid_rs.guards`, :mod:`hybrid_rs.attacks`, :mod:`hybrid_rs.baselines`: what is
+  certified, what it is tried against, and what it is compared with;
+- :mod:`hybrid_rs.storage`: counts on disk, and the engines that draw them;
+- :mod:`hybrid_rs.small_guard`, :mod:`hybrid_rs.tables`: two small tasks, trained here;
+- :mod:`hybrid_rs.experiments`, :mod:`hybrid_rs.ledger`: the tables and the claims of the book.
+"""
 
 from __future__ import annotations
 
@@ -8,123 +21,64 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from hybrid_rs.calibration import Calibration, calibrate
-    from hybrid_rs.certificate import Certificate
-    from hybrid_rs.decisions import Decision
-    from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-    from hybrid_rs.evidence import Counts, MaskedCounts, SubsetCounts
-    from hybrid_rs.example import Example
-    from hybrid_rs.feature_kernel import FeatureKernel
-    from hybrid_rs.frontiers import Frontier, frontier, frontier_of, frontiers_of
-    from hybrid_rs.guards.protocol import Guard
-    from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
-    from hybrid_rs.likelihood_ratio import LikelihoodRatio
-    from hybrid_rs.margins import sample_margins
-    from hybrid_rs.means import ScoreEvidence, bounded_mean_lower
-    from hybrid_rs.multiclass import certified_radius_top, p_adv_upper
-    from hybrid_rs.planning import Plan, ceiling, plan
-    from hybrid_rs.sampling import sample_together
-    from hybrid_rs.selection import Candidate, choose, robustness_curve
-    from hybrid_rs.sequential import mixture_lower, mixture_upper
-    from hybrid_rs.several_texts import certified_radius_texts, p_adv_texts
-    from hybrid_rs.smoothing import SmoothedGuard
-    from hybrid_rs.soft import layer_bounds, p_adv_layers
-    from hybrid_rs.statements import certify, read_certificate, verify
-    from hybrid_rs.text_certificate import TextCertificate
-    from hybrid_rs.text_counts import TextCounts
-    from hybrid_rs.threats import L0Threat, SuffixThreat
-    from hybrid_rs.verification import VerificationError
-    from hybrid_rs.worst_case import ceiled, certified_edits, certified_radius, floored, log_p_adv, p_adv, required_p_a
+    from hybrid_rs.certificates.certificate import Certificate as Certificate
+    from hybrid_rs.certificates.feature_kernel import FeatureKernel as FeatureKernel
+    from hybrid_rs.certificates.frontier import Frontier as Frontier, frontier as frontier, frontier_of as frontier_of
+    from hybrid_rs.certificates.kernels import AbsorbingKernel as AbsorbingKernel, UniformKernel as UniformKernel
+    from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio as LikelihoodRatio
+    from hybrid_rs.certificates.statements import (
+        certify as certify,
+        read_certificate as read_certificate,
+        verify as verify,
+    )
+    from hybrid_rs.certificates.text_certificate import TextCertificate as TextCertificate
+    from hybrid_rs.certificates.threats import L0Threat as L0Threat, SuffixThreat as SuffixThreat
+    from hybrid_rs.certificates.verification import VerificationError as VerificationError
+    from hybrid_rs.certificates.worst_case import (
+        ceiled as ceiled,
+        certified_edits as certified_edits,
+        certified_radius as certified_radius,
+        floored as floored,
+        p_adv as p_adv,
+        required_p_a as required_p_a,
+    )
+    from hybrid_rs.decisions.calibrate import calibrate as calibrate
+    from hybrid_rs.decisions.plan import ceiling as ceiling, plan as plan
+    from hybrid_rs.evidence.clopper_pearson import (
+        clopper_pearson_lower as clopper_pearson_lower,
+        clopper_pearson_upper as clopper_pearson_upper,
+    )
+    from hybrid_rs.evidence.counts import Counts as Counts, MaskedCounts as MaskedCounts, SubsetCounts as SubsetCounts
+    from hybrid_rs.evidence.text_counts import TextCounts as TextCounts
+    from hybrid_rs.smoothing.example import Example as Example
+    from hybrid_rs.smoothing.guard import Guard as Guard
+    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard as SmoothedGuard
 
 # Where each name lives. A module is imported when one of its names is first asked for: so the package is imported
 # at once, and the command line answers a Ctrl-C from the beginning.
 _MODULES = {
-    "calibration": "Calibration calibrate",
-    "certificate": "Certificate",
-    "decisions": "Decision",
-    "estimation": "clopper_pearson_lower clopper_pearson_upper",
-    "evidence": "Counts MaskedCounts SubsetCounts",
-    "example": "Example",
-    "feature_kernel": "FeatureKernel",
-    "frontiers": "Frontier frontier frontier_of frontiers_of",
-    "guards.protocol": "Guard",
-    "kernels": "AbsorbingKernel UniformKernel",
-    "likelihood_ratio": "LikelihoodRatio",
-    "margins": "sample_margins",
-    "means": "ScoreEvidence bounded_mean_lower",
-    "multiclass": "certified_radius_top p_adv_upper",
-    "planning": "Plan ceiling plan",
-    "sampling": "sample_together",
-    "selection": "Candidate choose robustness_curve",
-    "sequential": "mixture_lower mixture_upper",
-    "several_texts": "certified_radius_texts p_adv_texts",
-    "smoothing": "SmoothedGuard",
-    "soft": "layer_bounds p_adv_layers",
-    "statements": "certify read_certificate verify",
-    "text_certificate": "TextCertificate",
-    "text_counts": "TextCounts",
-    "threats": "L0Threat SuffixThreat",
-    "verification": "VerificationError",
-    "worst_case": "ceiled certified_edits certified_radius floored log_p_adv p_adv required_p_a",
+    "certificates.certificate": "Certificate",
+    "certificates.feature_kernel": "FeatureKernel",
+    "certificates.frontier": "Frontier frontier frontier_of",
+    "certificates.kernels": "AbsorbingKernel UniformKernel",
+    "certificates.likelihood_ratio": "LikelihoodRatio",
+    "certificates.statements": "certify read_certificate verify",
+    "certificates.text_certificate": "TextCertificate",
+    "certificates.threats": "L0Threat SuffixThreat",
+    "certificates.verification": "VerificationError",
+    "certificates.worst_case": "ceiled certified_edits certified_radius floored p_adv required_p_a",
+    "decisions.calibrate": "calibrate",
+    "decisions.plan": "ceiling plan",
+    "evidence.clopper_pearson": "clopper_pearson_lower clopper_pearson_upper",
+    "evidence.counts": "Counts MaskedCounts SubsetCounts",
+    "evidence.text_counts": "TextCounts",
+    "smoothing.example": "Example",
+    "smoothing.guard": "Guard",
+    "smoothing.smoothed_guard": "SmoothedGuard",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = [
-    "AbsorbingKernel",
-    "Calibration",
-    "Candidate",
-    "Certificate",
-    "Counts",
-    "Decision",
-    "Example",
-    "FeatureKernel",
-    "Frontier",
-    "Guard",
-    "L0Threat",
-    "LikelihoodRatio",
-    "MaskedCounts",
-    "Plan",
-    "ScoreEvidence",
-    "SmoothedGuard",
-    "SubsetCounts",
-    "SuffixThreat",
-    "TextCertificate",
-    "TextCounts",
-    "UniformKernel",
-    "VerificationError",
-    "__version__",
-    "bounded_mean_lower",
-    "calibrate",
-    "ceiled",
-    "ceiling",
-    "certified_edits",
-    "certified_radius",
-    "certified_radius_texts",
-    "certified_radius_top",
-    "certify",
-    "choose",
-    "clopper_pearson_lower",
-    "clopper_pearson_upper",
-    "floored",
-    "frontier",
-    "frontier_of",
-    "frontiers_of",
-    "layer_bounds",
-    "log_p_adv",
-    "mixture_lower",
-    "mixture_upper",
-    "p_adv",
-    "p_adv_layers",
-    "p_adv_texts",
-    "p_adv_upper",
-    "plan",
-    "read_certificate",
-    "required_p_a",
-    "robustness_curve",
-    "sample_margins",
-    "sample_together",
-    "verify",
-]
+__all__ = sorted({*_HOME, "__version__"})
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,49 @@
-"""Files of the repository that are not part of the package: data, stored counts, notebooks, reference tables."""
+"""Where the package finds its files: carried inside it when installed, or in the source tree around it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hybrid_rs._checks import require
-from hybrid_rs._places import TREE, require_tree
+
+PACKAGE = Path(__file__).resolve().parent
+TREE = PACKAGE.parent
+"""The root of the source tree, if the package was not installed as a copy; see :func:`in_tree`."""
+
+
+def carried(name: str) -> Path:
+    """The folder of ``data/`` that travels with the package: in it when installed, beside it in the source tree.
+
+    Args:
+        name: a folder of ``data/`` that ``pyproject.toml`` maps into the package, such as ``"bay_guard"``.
+
+    Example:
+        >>> (carried("bay_guard") / "model.safetensors").is_file()
+        True
+    """
+    inside = PACKAGE / "data" / name
+    return inside if inside.is_dir() else TREE / "data" / name
+
+
+def in_tree() -> bool:
+    """Whether the package lies in its source tree, with the notebooks and the stored counts around it."""
+    return (TREE / "pyproject.toml").is_file() and (TREE / "notebooks" / "experiments").is_dir()
+
+
+def require_tree(what: str) -> None:
+    """Raise unless the package lies in its source tree.
+
+    Args:
+        what: what needs the tree, as the sentence should begin.
+
+    Raises:
+        FileNotFoundError: in an installed copy.
+    """
+    if not in_tree():
+        raise FileNotFoundError(
+            f"{what}: this needs the source tree of hybrid_rs, which is not around the installed copy in {PACKAGE}; "
+            "download or clone the repository and work there: make env"
+        )
 
 
 def checkout(path: str | Path) -> Path:

@@ -13,11 +13,11 @@ from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.datasets.bay_language import SPECIAL_TOKENS, alphabet
 from hybrid_rs.experiments import get_profile
 from hybrid_rs.experiments.alarms import RULES
-from hybrid_rs.experiments.counts import recorded
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.language import SPECIAL_TOKENS, alphabet
+from hybrid_rs.storage.counts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())

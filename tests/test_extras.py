@@ -115,7 +115,9 @@ for module in pkgutil.walk_packages(hybrid_rs.__path__, "hybrid_rs."):
     if not module.name.endswith("__main__"):
         said(module.name, lambda: importlib.import_module(module.name))
 
-from hybrid_rs.datasets import bay_notes, images, hugging_face, tabular
+from hybrid_rs.datasets import images, hugging_face
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.tables import data as tabular
 kernel = hybrid_rs.UniformKernel(beta=0.25, vocab_size=50)
 certificate = hybrid_rs.certify(0.99, kernel, d=1, epsilon=0.1, sigma=1.0, tau=0.01)
 said("bay_notes", lambda: bay_notes.examples("test", 1))
@@ -133,7 +135,7 @@ def test_without_any_extra_everything_works_or_says_what_to_install():
     assert {what: said for what, said in lines.items() if not remedy.fullmatch(said)} == {}
     wanted = {
         "hybrid_rs.guards.vlm": "torch",
-        "hybrid_rs.guards.training": "torch",
+        "hybrid_rs.small_guard.training": "torch",
         "bay_notes": "scikit-learn",
         "fair": "statsmodels",
         "picture": "pillow",
@@ -141,7 +143,7 @@ def test_without_any_extra_everything_works_or_says_what_to_install():
         "plot": "matplotlib",
     }
     assert {what: re.search(r"\| ([\w-]+) is not", lines[what])[1] for what in wanted} == wanted
-    assert lines["hybrid_rs.worst_case"] == lines["hybrid_rs.cli"] == "works"
+    assert lines["hybrid_rs.certificates.worst_case"] == lines["hybrid_rs.cli"] == "works"
 
 
 def test_a_package_that_is_too_old_is_upgraded():

@@ -9,9 +9,9 @@ from PIL import Image
 from scipy.stats import binom
 
 import hybrid_rs as hrs
+from hybrid_rs.decisions.select import mean_radius
 from hybrid_rs.experiments.alarms import share_interval
-from hybrid_rs.experiments.counts import CountsStore
-from hybrid_rs.selection import mean_radius
+from hybrid_rs.storage.counts import CountsStore
 
 PAGE = " ".join((Path(__file__).resolve().parents[1] / "book" / "footguns.md").read_text().split())
 VOCABULARY = 50

@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.experiments.records import sealed
-from hybrid_rs.ledger import VERDICTS, Claim, all_checks, comparisons, read_claims, recompute, to_frame, write_claims
-from hybrid_rs.ledger import results as checks
+from hybrid_rs.ledger import (
+    VERDICTS,
+    Claim,
+    all_checks,
+    comparisons,
+    read_claims,
+    recompute,
+    results as checks,
+    to_frame,
+    write_claims,
+)
 from hybrid_rs.ledger.finding import Finding, measured, refuted, shown
 from hybrid_rs.ledger.results import RESULTS
 from hybrid_rs.ledger.stored import stored
+from hybrid_rs.storage.records import sealed
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = read_claims()

@@ -24,7 +24,7 @@ import json
 import numpy as np
 from pathlib import Path
 from PIL import Image
-from hybrid_rs.datasets import bay_notes
+from hybrid_rs.small_guard import notes as bay_notes
 Path("notes").mkdir()
 with open("notes/notes.jsonl", "w") as file:
     for unsafe in (True, False):

@@ -9,7 +9,7 @@ from pathlib import Path
 from toys import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.experiments.counts import CountsStore
+from hybrid_rs.storage.counts import CountsStore
 
 EXAMPLES = [replace(EXAMPLE, id=f"toy/{i}") for i in range(12)]
 

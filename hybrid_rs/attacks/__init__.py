@@ -6,7 +6,7 @@ Any :class:`hybrid_rs.Guard` can be attacked. What more it offers, the search us
 * ``scores`` (and ``margin``): the same from scores, a smoother thing to lower than verdicts.
 * ``gradients`` (and ``embeddings``): the image descends by gradients, and they suggest words. A guard whose image alone
   is differentiable returns None for the tokens' gradient and needs no ``embeddings``. See
-  :class:`hybrid_rs.guards.protocol.DifferentiableGuard` for shapes.
+  :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for shapes.
 
 Example:
     A linear guard whose image alone is differentiable, under a joint attack:
@@ -34,7 +34,7 @@ Example:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -42,10 +42,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from hybrid_rs._checks import integer, require
-from hybrid_rs.example import Example
-from hybrid_rs.guards.answers import asked, takes_index
-from hybrid_rs.kernels import AbsorbingKernel
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.certificates.kernels import AbsorbingKernel
+from hybrid_rs.smoothing.answers import asked, takes_index
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 USES = ("verdicts", "scores", "gradients")
 SEARCH = 2  # the kind of random stream that searches draw from; smoothing draws from kinds 0 and 1
@@ -109,6 +109,11 @@ class Effort:
             if name != "uses":
                 integer(name, value, at_least=0 if name == "sweeps" else 1)
         require(self.uses in USES, "uses", repr(self.uses), f"give one of {', '.join(USES)}")
+
+
+ADAPTIVE = Effort(draws=32, probes=512, candidates=48, sweeps=0, steps=12, rounds=2, restarts=1, select=256)
+STRONGER = replace(ADAPTIVE, draws=64, sweeps=1, steps=24, restarts=2, select=512)
+PLAIN = Effort(draws=1, probes=1, candidates=384, sweeps=1, steps=50, rounds=1, restarts=1, select=1)
 
 
 class Draws(NamedTuple):

@@ -11,9 +11,9 @@ from scipy.special import expit, softmax
 
 from hybrid_rs._checks import nonnegative
 from hybrid_rs.attacks import Attack, Draws, Effort, Objective, distance
-from hybrid_rs.example import Example
-from hybrid_rs.guards.answers import gradients
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.smoothing.answers import gradients
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 MOMENTUM = 0.75
 HALVINGS = 40

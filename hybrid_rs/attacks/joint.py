@@ -11,9 +11,10 @@ from hybrid_rs._checks import nonnegative, require
 from hybrid_rs.attacks import Attack, Effort, Objective, under_attack
 from hybrid_rs.attacks.image import lower_image, random_image
 from hybrid_rs.attacks.text import lower_text, random_text
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.example import Example
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 
 def attack_jointly(
@@ -128,3 +129,8 @@ def evaluate(
     k = counts.unsafe[0]
     lower, upper = clopper_pearson_lower(k, n, alpha / 2), clopper_pearson_upper(k, n, alpha / 2)
     return Estimate(k, n, float(lower), float(upper))
+
+
+def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:
+    """Return the guard as an attack sees it that is not adaptive: the same threat, and no noise on text or image."""
+    return replace(smoothed, kernel=UniformKernel(0.0, smoothed.guard.alphabet.size), sigma=0.0)

@@ -11,8 +11,8 @@ from scipy.special import expit
 
 from hybrid_rs.attacks import Attack, Draws, Effort, Objective
 from hybrid_rs.attacks.image import draw_weights, margin_gradients
-from hybrid_rs.example import Example
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 HEAT = 4  # one in so many candidates is compared on all draws
 

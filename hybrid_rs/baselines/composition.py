@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.worst_case import certified_radius, p_adv, required_p_a
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.worst_case import certified_radius, p_adv, required_p_a
 
 FloatArray = NDArray[np.float64]
 Order = Literal["text first", "image first"]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, probability
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
-from hybrid_rs.draws import BLOCK, Stream
-from hybrid_rs.evidence import Counts
-from hybrid_rs.example import Example
-from hybrid_rs.guards.answers import asked
-from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.answers import asked
+from hybrid_rs.smoothing.draws import BLOCK, Stream
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
 
 KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random stream; smoothing draws from 0 and 1, attacks from 2
 
@@ -124,7 +124,7 @@ class Subsamples:
     """
 
     def draw(self, guard: Guard, units: Iterable[Any]) -> Iterator[tuple[Any, list[Counts]]]:
-        """Yield every unit (see :class:`hybrid_rs.experiments.engines.Unit`) with its counts, in this process."""
+        """Yield every unit (see :class:`hybrid_rs.storage.engines.Unit`) with its counts, in this process."""
         for unit in units:
             kernels = (SubsampledGuard(guard, kernel) for kernel in unit.kernels)
             yield unit, [subsampled.sample(unit.example, unit.n, seed=unit.seed) for subsampled in kernels]

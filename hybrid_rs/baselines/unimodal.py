@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from hybrid_rs._checks import integer, nonnegative, require
 from hybrid_rs.attacks import Effort
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
-from hybrid_rs.evidence import Counts
-from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import described
-from hybrid_rs.experiments.records import records
-from hybrid_rs.guards.protocol import Guard
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.smoothing import SmoothedGuard
-from hybrid_rs.threats import Threat
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.records import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def trials(
     """Attack every example within every pair of budgets, or read what a file already holds.
 
     The file is append-only and gets one JSON object a line for every finished attack: all that it depends on, and what
-    it left. See :class:`hybrid_rs.experiments.records.Records`.
+    it left. See :class:`hybrid_rs.storage.records.Records`.
 
     Args:
         smoothing: a name for the smoothed guard, in the table.

@@ -65,7 +65,9 @@ def attack(
     The search sees inside the guard and averages over the noise. The value at the attacked input is estimated on fresh
     draws, which neither search nor certificate used. Exit status 1 if one is shown to lie below its certified bound.
     """
-    from hybrid_rs.experiments.attacks import ADAPTIVE, STRONGER, AttackStore, beside_bounds
+    from hybrid_rs.attacks import ADAPTIVE, STRONGER
+    from hybrid_rs.attacks.bounds import beside_bounds
+    from hybrid_rs.storage.attacks import AttackStore
 
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
     source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
@@ -132,6 +134,6 @@ def attack(
 
 
 def _between(k: int, n: int, alpha: float) -> tuple[float, float]:
-    from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
+    from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 
     return float(clopper_pearson_lower(k, n, alpha / 2)), float(clopper_pearson_upper(k, n, alpha / 2))

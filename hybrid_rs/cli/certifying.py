@@ -19,12 +19,12 @@ from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
+    from hybrid_rs.certificates.frontier import Frontier
     from hybrid_rs.datasets import Entries, Problem
-    from hybrid_rs.example import Example
-    from hybrid_rs.experiments.engines import Drawing, Engine, Unit
-    from hybrid_rs.frontiers import Frontier
-    from hybrid_rs.guards.protocol import Guard
-    from hybrid_rs.smoothing import SmoothedGuard
+    from hybrid_rs.smoothing.example import Example
+    from hybrid_rs.smoothing.guard import Guard
+    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+    from hybrid_rs.storage.engines import Drawing, Engine, Unit
 
 
 def certify(
@@ -161,7 +161,7 @@ class Report:
         ]
 
     def _false_alarms(self) -> list[str]:
-        from hybrid_rs.calibration import flagged_share
+        from hybrid_rs.decisions.calibrate import flagged_share
 
         if not self.safe:
             return ["No example is labelled safe: what is certified says nothing about false alarms at this tau."]
@@ -191,8 +191,8 @@ class Work:
         masked: bool,
         texts: int = 1,
     ) -> None:
-        from hybrid_rs.experiments.counts import CountsStore
-        from hybrid_rs.experiments.engines import Local
+        from hybrid_rs.storage.counts import CountsStore
+        from hybrid_rs.storage.engines import Local
 
         self.smoothed, self.n, self.seed, self.masked, self.texts = smoothed, n, seed, masked, texts
         self.problems: list[Problem] = []
@@ -245,7 +245,7 @@ class Watched:
 
     def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
         """Yield every unit with its counts, in the order of ``units``."""
-        from hybrid_rs.experiments.engines import Local
+        from hybrid_rs.storage.engines import Local
 
         if isinstance(self.engine, Local):
             drawing: Any = ((unit, unit.draw(guard, progress=not self.bar.disable)) for unit in units)

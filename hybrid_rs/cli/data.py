@@ -12,8 +12,8 @@ from hybrid_rs._checks import require, shown
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
-    from hybrid_rs.example import Example
-    from hybrid_rs.smoothing import SmoothedGuard
+    from hybrid_rs.smoothing.example import Example
+    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
@@ -69,7 +69,7 @@ class Source:
         Raises:
             ValueError: if one is refused, or none is left.
         """
-        from hybrid_rs.draws import require_readable
+        from hybrid_rs.smoothing.draws import require_readable
 
         guard: Any = smoothed.guard
 

@@ -14,8 +14,8 @@ from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law
 from hybrid_rs.cli.showing import LABEL, json_line, note, result, resumable
-from hybrid_rs.experiments.counts import described
-from hybrid_rs.experiments.records import records
+from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.records import records
 
 VERDICTS = ("certified", "not certifiable", "undecided")
 FOUND = ("verdict", "draws", "unsafe", "p_star", "lower", "upper")

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from hybrid_rs._extras import needs
-from hybrid_rs._places import TREE
+from hybrid_rs.checkout import TREE
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.showing import json_line, result
 
@@ -129,14 +129,14 @@ def _guard() -> dict[str, Any]:
         with needs("guard"):
             import torch
 
-        from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
+        from hybrid_rs.small_guard.guard import CHECKPOINT, load_bay_guard
     except ImportError as error:
         return found | {"guard": str(error)}
     if not (CHECKPOINT / "model.safetensors").is_file():
         said = f"the small guard is not at {CHECKPOINT}; one of your own can be certified: hybrid-rs certify --help"
         return found | {"guard": said, "can_certify": True}
     from hybrid_rs.cli.loading import Smoothing
-    from hybrid_rs.datasets import bay_notes
+    from hybrid_rs.small_guard import notes as bay_notes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -11,9 +11,9 @@ import typer
 
 from hybrid_rs._checks import integer, require, shown
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
+from hybrid_rs.certificates.kernels import MAX_EDITS
+from hybrid_rs.certificates.worst_case import floored
 from hybrid_rs.cli.showing import json_line, note, radii_row, result
-from hybrid_rs.kernels import MAX_EDITS
-from hybrid_rs.worst_case import floored
 
 # what lines of one run of certify share
 SETTING = (
@@ -55,7 +55,7 @@ def export(
     "unsafe" is certified at the text budget, and -1 where nothing is; the radius is that of the image, rounded down.
     Nothing here records time: the column holds nan, which tools read as missing.
     """
-    from hybrid_rs.exchange import certified_row, read_authors, read_table, write_table
+    from hybrid_rs.storage.exchange import certified_row, read_authors, read_table, write_table
 
     kind, label = _kind(file), 0 if safe else 1
     if out is not None:
@@ -104,7 +104,7 @@ def import_(
 
 
 def _table_facts(file: Path) -> dict[str, Any]:
-    from hybrid_rs.exchange import ABSTAIN, read_table
+    from hybrid_rs.storage.exchange import ABSTAIN, read_table
 
     rows = read_table(file)
     right = [row.radius for row in rows if row.correct]
@@ -129,7 +129,7 @@ def _show_table(facts: dict[str, Any]) -> None:
 
 
 def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
-    from hybrid_rs.exchange import read_authors
+    from hybrid_rs.storage.exchange import read_authors
 
     results = read_authors(file)
     settings = {each.setting for each in results}
@@ -240,7 +240,7 @@ def _radius(radii: list[Any], d: int) -> float:
 def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> list[float]:
     """Radii of the examples of one run, from a store of counts."""
     import hybrid_rs as hrs
-    from hybrid_rs.experiments.counts import run_of, units
+    from hybrid_rs.storage.counts import run_of, units
 
     kernels = {"UniformKernel": hrs.UniformKernel, "AbsorbingKernel": hrs.AbsorbingKernel}
     runs: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hybrid_rs._checks import require
-from hybrid_rs._places import PACKAGE, in_tree, require_tree
+from hybrid_rs.checkout import PACKAGE, in_tree, require_tree
 from hybrid_rs.cli.options import Address, EngineOption, Workers
 from hybrid_rs.cli.showing import note, resumable
 
@@ -31,8 +31,8 @@ def train(
     With the default options training takes about 8 minutes on two CPU cores, and measuring about one. The book's own
     guard was made by: hybrid-rs train --out data/bay_guard
     """
-    from hybrid_rs.guards.evaluation import evaluate_bay_guard
-    from hybrid_rs.guards.training import train_bay_guard
+    from hybrid_rs.small_guard.evaluation import evaluate_bay_guard
+    from hybrid_rs.small_guard.training import train_bay_guard
 
     ours = not in_tree() and out.resolve().is_relative_to(PACKAGE)
     require(not ours, "out", repr(str(out)), "this is inside the installed package; give a folder of your own")
@@ -62,9 +62,9 @@ def run(
     they lack is drawn into data/counts/*.local.jsonl, and all of it with --resample into data/resampled, where a run
     that was stopped goes on. Counts are drawn by the engine; streams and attacks are made in one process.
     """
-    from hybrid_rs.experiments.engines import engine_name
-    from hybrid_rs.experiments.records import DATA
     from hybrid_rs.experiments.runner import run_experiment, run_experiments
+    from hybrid_rs.storage.engines import engine_name
+    from hybrid_rs.storage.records import DATA
 
     require_tree("hybrid-rs run")
     given = dict(_assignment(text) for text in parameter or [])

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
-from hybrid_rs._places import carried
+from hybrid_rs.checkout import carried
 from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
-    from hybrid_rs.experiments.engines import Local, Ray
-    from hybrid_rs.guards.protocol import Guard
-    from hybrid_rs.smoothing import SmoothedGuard
+    from hybrid_rs.smoothing.guard import Guard
+    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+    from hybrid_rs.storage.engines import Local, Ray
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,6 @@ def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max
 
 def engine_of(engine: str | None, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:
     """Return the engine that draws what a store lacks."""
-    from hybrid_rs.experiments.engines import engine_name, get_engine
+    from hybrid_rs.storage.engines import engine_name, get_engine
 
     return get_engine(engine_name(engine, workers, address), checkpoint.load)

@@ -9,9 +9,9 @@ import typer
 
 from hybrid_rs._checks import require
 from hybrid_rs._files import check_writable, read_text, write_whole
+from hybrid_rs.certificates.kernels import MAX_EDITS
 from hybrid_rs.cli.showing import json_line, note
-from hybrid_rs.kernels import MAX_EDITS
-from hybrid_rs.sample_size import MAX_DRAWS
+from hybrid_rs.decisions.sample_size import MAX_DRAWS
 
 
 def radius(

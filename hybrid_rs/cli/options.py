@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from hybrid_rs.certificates.kernels import MAX_EDITS
 from hybrid_rs.datasets.images import MAX_PIXELS as MAX_PIXELS
-from hybrid_rs.kernels import MAX_EDITS
-from hybrid_rs.sample_size import MAX_DRAWS as MAX_DRAWS
+from hybrid_rs.decisions.sample_size import MAX_DRAWS as MAX_DRAWS
 
 Layout = Literal["jsonl", "hateful-memes", "mm-safetybench", "hugging-face"]
 ThreatName = Literal["suffix", "l0"]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from hybrid_rs._checks import integer, require, shown
 from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, read_image
-from hybrid_rs.example import Example
+from hybrid_rs.smoothing.example import Example
 
 OnProblem = Literal["refuse", "skip"]
 SHOWN = 20  # problems listed in a message

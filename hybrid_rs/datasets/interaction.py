@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.example import Example
-from hybrid_rs.guards.answers import asked
-from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.smoothing.answers import asked
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
 
 BoolArray = NDArray[np.bool_]
 BATCH = 256  # pairs shown to the guard at a time; bounds memory alone

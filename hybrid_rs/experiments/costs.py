@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_rs._extras import needs
-from hybrid_rs.draws import drawn
-from hybrid_rs.example import Example
-from hybrid_rs.guards.bay_guard import new_model
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.threats import SuffixThreat
 from hybrid_rs.guards.vlm import VisionLanguageGuard
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.smoothing import SmoothedGuard
-from hybrid_rs.threats import SuffixThreat
+from hybrid_rs.small_guard.guard import new_model
+from hybrid_rs.smoothing.draws import drawn
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 with needs("guard"):
     import torch
@@ -242,7 +242,7 @@ def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> Vis
         seed: seed of the weights.
 
     Example:
-        >>> from hybrid_rs.guards.bay_guard import load_bay_guard
+        >>> from hybrid_rs.small_guard.guard import load_bay_guard
         >>> len(untrained(load_bay_guard(), patch_size=2).before)
         258
     """

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer
-from hybrid_rs.calibration import Calibration
-from hybrid_rs.decisions import draws_floor
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.evidence import Counts
-from hybrid_rs.sequential import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
-from hybrid_rs.smoothing import SmoothedGuard
-from hybrid_rs.threshold import Draws, threshold
-from hybrid_rs.worst_case import required_p_a
+from hybrid_rs.certificates.threshold import Draws, threshold
+from hybrid_rs.certificates.worst_case import required_p_a
+from hybrid_rs.decisions.calibrate import Calibration
+from hybrid_rs.decisions.decide import draws_floor
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.evidence.confidence_sequences import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ VERDICTS = np.array(["undecided", "certified", "not certifiable"])
 
 
 def sequential(row: BoolArray, p_star: ArrayLike, *, alpha: float = 0.01) -> tuple[NDArray[np.str_], IntArray]:
-    """Return what :func:`hybrid_rs.decisions.decide` says of many targets on one row of draws, with far less work.
+    """Say what :func:`hybrid_rs.decisions.decide.decide` does of many targets on one row of draws, with far less work.
 
     Between one miss and the next, the evidence above only grows. So the bounds at the ends of those runs tell in which
     run each target is passed, and a bisection where; likewise below.

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.example import Example
-from hybrid_rs.means import bounded_mean_lower
-from hybrid_rs.sampling import sample_together
-from hybrid_rs.smoothing import SmoothedGuard
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.evidence.score_means import bounded_mean_lower
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.smoothing.together import sample_together
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def noisy_accuracy(
 ) -> list[NoisyAccuracy]:
     """Count how many draws of every example each of several smoothed guards gets right, all under one noise.
 
-    The draws are those of :func:`hybrid_rs.sampling.sample_together`: the smoothed guards may differ in kernel alone,
-    see the same image noise, and a larger beta replaces a superset of the words.
+    The draws are those of :func:`hybrid_rs.smoothing.together.sample_together`: the smoothed guards may differ in
+    kernel alone, see the same image noise, and a larger beta replaces a superset of the words.
 
     Args:
         smoothed: the smoothed guards, each with one classifier: ``one_shot=True`` for suffixes.

@@ -17,7 +17,7 @@ from typing import Any
 
 from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
-from hybrid_rs._places import TREE
+from hybrid_rs.checkout import TREE
 
 NOTEBOOKS = TREE / "notebooks" / "experiments"
 INJECTED = "# Parameters\n"  # papermill's first line of the cell that it adds after the one tagged ``parameters``

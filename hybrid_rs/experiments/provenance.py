@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs.experiments.parameters import find_notebook, notebook_values
-from hybrid_rs.experiments.records import DATA, local
+from hybrid_rs.storage.records import DATA, local
 
 PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
 

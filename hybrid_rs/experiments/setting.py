@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
-from hybrid_rs._places import require_tree
-from hybrid_rs.datasets import bay_notes, load_jsonl
-from hybrid_rs.example import Example
-from hybrid_rs.experiments.counts import CountsStore
-from hybrid_rs.experiments.engines import get_engine
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.checkout import require_tree
+from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.experiments.provenance import shown
-from hybrid_rs.experiments.records import DATA
-from hybrid_rs.guards.bay_guard import load_bay_guard
-from hybrid_rs.guards.protocol import Guard
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.smoothing import SmoothedGuard
-from hybrid_rs.threats import Threat
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.storage.counts import CountsStore
+from hybrid_rs.storage.engines import get_engine
+from hybrid_rs.storage.records import DATA
 
 COUNTS = DATA / "counts"
 RESAMPLED = DATA / "resampled"  # what is drawn again for the book
@@ -93,7 +94,7 @@ def get_setting(
         seed: seed of the draws.
         resample: draw all counts again, into a folder ``resampled`` (in ``data``, or beside the user's data) in which a
             run that was stopped goes on; by default those that are stored are used.
-        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`. Streams of
+        engine: where missing counts are drawn; see :func:`hybrid_rs.storage.engines.get_engine`. Streams of
             verdicts, and attacks, are made in this process.
         guard: how the guard is loaded: keyword arguments of
             :meth:`hybrid_rs.guards.vlm.VisionLanguageGuard.from_pretrained`, such as ``{"device": "cuda"}``, or
@@ -141,7 +142,7 @@ def bay_setting(
         seed: seed of the draws.
         resample: draw all counts again, into ``data/resampled``, where a run that was stopped goes on; by default those
             in ``data/counts`` are used.
-        engine: where missing counts are drawn; see :func:`hybrid_rs.experiments.engines.get_engine`.
+        engine: where missing counts are drawn; see :func:`hybrid_rs.storage.engines.get_engine`.
         guard: how the guard is loaded, as in :func:`get_setting`.
 
     Raises:

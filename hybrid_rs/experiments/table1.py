@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybrid_rs.calibration import Calibration, calibrate, flagged_share
-from hybrid_rs.evidence import Counts, MaskedCounts
+from hybrid_rs.certificates.frontier import Frontier, frontiers_of
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.threshold import threshold
+from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.experiments.alarms import alarm_shares
-from hybrid_rs.frontiers import Frontier, frontiers_of
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.threshold import threshold
 
 
 @dataclass(frozen=True)

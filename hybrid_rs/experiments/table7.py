@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer
-from hybrid_rs.datasets.tabular import TabularData
-from hybrid_rs.estimation import clopper_pearson_lower
-from hybrid_rs.feature_kernel import FeatureKernel, worst_ratios
-from hybrid_rs.guards.linear import LinearClassifier, fit, sample, smoothed_value, worst_values
-from hybrid_rs.worst_case import p_adv
+from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
+from hybrid_rs.certificates.worst_case import p_adv
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+from hybrid_rs.tables.data import TabularData
+from hybrid_rs.tables.linear import LinearClassifier, fit, sample, smoothed_value, worst_values
 
 if TYPE_CHECKING:
     import pandas as pd

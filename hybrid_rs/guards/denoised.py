@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, positive, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
-from hybrid_rs.guards.protocol import Guard
+from hybrid_rs.smoothing.guard import Guard
 
 with needs("guard"):
     import torch

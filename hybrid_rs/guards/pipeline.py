@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, nonnegative, probability, require
 from hybrid_rs.datasets.entries import Entry
 from hybrid_rs.datasets.images import Fit, read_image
-from hybrid_rs.guards.answers import verdicts
+from hybrid_rs.smoothing.answers import verdicts
 
 PAD = ","
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
-from hybrid_rs.guards import answers, identity
+from hybrid_rs.guards import identity
+from hybrid_rs.smoothing import answers
 
 with needs("guard"):
     import torch

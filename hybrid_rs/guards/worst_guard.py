@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.neyman_pearson import log_threshold
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.neyman_pearson import log_threshold
 
 
 @dataclass(frozen=True, eq=False)

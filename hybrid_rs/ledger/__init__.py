@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hybrid_rs._checks import require
 from hybrid_rs._files import write_whole
-from hybrid_rs._places import TREE, require_tree
+from hybrid_rs.checkout import TREE, require_tree
 from hybrid_rs.ledger.finding import VERDICTS, Finding
 
 if TYPE_CHECKING:

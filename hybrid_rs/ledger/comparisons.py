@@ -10,24 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs.attacks import Effort
+from hybrid_rs.attacks import ADAPTIVE, PLAIN, STRONGER, Effort
+from hybrid_rs.attacks.bounds import beside_bounds
 from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsampling
 from hybrid_rs.baselines.unimodal import image_only, text_only, trials
-from hybrid_rs.datasets import bay_orders
-from hybrid_rs.datasets.bay_language import encode
-from hybrid_rs.datasets.bay_lengths import among_sentences
+from hybrid_rs.certificates.feature_kernel import FeatureKernel
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.threats import L0Threat, Threat
+from hybrid_rs.certificates.worst_case import ceiled, certified_edits, floored, p_adv
 from hybrid_rs.datasets.interaction import interaction_only
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.example import Example
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.experiments.alarms import RULES, alarm_shares, spelled_share
-from hybrid_rs.experiments.attacks import ADAPTIVE, ALONE, ATTACKS, GRID, PLAIN, STRONGER, AttackStore, beside_bounds
 from hybrid_rs.experiments.costs import ways
-from hybrid_rs.experiments.counts import CountsStore
+from hybrid_rs.experiments.figure2 import ALONE, ATTACKS, GRID
 from hybrid_rs.experiments.noisy_accuracy import mean_interval, noisy_accuracy
 from hybrid_rs.experiments.setting import COUNTS
-from hybrid_rs.feature_kernel import FeatureKernel
-from hybrid_rs.frontiers import Frontier
-from hybrid_rs.kernels import UniformKernel
 from hybrid_rs.ledger.finding import Finding, holds, measured, observed, untested
 from hybrid_rs.ledger.stored import (
     ALPHA,
@@ -44,10 +43,13 @@ from hybrid_rs.ledger.stored import (
     standard,
     stored,
 )
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.smoothing import SmoothedGuard
-from hybrid_rs.threats import L0Threat, Threat
-from hybrid_rs.worst_case import ceiled, certified_edits, floored, p_adv
+from hybrid_rs.small_guard import orders as bay_orders
+from hybrid_rs.small_guard.language import encode
+from hybrid_rs.small_guard.lengths import among_sentences
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.storage.attacks import AttackStore
+from hybrid_rs.storage.counts import CountsStore
 
 ORDERS = 1680  # samples of BayOrders, as many as the paper has of MM-SafetyBench
 F3 = Effort(draws=48, probes=32, candidates=24, sweeps=0, steps=12, rounds=2, restarts=1, select=128)

@@ -9,14 +9,14 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from hybrid_rs.feature_kernel import FeatureKernel
-from hybrid_rs.frontiers import frontier
-from hybrid_rs.kernels import UniformKernel
+from hybrid_rs.certificates.feature_kernel import FeatureKernel
+from hybrid_rs.certificates.frontier import frontier
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.neyman_pearson import log_threshold
+from hybrid_rs.certificates.worst_case import certified_radius, floored, p_adv
 from hybrid_rs.ledger.finding import Finding, shown
 from hybrid_rs.ledger.theory import BETA, P_MAX, TAU, WORDS
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.neyman_pearson import log_threshold
-from hybrid_rs.worst_case import certified_radius, floored, p_adv
 
 
 def weak_duality() -> Finding:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hybrid_rs.certificates.frontier import Frontier, certified_share
+from hybrid_rs.certificates.worst_case import floored
 from hybrid_rs.experiments.alarms import RULES, alarm_shares, spelled_share
-from hybrid_rs.frontiers import Frontier, certified_share
 from hybrid_rs.ledger.finding import Finding, measured, observed, shown
 from hybrid_rs.ledger.stored import (
     ALPHA,
@@ -22,7 +23,6 @@ from hybrid_rs.ledger.stored import (
     radii,
     stored,
 )
-from hybrid_rs.worst_case import floored
 
 SIGMAS = (0.5, 1.0)
 BETAS = (0.1, 0.25, 0.5, 1.0)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.evidence import Counts
+from hybrid_rs.certificates.frontier import Frontier, frontiers_of
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.threats import L0Threat, SuffixThreat, Threat
+from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.experiments.setting import Setting, bay_setting
-from hybrid_rs.frontiers import Frontier, frontiers_of
-from hybrid_rs.kernels import UniformKernel
-from hybrid_rs.threats import L0Threat, SuffixThreat, Threat
 
 TAU, ALPHA, BETA, EDITS, EDITS_L0 = 4.6e-5, 0.01, 0.25, 8, 5
 PER_D, ONE_SHOT, L0 = SuffixThreat(EDITS, one_shot=False), SuffixThreat(EDITS), L0Threat(EDITS_L0)

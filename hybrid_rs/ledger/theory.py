@@ -11,14 +11,14 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
 from hybrid_rs._extras import needs
-from hybrid_rs._places import TREE
-from hybrid_rs.estimation import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.frontiers import frontier
-from hybrid_rs.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.certificates.frontier import frontier
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.neyman_pearson import log_threshold
+from hybrid_rs.certificates.worst_case import ceiled, certified_radius, floored, p_adv, required_p_a
+from hybrid_rs.checkout import TREE
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.ledger.finding import Finding, holds, refuted, shown
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.neyman_pearson import log_threshold
-from hybrid_rs.worst_case import ceiled, certified_radius, floored, p_adv, required_p_a
 
 REFERENCE = TREE / "tests" / "reference"
 TAU, ALPHA, DRAWS, BETA, WORDS = 4.6e-5, 0.01, 10_000, 0.25, 32_000  # the paper's setting

@@ -8,9 +8,9 @@ import numpy as np
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.experiments.counts import CountsStore, units
-from hybrid_rs.experiments.records import SCHEMA, records
-from hybrid_rs.experiments.streams import StreamStore
+from hybrid_rs.storage.counts import CountsStore, units
+from hybrid_rs.storage.records import SCHEMA, records
+from hybrid_rs.storage.streams import StreamStore
 
 CLASSIFIER = "toy"
 

@@ -1,7 +1,7 @@
 """Clopper-Pearson bounds over counts, draws and risks, each against its exact risk in interval arithmetic."""
 
 import flint
-from test_binomial import exact_risk, risky
+from evidence.test_binomial import exact_risk, risky
 
 import hybrid_rs as hrs
 

@@ -18,7 +18,9 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom, binomtest
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.layers import layer_bounds
 from hybrid_rs.decisions import decide
+from hybrid_rs.evidence.score_means import bounded_mean_lower
 from hybrid_rs.guards.worst_guard import WorstGuard
 
 ALPHA, DRAWS = 0.05, 64
@@ -227,14 +229,14 @@ def layers(runs: int, seed: int) -> int:
     rng, levels = np.random.default_rng(seed), [0.5, 1.0]
     p = float(hrs.clopper_pearson_lower(58, DRAWS, ALPHA / 2)) * BELOW
     scores = (rng.random((runs, DRAWS)) < p).astype(float)  # 0 or 1: both levels have the probability p
-    return sum(bool(np.any(hrs.layer_bounds(row, levels, ALPHA) > p)) for row in scores)
+    return sum(bool(np.any(layer_bounds(row, levels, ALPHA) > p)) for row in scores)
 
 
 def mean_of_scores(runs: int, seed: int) -> int:
     """The bound of the mean of scores in [0, 1], which holds at all times."""
     rng = np.random.default_rng(seed)
     scores = rng.choice([0.0, 0.5, 1.0], size=(runs, DRAWS), p=[0.05, 0.1, 0.85])
-    return sum(hrs.bounded_mean_lower(row, ALPHA) > 0.9 for row in scores)
+    return sum(bounded_mean_lower(row, ALPHA) > 0.9 for row in scores)
 
 
 KINDS: dict[str, Callable[[int, int], int]] = {

@@ -1,6 +1,6 @@
 """Garbage into every public function: a valid result, or one short error that names the parameter.
 
-The functions, classes and methods are those of ``hybrid_rs.__all__``; their parameters are read off their signatures.
+The functions, classes and methods are those of :data:`PUBLIC`; their parameters are read off their signatures.
 Each parameter has a strategy for good values in ``GOOD``. A call takes good values for most parameters and hostile ones
 for the rest. What comes back is checked by ``RESULTS``; what is raised must be an error that names a parameter.
 """
@@ -26,6 +26,27 @@ import numpy as np
 import pandas as pd
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.frontier import frontiers_of
+from hybrid_rs.certificates.layers import layer_bounds, p_adv_layers
+from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
+from hybrid_rs.certificates.upper import certified_radius_top, p_adv_upper
+from hybrid_rs.certificates.worst_case import log_p_adv
+from hybrid_rs.decisions.calibrate import Calibration
+from hybrid_rs.decisions.decide import Decision
+from hybrid_rs.decisions.plan import Plan
+from hybrid_rs.decisions.select import Candidate, choose, robustness_curve
+from hybrid_rs.evidence.confidence_sequences import mixture_lower, mixture_upper
+from hybrid_rs.evidence.score_means import ScoreEvidence, bounded_mean_lower
+from hybrid_rs.smoothing.margins import sample_margins
+from hybrid_rs.smoothing.together import sample_together
+
+IN_ROOMS = (
+    *(Calibration, Candidate, Decision, Plan, ScoreEvidence),
+    *(bounded_mean_lower, certified_radius_texts, certified_radius_top, choose, frontiers_of, layer_bounds, log_p_adv),
+    *(mixture_lower, mixture_upper, p_adv_layers, p_adv_texts, p_adv_upper, robustness_curve),
+    *(sample_margins, sample_together),
+)
+PUBLIC = {name: getattr(hrs, name) for name in hrs.__all__} | {thing.__name__: thing for thing in IN_ROOMS}
 
 LONGEST = 2_000  # characters of a message
 CPU_SECONDS = 3  # of one call, after which it counts as hanging
@@ -186,8 +207,8 @@ def _benign(random: Random) -> list[hrs.Counts]:
     return [hrs.Counts((random.randint(0, 9),), 100, f"benign {i}", 0) for i in range(random.choice((1, 5, 40)))]
 
 
-def _candidate(random: Random) -> hrs.Candidate:
-    return hrs.Candidate(_benign(random), [hrs.Counts((90,), 100, "u", 1)], hrs.UniformKernel(0.25, 9), 1.0)
+def _candidate(random: Random) -> Candidate:
+    return Candidate(_benign(random), [hrs.Counts((90,), 100, "u", 1)], hrs.UniformKernel(0.25, 9), 1.0)
 
 
 @cache
@@ -318,7 +339,7 @@ SELF: dict[str, Callable[[Random], Any]] = {  # an object of each class, for its
     "L0Threat": lambda r: hrs.L0Threat(2),
     "LikelihoodRatio": _ratio,
     "MaskedCounts": lambda r: hrs.MaskedCounts((9, 5, 1), 10),
-    "ScoreEvidence": lambda r: hrs.ScoreEvidence().add([0.5, 1.0]),
+    "ScoreEvidence": lambda r: ScoreEvidence().add([0.5, 1.0]),
     "SmoothedGuard": _smoothed,
     "SubsetCounts": lambda r: hrs.SubsetCounts((9, 4, 1), 10, 5, 0.25),
     "SuffixThreat": lambda r: hrs.SuffixThreat(2),
@@ -363,10 +384,9 @@ class Target:
 
 
 def targets() -> list[Target]:
-    """Every public function, constructor and method with arguments, read off ``hybrid_rs.__all__``."""
+    """Every public function, constructor and method with arguments, read off :data:`PUBLIC`."""
     found: list[Target] = []
-    for name in hrs.__all__:
-        thing = getattr(hrs, name)
+    for name, thing in PUBLIC.items():
         if not callable(thing):  # __version__
             continue
         if not inspect.isclass(thing):
@@ -397,7 +417,7 @@ def _method(owner: str, full: str, attribute: str) -> Target:
     make = SELF[owner]
     return Target(
         full,
-        _parameters(getattr(getattr(hrs, owner), attribute)),
+        _parameters(getattr(PUBLIC[owner], attribute)),
         lambda random, given: getattr(make(random), attribute)(**given),
     )
 

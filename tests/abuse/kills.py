@@ -9,7 +9,7 @@ from pathlib import Path
 
 import workers
 
-from hybrid_rs.experiments.counts import units
+from hybrid_rs.storage.counts import units
 
 
 def start(path, seconds):

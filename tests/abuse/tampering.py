@@ -18,7 +18,7 @@ from mpmath import binomial, mp, mpf
 from scipy.special import ndtr
 
 import hybrid_rs as hrs
-from hybrid_rs import oracle
+from hybrid_rs.certificates import oracle
 
 FIGURES = ["false", "refused by verify", "passed", "refused at reading", "true", "true and proved"]
 FIGURES += ["honest", "honest refused", "too large for the oracle"]

@@ -7,17 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Attack, Effort, Objective
 from hybrid_rs.attacks.image import attack_image, lower_image, margin_gradients, noise_slope, project
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.attacks.text import attack_text, candidates, noise_ranks
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.guards.bay_guard import load_bay_guard, new_model
 from hybrid_rs.guards.worst_guard import WorstGuard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard, new_model
 
 SHAPE = (3, 4, 4)
 GREY = np.full(SHAPE, 0.5, np.float32)

@@ -6,15 +6,14 @@ from math import comb, prod
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.stats import chisquare
 
 import hybrid_rs as hrs
 from hybrid_rs.baselines.mmcert import SubsamplingLaw, log_untouched, pixels_within
 from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsamples, Subsampling
-from hybrid_rs.experiments.counts import CountsStore
-from hybrid_rs.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.storage.counts import CountsStore
 
 FILL = -1
 

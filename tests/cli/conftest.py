@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hybrid_rs import cli
-from hybrid_rs.datasets import bay_notes
+from hybrid_rs.small_guard import notes as bay_notes
 
 
 @pytest.fixture(scope="session")

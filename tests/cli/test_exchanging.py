@@ -5,8 +5,8 @@ import json
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.exchange import HEADER
-from hybrid_rs.experiments.records import SCHEMA, sealed
+from hybrid_rs.storage.exchange import HEADER
+from hybrid_rs.storage.records import SCHEMA, sealed
 
 UNIT = {
     "schema": SCHEMA,

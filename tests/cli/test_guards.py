@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 import hybrid_rs as hrs
 from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
-from hybrid_rs.exchange import read_table
-from hybrid_rs.experiments.engines import Unit
-from hybrid_rs.experiments.records import sealed
-from hybrid_rs.guards.bay_guard import CHECKPOINT, load_bay_guard
+from hybrid_rs.small_guard.guard import CHECKPOINT, load_bay_guard
+from hybrid_rs.storage.engines import Unit
+from hybrid_rs.storage.exchange import read_table
+from hybrid_rs.storage.records import sealed
 
 MODEL = ("--model", CHECKPOINT)
 SMALL = ("--n", 128, "--max-edits", 2, "--no-progress")
@@ -205,7 +205,7 @@ def test_doctor_finds_that_this_machine_can_certify_and_says_why_another_cannot(
     facts = json.loads(printed.out)
     assert (code, facts["can_certify"], facts["draws_per_second"] > 0) == (0, True, True)
     assert {"guard", "verify", "data", "scale", "book", "test"} <= facts["extras"].keys()
-    monkeypatch.setitem(sys.modules, "hybrid_rs.guards.bay_guard", None)
+    monkeypatch.setitem(sys.modules, "hybrid_rs.small_guard.guard", None)
     code, printed = run("doctor")
     assert code == 1
     assert printed.out.endswith("This machine cannot certify a guard.\n")

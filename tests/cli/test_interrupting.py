@@ -18,7 +18,7 @@ def test_nothing_heavy_is_imported_before_a_ctrl_c_is_answered():
     assert found.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("module", ["numpy", "typer", "hybrid_rs.worst_case"])
+@pytest.mark.parametrize("module", ["numpy", "typer", "hybrid_rs.certificates.worst_case"])
 def test_a_ctrl_c_while_a_module_is_imported_is_one_line_and_130(tmp_path, module):
     """The process interrupts itself where the module would be looked for."""
     (tmp_path / "sitecustomize.py").write_text(

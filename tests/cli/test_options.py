@@ -13,10 +13,10 @@ from hybrid_rs import cli
 from hybrid_rs.attacks import Effort
 from hybrid_rs.cli import loading
 from hybrid_rs.cli.loading import Checkpoint
-from hybrid_rs.experiments.engines import Unit
-from hybrid_rs.guards.bay_guard import CHECKPOINT
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard.guard import CHECKPOINT
+from hybrid_rs.storage.engines import Unit
 
 SMALL = ("--n", 64, "--max-edits", 1, "--no-progress", "--limit", 1)
 BAY = ("--model", CHECKPOINT)
@@ -52,7 +52,7 @@ def test_each_option_of_the_guard_makes_another_classifier_in_the_store(run, not
     target = () if command == "certify" else ("--d", 1, "--epsilon", 0.1)
     small = {"certify": SMALL, "decide": ("--max-draws", 64, *SMALL[2:]), "attack": (*SMALL, "--fresh", 16)}[command]
     few = Effort(draws=2, probes=4, candidates=4, sweeps=0, steps=1, rounds=1, restarts=1, select=4)
-    monkeypatch.setattr("hybrid_rs.experiments.attacks.ADAPTIVE", few)
+    monkeypatch.setattr("hybrid_rs.attacks.ADAPTIVE", few)
     cases = choices(folders)
     for name, options in cases.items():
         code, printed = run(command, notes, "--model", folders / "guard", *target, *small, "--json", *options)

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.guards.bay_guard import load_bay_guard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from hybrid_rs.datasets import interaction
 from hybrid_rs.datasets.interaction import interaction_only
-from hybrid_rs.example import Example
+from hybrid_rs.smoothing.example import Example
 
 BLANK, BRIGHT = np.zeros((3, 4, 4), np.float32), np.ones((3, 4, 4), np.float32)
 NEUTRAL = [0, 0, 0]

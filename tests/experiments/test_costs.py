@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.draws import Stream, noisy_texts
 from hybrid_rs.experiments.costs import Work, agreement, measure, untrained, ways, whole_scores
-from hybrid_rs.guards.bay_guard import load_bay_guard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
+from hybrid_rs.smoothing.draws import Stream, noisy_texts
 
 N, SLOT = 128, 8
 LAW = {"sigma": 1.0, "beta": 0.25, "max_edits": SLOT}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.example import Example
 from hybrid_rs.experiments.noisy_accuracy import NoisyAccuracy, mean_interval, noisy_accuracy
+from hybrid_rs.smoothing.example import Example
 
 V = 10
 

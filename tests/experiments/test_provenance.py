@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hybrid_rs.cli.experiments import _assignment
-from hybrid_rs.experiments import provenance, records
-from hybrid_rs.experiments import provenance as public
+from hybrid_rs.experiments import provenance, provenance as public
 from hybrid_rs.experiments.parameters import find_notebook
+from hybrid_rs.storage import records
 
 MODULE = Path(sys.modules[public.__module__].__file__)
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.experiments import records
 from hybrid_rs.experiments import setting as module
 from hybrid_rs.experiments.setting import COUNTS, bay_setting, get_setting
-from hybrid_rs.experiments.streams import StreamStore
-from hybrid_rs.guards.bay_guard import CHECKPOINT
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import CHECKPOINT
+from hybrid_rs.storage import records
+from hybrid_rs.storage.streams import StreamStore
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 import hybrid_rs as hrs
 from hybrid_rs.guards.denoised import DenoisedGuard
-from hybrid_rs.margins import at_margin
+from hybrid_rs.smoothing.margins import at_margin
 
 ALPHAS = DDPMScheduler().alphas_cumprod.double().numpy()
 SIGMAS = [0.05, 0.25, 0.5, 1.0]

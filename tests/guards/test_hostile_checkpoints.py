@@ -10,10 +10,10 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
-from hybrid_rs.guards.bay_guard import CHAT_TEMPLATE, CHECKPOINT, load_bay_guard
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import CHAT_TEMPLATE, CHECKPOINT, load_bay_guard
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_rs.guards.bay_guard import CHAT_TEMPLATE, CHECKPOINT, load_bay_guard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard.guard import CHAT_TEMPLATE, CHECKPOINT, load_bay_guard
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from transformers import AutoProcessor
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import whole_scores
-from hybrid_rs.experiments.counts import CountsStore
 from hybrid_rs.guards.batches import BatchSize
 from hybrid_rs.guards.checkpoint import best_attention
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.storage.counts import CountsStore
 
 POLICY, PREFIX = "Is the picture with its text safe or unsafe?", '{\n "rating": "'
 

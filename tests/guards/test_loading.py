@@ -8,9 +8,9 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from small_models import save_llava, save_onevision
 
-from hybrid_rs.guards.bay_guard import load_bay_guard
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard.guard import load_bay_guard
 
 SAVE = {"llava": save_llava, "onevision": save_onevision}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.datasets import bay_notes
 from hybrid_rs.experiments.costs import Metered, untrained, whole_scores
-from hybrid_rs.guards.bay_guard import load_bay_guard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
 

@@ -1,0 +1,61 @@
+"""What attacks reached, beside what is certified at their own point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.worst_case import p_adv
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
+from hybrid_rs.evidence.counts import MaskedCounts, SubsetCounts
+
+
+def beside_bounds(
+    attacks: Sequence[Mapping[str, Any]],
+    evidence: Sequence[MaskedCounts | SubsetCounts],
+    kernel: UniformKernel,
+    *,
+    alpha: float = 0.01,
+    risk: float = 0.01,
+) -> pd.DataFrame:
+    """Put what every attack reached beside what is certified there, from p_A and from p_S.
+
+    ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each; ``g`` is
+    the frequency of unsafe verdicts at the attacked input. The columns ``floor`` (the larger of the two certificates)
+    and ``upper`` (a bound of the attacked value) are for a test: both certificates and the attacked value, of every
+    attack, hold at once except with probability ``risk`` (Bonferroni). If the mathematics is right, ``upper`` lies
+    below ``floor`` nowhere.
+
+    Args:
+        attacks: rows of an :class:`hybrid_rs.storage.attacks.AttackStore`.
+        evidence: for each of them, the counts of its example under its smoothing.
+        kernel: the token kernel of all of them.
+        alpha: risk of each published bound.
+        risk: risk shared by all of them in the test.
+    """
+    each = risk / (3 * len(attacks))
+    rows = []
+    for attack, counts in zip(attacks, evidence, strict=True):
+        k, n = attack["unsafe"], attack["n"]
+        plain, masked = _certified(attack, counts, kernel, alpha)
+        rows.append(
+            {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "adaptive", "edits", "queries")}
+            | {"threat": "l0" if attack["threat"]["name"] == "L0Threat" else "suffix"}
+            | {"clean": counts.clean.unsafe[0] / counts.n, "certified": plain, "certified, masked": masked}
+            | {"g": k / n, "upper": float(clopper_pearson_upper(k, n, each))}
+            | {"floor": max(_certified(attack, counts, kernel, each)), "unsmoothed": attack["estimate"]}
+        )
+    return pd.DataFrame(rows)
+
+
+def _certified(
+    attack: Mapping[str, Any], counts: MaskedCounts | SubsetCounts, kernel: UniformKernel, alpha: float
+) -> tuple[float, float]:
+    """The least values certified at the attack's budgets, from p_A and from p_S, each at risk alpha."""
+    d, epsilon, sigma = (attack[name] for name in ("d", "epsilon", "sigma"))
+    p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
+    plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)
+    return float(p_adv(p_a, epsilon, plain, sigma=sigma)), float(p_adv(p_s, epsilon, masked, sigma=sigma))

@@ -1,0 +1,249 @@
+"""A certificate: one statement about one smoothed classifier, with the witness that lets anyone check it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid_rs._checks import flag, kind, nonnegative, probability, require
+from hybrid_rs.certificates import neyman_pearson
+from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
+from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.certificates.worst_case import attack_shift
+from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts, Subsets
+
+SCHEMA = 2  # of a certificate's JSON; 1 carried no counts
+KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One statement about one smoothed classifier, with the witness that lets anyone check it.
+
+    Args:
+        p: the evidence: p_A, the clean smoothed probability, or where ``masked`` p_S, the same given that the positions
+            edited were replaced; or a lower confidence bound of it.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        log_t: the witness: by weak duality any number here gives a valid bound, and this one the best.
+        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        masked: whether the evidence is p_S.
+        alpha: risk that ``p`` is wrong; None if it was given as a known probability, without draws.
+        n: draws behind ``p``; None likewise.
+        k: how many of them were unsafe, given that the positions edited were replaced where ``masked``; None likewise.
+        subsets: where ``p`` bounds p_S for every set of positions at once: which sets were counted. ``k`` is then the
+            number of draws that were unsafe *or* left a position of the worst of these sets alone.
+
+    Raises:
+        ValueError: if a field has another type or lies outside its range.
+    """
+
+    p: float
+    kernel: Kernel
+    d: int
+    epsilon: float
+    sigma: float
+    tau: float
+    log_t: float
+    p_adv: float
+    masked: bool = False
+    alpha: float | None = None
+    n: int | None = None
+    k: int | None = None
+    subsets: Subsets | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("p", "epsilon", "sigma", "tau", "log_t", "p_adv"):
+            value = getattr(self, name)
+            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+        for name in ("p", "tau", "p_adv"):
+            probability(name, getattr(self, name))
+        nonnegative("epsilon", self.epsilon)
+        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        text_budget("d", self.d)
+        require(type(self.masked) is bool, "masked", repr(self.masked), "give True or False")
+        drawn = [name for name in ("alpha", "n", "k") if getattr(self, name) is not None]
+        together = len(drawn) in (0, 3) and (self.subsets is None or (len(drawn) == 3 and self.masked))
+        require(
+            together, "alpha, n, k, subsets", (self.alpha, self.n, self.k, self.subsets), "give what was drawn, or none"
+        )
+        if drawn:
+            risk_of, n, k = self.alpha, self.n, self.k
+            require(isinstance(risk_of, float) and 0 < risk_of < 1, "alpha", repr(risk_of), "give a risk in (0, 1)")
+            require(
+                type(n) is int and 1 <= n <= MAX_COUNT, "n", repr(n), f"give a number of draws, at most {MAX_COUNT}"
+            )
+            require(type(k) is int and 0 <= k <= (n or 0), "k", repr(k), f"give a whole number from 0 to n = {n}")
+        require(hasattr(self.kernel, "likelihood_ratio"), "kernel", repr(self.kernel), "give a kernel")
+        if self.subsets is not None:
+            require(isinstance(self.subsets, Subsets), "subsets", repr(self.subsets), "give Subsets, or None")
+            fits = self.subsets.size <= self.d
+            require(fits, "subsets", self.subsets, f"give sets of at most d = {self.d} positions")
+
+    @property
+    def certified(self) -> bool:
+        """Whether the worst case stays at or above the threshold."""
+        return self.p_adv >= self.tau
+
+    def to_json(self) -> str:
+        """Return the certificate as one line of JSON; a file of such lines is what ``hybrid-rs verify`` reads.
+
+        Example:
+            >>> import hybrid_rs as hrs
+            >>> made = hrs.certify(0.9995, hrs.AbsorbingKernel(0.25), d=1, epsilon=1.0, sigma=1.0, tau=0.01)
+            >>> hrs.Certificate.from_json(made.to_json()) == made
+            True
+        """
+        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
+        plain = {name: str(x) if isinstance(x, float) and math.isinf(x) else x for name, x in fields.items()}
+        return json.dumps({"schema": SCHEMA} | plain, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+
+        Raises:
+            ValueError: if the text is not such a certificate, or one of another schema.
+        """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
+        try:
+            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
+            if fields["subsets"] is not None:
+                fields["subsets"] = Subsets(**fields["subsets"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+
+    def __str__(self) -> str:
+        verdict = "certified" if self.certified else "not certified"
+        evidence = "p_S" if self.masked else "p_A"
+        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} draws"
+        return (
+            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
+            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {evidence} {source})"
+        )
+
+
+def read_fields(text: str, names: set[str]) -> dict[str, Any]:
+    """Return the fields of a certificate's JSON, all of ``names`` and no others, with the kernel made."""
+    fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+    require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
+    schema = fields.pop("schema")
+    older = " (an older one, without the counts: certify again)" if schema == 1 else ""
+    known = type(schema) is int and schema == SCHEMA
+    require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
+    missing = names ^ set(fields)
+    require(not missing, "fields", sorted(missing), "missing or unknown")
+    for name in ("sigma", "log_t"):
+        if fields[name] in ("inf", "-inf"):
+            fields[name] = float(fields[name])
+    fields["kernel"] = _kernel(dict(fields["kernel"]))
+    return fields
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which no name stands twice."""
+    require(len(dict(pairs)) == len(pairs), "fields", [name for name, _ in pairs], "give each once")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    require(math.isfinite(float(text)), "number", text[:40], "too large for a float")
+    return float(text)
+
+
+def _kernel(law: dict[str, Any]) -> Kernel:
+    """The kernel that to_json wrote: no value is coerced."""
+    name, beta = law.pop("name"), law["beta"]
+    require(name in KERNELS, "kernel", repr(name), f"give one of {', '.join(KERNELS)}")
+    require(isinstance(beta, float), "beta", repr(beta), "give a float")
+    whole = [law["vocab_size"]] if "vocab_size" in law else law.get("sizes", [])
+    require(all(type(size) is int for size in whole), "kernel", law, "give whole numbers")
+    made: Kernel = KERNELS[name](**law)
+    return made
+
+
+def certify(
+    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+    masked: bool | None = None,
+) -> Certificate:
+    """Return the statement for one pair of budgets, certified or not, with its witness.
+
+    Args:
+        counts_or_p_a: draws (then ``alpha`` is the risk of their confidence bound), or a known probability.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1); not used with a known probability.
+        masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
+
+    Raises:
+        ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> law = {"d": 2, "epsilon": 1.0, "sigma": 0.5, "tau": 4.6e-5}
+        >>> hrs.certify(hrs.Counts((9_300,), n=10_000), kernel, **law).certified
+        False
+        >>> hrs.certify(hrs.MaskedCounts((9_300, 8_000, 7_000), n=10_000), kernel, **law).certified
+        True
+    """
+    counts = counts_or_p_a if isinstance(counts_or_p_a, Counts | MaskedCounts | SubsetCounts) else None
+    if masked is not None:
+        flag("masked", masked)
+    budget = text_budget("d", d)
+    evidence = bool(masked) if counts is None else not isinstance(counts, Counts)
+    require(masked in (None, evidence), "masked", masked, "the draws are of the other law; leave it out")
+    subsets, k = None, None
+    if counts is None:
+        given = probability("counts_or_p_a", counts_or_p_a)
+    elif isinstance(counts, Counts):
+        own = counts.of_budget(budget)
+        given, k = own.p_a(alpha)[0], own.unsafe[0]
+    else:
+        bounds = counts.p_s(alpha)
+        require(budget < len(bounds), "d", d, f"give at most {len(bounds) - 1}, the largest budget sampled")
+        given = bounds[budget]
+        if isinstance(counts, SubsetCounts):
+            require(counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, beta = {counts.beta}")
+            subsets = counts.subsets(budget, alpha)
+            k = counts.n - counts.safe[subsets.size]
+        else:
+            k = counts.unsafe[budget]
+    level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
+    for name, number in (("counts_or_p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
+        require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
+    p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
+    at = np.array(p)
+    value, log_t = max(  # one witness for all laws that may be the worst: that of the worst, nearly always
+        (min(float(neyman_pearson.lower_bound(at, u, law, shift)) for law in ratios), float(u))
+        for u in (neyman_pearson.log_threshold(at, ratio, shift) for ratio in ratios)
+    )
+    target = (float(epsilon), float(sigma), float(level))
+    known = Certificate(p, kernel, budget, *target, log_t, value, evidence)
+    return known if counts is None else replace(known, alpha=float(alpha), n=counts.n, k=k, subsets=subsets)

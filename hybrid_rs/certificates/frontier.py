@@ -1,0 +1,362 @@
+"""The certified frontier of one input: the image radius at every text budget, and what it claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hybrid_rs._checks import flag, integer, kind, nonnegative, one, probability, require, risk, several
+from hybrid_rs.certificates.feature_kernel import worst_ratios
+from hybrid_rs.certificates.kernels import Kernel, text_budget
+from hybrid_rs.certificates.several_texts import attacked_share, certified_radius_texts
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.certificates.worst_case import certified_radius, floored
+from hybrid_rs.evidence.any_counts import KINDS, AnyCounts, by_budget, lower_bounds
+from hybrid_rs.evidence.counts import Counts, SubsetCounts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Certified image radii over text budgets d = 0, 1, ..., with what they are worth.
+
+    Build one with :func:`frontier` or ``SmoothedGuard.certify``.
+
+    Args:
+        radii: shape ``(d_max + 1,)``, in the units of sigma; nan where d is not certified even at epsilon = 0.
+        p: shape ``(d_max + 1,)``, the probability behind each radius: p_A, or p_S where ``masked``.
+        masked: shape ``(d_max + 1,)``, True where the point rests on p_S, drawn given that positions were replaced.
+        kernel: the token kernel.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        one_classifier: True if every point speaks of one smoothed classifier; False if each d has its own.
+        simultaneous: True if the confidence covers all points at once; False if it is that of each by itself.
+        alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
+        n: draws behind each ``p``, of images if there are several texts for each; None likewise.
+        anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
+            it is that of ``n`` draws, fixed beforehand.
+        example: the id of the input; empty if it is not known.
+        threat: what is noised, and what the adversary may touch; None if it is not known.
+        texts: noisy texts drawn for each noisy image; if several, ``p`` is the mean of their levels P(K >= k), and each
+            radius rests on all of these (see :func:`hybrid_rs.certified_radius_texts`).
+    """
+
+    radii: NDArray[np.float64]
+    p: NDArray[np.float64]
+    masked: NDArray[np.bool_]
+    kernel: Kernel
+    sigma: float
+    tau: float
+    one_classifier: bool = True
+    simultaneous: bool = True
+    alpha: float | None = None
+    n: int | None = None
+    anytime: bool = False
+    example: str = ""
+    threat: Threat | None = None
+    texts: int = 1
+
+    @property
+    def d_max(self) -> int:
+        """The largest text budget looked at."""
+        return len(self.radii) - 1
+
+    @property
+    def certified(self) -> bool:
+        """Whether anything is certified at all."""
+        return bool(np.any(~np.isnan(self.radii)))
+
+    def radius(self, d: int) -> float:
+        """Return the certified image radius at text budget ``d``; nan if d is not certified."""
+        budget = integer("d", d, at_least=0)
+        require(budget <= self.d_max, "d", d, f"give at most d_max = {self.d_max}")
+        return float(self.radii[budget])
+
+    def edits(self, epsilon: float = 0.0) -> int:
+        """Return the text budget up to which every d is certified together with image budget ``epsilon``; -1 if none.
+
+        Budgets count in order and the first failure ends it, whatever is certified beyond a gap. Where each d has a
+        classifier of its own, the answer thus has the confidence of a single point, although it was chosen by looking
+        (a fixed-sequence test).
+        """
+        budget = one("epsilon", nonnegative("epsilon", epsilon))
+        return int(np.argmin(np.append(self.radii >= budget, False))) - 1
+
+    @property
+    def claim(self) -> str:
+        """What the frontier says, in a sentence or two."""
+        if self.one_classifier:
+            whom = "All points hold for one smoothed classifier"
+        else:
+            whom = "Each d has a smoothed classifier of its own; no single deployed classifier has this curve"
+        if self.alpha is None:
+            confidence = "given that the probability is as stated"
+        else:
+            stop, draws = (", whenever one stops", "draws so far") if self.anytime else ("", "draws")
+            draws = f"images with {self.texts} texts each" if self.texts > 1 else draws
+            if self.simultaneous:
+                confidence = f"simultaneously{stop}, with confidence {1 - self.alpha:g} ({self.n} {draws})"
+            else:
+                each = f"each with confidence {1 - self.alpha:g} by itself{stop}"
+                confidence = f"{each} ({self.n} {draws}); not simultaneously"
+        return f"{whom}; {confidence}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with columns d, p, evidence ("p_A" or "p_S"), radius (not rounded) and what they are worth.
+
+        Columns one_classifier, simultaneous and alpha are those of the frontier; ``attrs["claim"]`` is :attr:`claim`.
+        """
+        import pandas as pd
+
+        evidence = np.where(self.masked, "p_S", "p_A")
+        columns = {"d": np.arange(len(self.radii)), "p": self.p, "evidence": evidence, "radius": self.radii}
+        worth = {"one_classifier": self.one_classifier, "simultaneous": self.simultaneous, "alpha": self.alpha}
+        table = pd.DataFrame(columns | worth)
+        table.attrs["claim"] = self.claim
+        return table
+
+    def best(self, other: Frontier) -> Frontier:
+        """Return, at every d, the better of two certificates of one input and smoothed classifier; their risks add up.
+
+        The base classifier is taken to be the same, since a frontier does not know it; so is an input without an id.
+
+        Raises:
+            ValueError: if the two are not of one input, classifier, threshold, length and number of draws, or their
+                risks add up to 1 or more.
+        """
+        kind("other", other, Frontier, "give a frontier of the same input and smoothed classifier")
+        for name in ("example", "kernel", "sigma", "threat", "tau", "d_max", "texts"):
+            mine, its = getattr(self, name), getattr(other, name)
+            require(mine == its, f"other.{name}", repr(its), f"give a frontier of the same, {mine!r}")
+        one = self.one_classifier and other.one_classifier
+        require(one, "other", other.claim, "the better of two is only defined where all points are of one classifier")
+        draws = {front.n for front in (self, other) if front.n is not None}
+        require(len(draws) < 2, "other.n", other.n, f"give a frontier of as many draws, {self.n}")
+        stated = self.alpha is None and other.alpha is None
+        alpha = None if stated else (self.alpha or 0.0) + (other.alpha or 0.0)
+        require(alpha is None or alpha < 1, "alpha", alpha, "these risks add up to certainty: give smaller ones")
+        first = np.nan_to_num(self.radii, nan=-1.0) >= np.nan_to_num(other.radii, nan=-1.0)
+        return replace(
+            self,
+            radii=np.where(first, self.radii, other.radii),
+            p=np.where(first, self.p, other.p),
+            masked=np.where(first, self.masked, other.masked),
+            simultaneous=self.simultaneous and other.simultaneous,
+            anytime=self.anytime and other.anytime,
+            alpha=alpha,
+            n=max(draws, default=None),
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the certified region over d, with its claim below; returns the matplotlib axes."""
+        from hybrid_rs.certificates.plot import plot_frontier
+
+        return plot_frontier(self.radii, self.claim, ax)
+
+    def __str__(self) -> str:
+        rows = [
+            f"  d = {d}: " + ("not certified" if np.isnan(radius) else f"epsilon <= {floored(radius, 3):.3f}")
+            for d, radius in enumerate(self.radii)
+        ]
+        return "\n".join([f"Certified at tau = {self.tau:g}, sigma = {self.sigma:g}:", *rows, self.claim])
+
+
+def frontier(
+    p_a: ArrayLike, kernel: Kernel, *, sigma: float, tau: float, d_max: int = 8, masked: bool = False
+) -> Frontier:
+    """Return the certified radius at every text budget up to ``d_max``.
+
+    Args:
+        p_a: one clean probability (or lower bound), which then serves every d; or one per d, shape ``(d_max + 1,)``.
+        kernel: the token kernel.
+        sigma: standard deviation of the image noise, finite; 0 for text-only smoothing.
+        tau: decision threshold, in [0, 1].
+        d_max: the largest text budget.
+        masked: ``p_a`` is p_S instead, the probability given that the d edited positions were replaced, one per d.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> front = hrs.frontier(0.99954, kernel, sigma=1.0, tau=4.6e-5, d_max=8)
+        >>> front.edits(epsilon=1.0), hrs.floored(front.radius(1), 2)
+        (5, np.float64(6.46))
+    """
+    budgets = text_budget("d_max", d_max) + 1
+    given = probability("p_a", p_a)
+    require(given.ndim == 0 or given.shape == (budgets,), "p_a", given.shape, f"give one number, or shape ({budgets},)")
+    each = np.broadcast_to(given, (1, budgets))
+    alone, masked = given.ndim == 0, flag("masked", masked)
+    return _frontiers(each, kernel, sigma, tau, masked=masked, single=alone or masked, all_at_once=alone)[0]
+
+
+def frontier_of(
+    counts: AnyCounts,
+    kernel: Kernel,
+    *,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    d_max: int,
+    alpha: float = 0.01,
+    simultaneous: bool = False,
+) -> Frontier:
+    """Return the frontier that counts support, whatever they are counts of.
+
+    Plain counts go with the plain certificate, masked counts with the masked one. Subset counts bound p_A as well,
+    within the same risk: at each d the better of the two certificates is taken. Counts of several texts for each image
+    go with the certificate from their levels: masked, if they have a row for each d, else plain.
+
+    Args:
+        counts: what was drawn.
+        kernel: the token kernel of the draws.
+        sigma: standard deviation of the image noise of the draws.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        d_max: the largest text budget.
+        alpha: risk, in (0, 1).
+        simultaneous: pay for a confidence that covers all points at once, by a union bound, where each would have its
+            own: per-d and masked counts. Others cover all points anyway.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> counts = hrs.SubsetCounts((1_500, 220, 41), n=10_000, length=20, beta=0.25)
+        >>> hrs.frontier_of(counts, kernel, sigma=1.0, tau=4.6e-5, d_max=2).to_frame().evidence.tolist()
+        ['p_A', 'p_S', 'p_S']
+    """
+    law = {"sigma": sigma, "alpha": alpha}
+    return frontiers_of([counts], kernel, tau=tau, d_max=d_max, simultaneous=simultaneous, **law)[0]
+
+
+def frontiers_of(
+    counts: Sequence[AnyCounts],
+    kernel: Kernel,
+    *,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    d_max: int,
+    alpha: float = 0.01,
+    simultaneous: bool = False,
+) -> list[Frontier]:
+    """Return :func:`frontier_of` of many examples at once, which is many times faster; all counts of one kind."""
+    text_budget("d_max", d_max)
+    risk("alpha", alpha)
+    flag("simultaneous", simultaneous)
+    kind("kernel", kernel, Kernel, "give the kernel of the draws")
+    counts = several("counts", counts, "give Counts, MaskedCounts, SubsetCounts or TextCounts", KINDS)
+    if not counts:
+        return []
+    kinds = {(type(c), by_budget(c), getattr(c, "texts", 1)) for c in counts}
+    require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
+    many = by_budget(counts[0])
+    each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
+    bounds = [lower_bounds(c, each_risk) for c in counts]
+    law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
+    if many:
+        plain = isinstance(counts[0], Counts)
+        made = _frontiers(_up_to(d_max, bounds), *law, masked=not plain, single=not plain, all_at_once=simultaneous)
+    elif isinstance(counts[0], SubsetCounts):
+        made = _best_of_subsets([c for c in counts if isinstance(c, SubsetCounts)], bounds, *law, d_max)
+    else:
+        made = _frontiers(np.repeat(bounds, d_max + 1, axis=1), *law, masked=False, single=True, all_at_once=True)
+    return [
+        replace(front, alpha=alpha, n=c.n, example=c.example, texts=getattr(c, "texts", 1))
+        for front, c in zip(made, counts, strict=True)
+    ]
+
+
+def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArray[np.float64]:
+    """Return which share of the inputs is certified: certified accuracy, where all of them are truly unsafe.
+
+    Args:
+        frontiers: one per input, with the same text budgets.
+        epsilon: image budgets, shape ``(budgets,)``, in the units of sigma.
+
+    Returns:
+        float64 of shape ``(d_max + 1, budgets)``; it falls along both.
+
+    References:
+        Cohen et al. (2019) plot this curve for d = 0.
+
+    Example:
+        >>> from hybrid_rs import UniformKernel
+        >>> law = {"kernel": UniformKernel(0.25, 376), "sigma": 1.0, "tau": 4.6e-5, "d_max": 1}
+        >>> certified_share([frontier(0.999, **law), frontier(0.7, **law)], [0.0, 4.0, 8.0])
+        array([[1. , 1. , 0. ],
+               [1. , 0.5, 0. ]])
+    """
+    require(len(frontiers) > 0, "frontiers", len(frontiers), "give the frontier of at least one input")
+    budgets = nonnegative("epsilon", epsilon)
+    require(budgets.ndim == 1, "epsilon", budgets.shape, "give budgets of shape (budgets,)")
+    radii = np.array([front.radii for front in frontiers])
+    return (radii[:, :, None] >= budgets).mean(axis=0)
+
+
+def _up_to(d_max: int, bounds: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    largest = min(len(p) for p in bounds) - 1
+    require(d_max <= largest, "d_max", d_max, f"give at most {largest}, the largest budget sampled")
+    return np.array([p[: d_max + 1] for p in bounds])
+
+
+def _best_of_subsets(
+    counts: Sequence[SubsetCounts],
+    bounds: list[NDArray[np.float64]],
+    kernel: Kernel,
+    sigma: float,
+    tau: float,
+    d_max: int,
+) -> list[Frontier]:
+    """At each d the better of plain and masked; past the length of the text there is nothing left to edit."""
+    budgets = []
+    for c, p in zip(counts, bounds, strict=True):
+        largest = len(p) - 1
+        enough = d_max <= largest or largest == c.length
+        require(enough, "d_max", d_max, f"give at most {largest}, the largest size counted")
+        require(c.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {c.beta}")
+        budgets.append(np.minimum(np.arange(d_max + 1), largest))
+    p_s = np.array([p[at] for p, at in zip(bounds, budgets, strict=True)])
+    p_a = np.broadcast_to(p_s[:, :1], p_s.shape)
+    plain = _frontiers(p_a, kernel, sigma, tau, masked=False, single=True, all_at_once=True)
+    masked = _frontiers(p_s, kernel, sigma, tau, masked=True, single=True, all_at_once=True)
+    best = [a.best(b) for a, b in zip(plain, masked, strict=True)]
+    return [
+        replace(front, radii=front.radii[at], p=front.p[at], masked=front.masked[at])
+        for front, at in zip(best, budgets, strict=True)
+    ]
+
+
+def _frontiers(
+    p: NDArray[np.float64],
+    kernel: Kernel,
+    sigma: float,
+    tau: float,
+    *,
+    masked: bool,
+    single: bool,
+    all_at_once: bool,
+) -> list[Frontier]:
+    """One frontier for each row of p, shape ``(examples, d_max + 1)`` or, of m texts, ``(examples, d_max + 1, m)``."""
+    sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
+    shown = p if p.ndim == 2 else attacked_share(p, 0.0, sigma=1.0)
+    search = certified_radius if p.ndim == 2 else certified_radius_texts
+    last_first = range(p.shape[1])[::-1]  # it meets any limit before there is work done
+    choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
+    radii = np.stack(
+        [
+            np.min([search(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0)  # nan if any is
+            for d, ratios in enumerate(choices)
+        ],
+        axis=1,
+    )
+    return [
+        Frontier(r.copy(), row.copy(), np.full(row.size, masked), kernel, sigma, tau, single, all_at_once)
+        for r, row in zip(radii, shown, strict=True)
+    ]

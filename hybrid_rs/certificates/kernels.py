@@ -1,0 +1,275 @@
+r"""The discrete smoothing kernels: how a token is noised, and the likelihood ratio that d edits leave behind.
+
+Both kernels act on each position independently, and both are symmetric: the law of the ratio depends on the
+number of edited positions alone, so one canonical adversary stands for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from decimal import Decimal, localcontext
+from functools import cache
+from itertools import accumulate
+from operator import mul
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import flag, integer, kind, probability, require, shown
+from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
+
+MAX_EDITS = 512
+MOST = 2**28  # tokens drawn by one call
+DIGITS = 40  # of the arithmetic in which masses are computed, before each is rounded once
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """What smoothing and certificates need of a discrete kernel."""
+
+    @property
+    def beta(self) -> float:
+        """Replacement probability."""
+        ...
+
+    def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
+        """Return the law of the ratio, clean to adversarial, when ``d`` positions are edited.
+
+        With ``masked``, the clean law is taken given that a set of d positions was replaced, and the ratio is that of
+        the worst adversary who edits some or all of that set.
+        """
+        ...
+
+    def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return ``n`` noised copies of a sequence of alphabet positions."""
+        ...
+
+    def replacements(
+        self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return where ``n`` copies are replaced, and what by if they are: two arrays of shape ``(n, length)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class UniformKernel:
+    r"""Keep a token with probability 1 - beta, else put one of the *other* V - 1 members of the alphabet in its place.
+
+    Args:
+        beta: replacement probability, in [0, 1].
+        vocab_size: V, the size of the replacement alphabet, at least 2.
+
+    Raises:
+        ValueError: if beta is not a probability or the alphabet has fewer than two members.
+
+    Example:
+        >>> kernel = UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> kernel.likelihood_ratio(d=3).log_p.size
+        7
+    """
+
+    beta: float
+    vocab_size: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", _beta(self.beta))
+        object.__setattr__(self, "vocab_size", integer("vocab_size", self.vocab_size, at_least=2))
+
+    def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
+        r"""Return the law of the ratio when ``d`` positions are edited.
+
+        With i positions that show the clean token, j that show the adversary's and d - i - j that show another,
+        :math:`\gamma = ((1-\beta)(V-1)/\beta)^{j-i}`: at most 2d + 1 values.
+
+        Args:
+            d: number of edited positions, 0 to 512.
+            masked: take the clean law given that the d positions were replaced, and the worst adversary who edits some
+                or all of them. For :math:`\beta \le 1 - 1/V` that is the one who edits none: the ratio is
+                :math:`\beta^d` on everything that the condition allows. The evidence is p_S.
+
+        Raises:
+            ValueError: if d is negative, not whole, or above 512.
+        """
+        if flag("masked", masked):
+            return _masked_uniform_ratio(self.beta, self.vocab_size, _edits(d))
+        return _uniform_ratio(self.beta, self.vocab_size, _edits(d))
+
+    def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return ``n`` noised copies of one sequence.
+
+        The stream of random numbers does not depend on beta: with one seed, a larger beta replaces a superset.
+
+        Args:
+            clean: shape ``(length,)``, positions in the alphabet, 0 to V - 1.
+            n: number of copies.
+            rng: the source of randomness; uses ``n * length`` uniforms, then as many integers.
+
+        Returns:
+            shape ``(n, length)``, positions in the alphabet.
+        """
+        replaced, by = self.replacements(clean, n, rng)
+        return np.where(replaced, by, clean)
+
+    def replacements(
+        self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return the same draws as :meth:`sample` in two parts: where tokens are replaced, and what by if they are.
+
+        The two are independent, so that replacing more positions than were drawn is drawing given that they were.
+        """
+        shape = _copies(clean, n, rng)
+        replaced = rng.random(shape) < self.beta
+        other = rng.integers(0, self.vocab_size - 1, size=shape)
+        return replaced, other + (other >= clean)
+
+
+@dataclass(frozen=True)
+class AbsorbingKernel:
+    r"""Keep a token with probability 1 - beta, else put the mask, a symbol outside the alphabet, in its place.
+
+    Args:
+        beta: masking probability, in [0, 1].
+
+    Example:
+        >>> ratio = AbsorbingKernel(beta=0.5).likelihood_ratio(d=2)
+        >>> ratio.p_at_zero, ratio.q_at_infinity
+        (0.75, 0.75)
+    """
+
+    beta: float
+    MASK: ClassVar[int] = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", _beta(self.beta))
+
+    def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
+        r"""Return the law of the ratio when ``d`` positions are edited.
+
+        The laws agree where all d are masked, mass :math:`\beta^d`, and exclude each other elsewhere. With ``masked``,
+        the clean law given that all d are masked: its ratio is :math:`\beta^d` throughout, and the evidence is p_S.
+        """
+        return _masked_ratio(self.beta, _edits(d)) if flag("masked", masked) else _absorbing_ratio(self.beta, _edits(d))
+
+    def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return ``n`` noised copies, shape ``(n, length)``; masked positions hold ``AbsorbingKernel.MASK``."""
+        replaced, by = self.replacements(clean, n, rng)
+        return np.where(replaced, by, clean)
+
+    def replacements(
+        self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return where ``n`` copies are masked, and the mask: two arrays of shape ``(n, length)``."""
+        shape = _copies(clean, n, rng)
+        replaced = rng.random(shape) < self.beta
+        return replaced, np.full(replaced.shape, self.MASK)
+
+
+def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return the shape of n copies of a sequence, once it is known that they can be drawn."""
+    flat = isinstance(clean, np.ndarray) and clean.ndim == 1 and clean.dtype.kind in "iu"
+    require(flat, "clean", shown(clean, how=repr), "give positions in the alphabet, int64 of shape (length,)")
+    kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
+    return integer("n", n, at_least=0, at_most=MOST // max(1, clean.size)), clean.size
+
+
+def _beta(value: float) -> float:
+    array = probability("beta", value)
+    require(array.ndim == 0, "beta", value, "give one number: a kernel has one replacement probability")
+    return float(array)
+
+
+def text_budget(name: str, d: int) -> int:
+    """The number of edits, checked before any work is done for it."""
+    count = integer(name, d, at_least=0)
+    require(count <= MAX_EDITS, name, count, f"give at most {MAX_EDITS} edits")
+    return count
+
+
+def _edits(d: int) -> int:
+    return text_budget("d", d)
+
+
+@cache
+def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
+    if d == 0:
+        return LikelihoodRatio.identity()
+    with localcontext(prec=DIGITS):
+        keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
+        if keep == hit:  # beta = 1 - 1/V: the noised token is uniform, edits leave no trace
+            return LikelihoodRatio.identity()
+        other = hit * (vocab_size - 2)
+        keeps, hits, others = (_powers(base, d) for base in (keep, hit, other))
+        clean = []
+        for surplus in range(-d, d + 1):  # j - i
+            ways = [(i, i + surplus, d - 2 * i - surplus) for i in range(max(0, -surplus), (d - surplus) // 2 + 1)]
+            terms = [_multinomial(d, i, j) * keeps[i] * hits[j] * others[rest] for i, j, rest in ways]
+            clean.append(sum(terms, Decimal(0)))
+        adversarial = clean[::-1]  # exchanging the clean token and the adversary's exchanges i and j
+        step = (keep / hit).ln() if keep and hit else Decimal(0)
+        return _from_decimals([step * surplus for surplus in range(-d, d + 1)], clean, adversarial)
+
+
+def _powers(base: Decimal, d: int) -> list[Decimal]:
+    return list(accumulate([base] * d, mul, initial=Decimal(1)))
+
+
+def _multinomial(d: int, i: int, j: int) -> int:
+    return math.comb(d, i) * math.comb(d - i, j)
+
+
+@cache
+def _absorbing_ratio(beta: float, d: int) -> LikelihoodRatio:
+    if d == 0:
+        return LikelihoodRatio.identity()
+    with localcontext(prec=DIGITS):
+        masked = _powers(Decimal(beta), d)[d]
+        return _from_decimals([Decimal(0)] * 3, [masked, 1 - masked, Decimal(0)], [masked, Decimal(0), 1 - masked])
+
+
+@cache
+def _masked_ratio(beta: float, d: int) -> LikelihoodRatio:
+    """All of P at ratio beta^d; it is never looked at where a position of the set was kept."""
+    if d == 0:
+        return replace(LikelihoodRatio.identity(), masked=True)
+    with localcontext(prec=DIGITS):
+        q = _powers(Decimal(beta), d)[d]
+        log_q = q.ln() if q else Decimal(0)
+        return _from_decimals([log_q, Decimal(0)], [Decimal(1), Decimal(0)], [q, 1 - q], masked=True)
+
+
+@cache
+def _masked_uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
+    with localcontext(prec=DIGITS):
+        keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
+        if keep >= hit:  # the worst adversary leaves the set alone: what he could write there would only help
+            return _masked_ratio(beta, d)
+        # else he edits all of it: a position shows his token, another, or (never under P) the clean one
+        theirs, other = 1 / Decimal(vocab_size - 1), Decimal(vocab_size - 2) / (vocab_size - 1)
+        p, q = (
+            [math.comb(d, j) * _powers(shown, d)[j] * _powers(rest, d)[d - j] for j in range(d + 1)]
+            for shown, rest in ((theirs, other), (keep, hit * (vocab_size - 2)))
+        )
+        log_gamma = [(b / a).ln() if a and b else Decimal(0) for a, b in zip(p, q, strict=True)]
+        return _from_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, 1 - sum(q, Decimal(0))], masked=True)
+
+
+def _from_decimals(
+    log_gamma: list[Decimal], p: list[Decimal], q: list[Decimal], *, masked: bool = False
+) -> LikelihoodRatio:
+    """Round masses of many digits to a ratio, each number once; atoms may come in either order."""
+    finite = sorted((g, a, b) for g, a, b in zip(log_gamma, p, q, strict=True) if a and b)
+    log_p, log_q = (np.array([float(atom[side].ln()) for atom in finite]) for side in (1, 2))
+    return LikelihoodRatio(
+        np.array([float(g) for g, _, _ in finite]),
+        log_p,
+        log_q,
+        np.array([float(a) for _, a, _ in finite]),
+        np.array([float(b) for _, _, b in finite]),
+        p_at_zero=float(sum((a for a, b in zip(p, q, strict=True) if not b), Decimal(0))),
+        q_at_infinity=float(sum((b for a, b in zip(p, q, strict=True) if not a), Decimal(0))),
+        rounding=EPS * float(np.abs([log_p, log_q]).max(initial=0.0)),
+        mass_rounding=0.0 if np.all(log_p == 0) and np.all(log_q == 0) else EPS,
+        masked=masked,
+    )

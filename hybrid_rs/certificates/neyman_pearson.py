@@ -1,0 +1,213 @@
+r"""The Neyman-Pearson problem of one discrete channel and one Gaussian shift, solved on the safe side.
+
+With s = epsilon / sigma, :math:`\gamma` the ratio of the discrete channel, and :math:`u = \log t`, write
+
+.. math::
+    z_k(u) = (u - \log\gamma_k) / s + s / 2, \qquad
+    F(u) = p_0 + \sum_k p_k \Phi(z_k), \qquad
+    V(u) = \sum_k q_k \Phi(z_k - s):
+
+the clean and the adversarial probability of the region where the joint ratio is at most t. For :math:`s = 0` the same
+formulas hold with :math:`\Phi(z_k)` the indicator of :math:`\log\gamma_k < u`; this is the fractional knapsack.
+
+:func:`log_threshold` proposes u with F(u) = p_A; :func:`lower_bound` turns *any* u into a bound, by weak duality,
+
+.. math:: V^\star(p_A) \ge V(u) + e^u (p_A - F(u)),
+
+and takes its own rounding error off. Hence no result depends on the solver having converged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from hybrid_rs._roots import bracketed_root
+from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
+
+FloatArray = NDArray[np.float64]
+LEAST_VALUE = 1e-300  # below, float64 numbers come to be too far apart for relative errors
+LEAST_P_A = 1e-280  # below, what underflows could be missed in the clean mass; such a p_A certifies nothing
+BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
+
+
+def clean_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    """Return F: the clean probability that the joint log-ratio is at most ``log_t`` (at shift 0: is below).
+
+    Args:
+        log_t: threshold, any shape that broadcasts with ``shift``; may be infinite.
+        ratio: law of the discrete ratio.
+        shift: epsilon / sigma, non-negative.
+    """
+    return _blockwise(lambda u, s: np.minimum(_clean_tails(u, ratio, s)[0], 1.0), ratio, log_t, shift)
+
+
+def adversarial_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    """Return V: the adversarial probability that the joint log-ratio is at most ``log_t``; as :func:`clean_cdf`."""
+    return _blockwise(lambda u, s: np.exp(_log_adversarial(u, ratio, s)), ratio, log_t, shift)
+
+
+def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    """Return log t with F(log t) = p_a (paper, section on the one-dimensional CDF).
+
+    Args:
+        p_a: clean probability in [0, 1].
+        ratio: law of the discrete ratio.
+        shift: epsilon / sigma, non-negative.
+
+    Returns:
+        the threshold: minus infinity where p_a is at most the mass at ratio zero, infinity where p_a = 1. At shift 0,
+        the log-ratio of the atom that the knapsack fills in part, less its rounding error.
+    """
+    return _blockwise(lambda p, s: _solve(p, ratio, s), ratio, p_a, shift)
+
+
+def lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    """Return a lower bound of the worst-case value, valid for every ``log_t`` and in spite of rounding.
+
+    It is at least 0, and 0 where it would be below 1e-300; see :func:`log_lower_bound` for those.
+    """
+
+    def bound(p: FloatArray, u: FloatArray, s: FloatArray) -> FloatArray:
+        log_scale, value = _dual(p, u, ratio, s)
+        bound = value * np.exp(log_scale) * (1 - 4 * EPS * np.abs(log_scale))
+        return np.where(bound < LEAST_VALUE, 0.0, bound)
+
+    return _blockwise(bound, ratio, p_a, log_t, shift)
+
+
+def log_lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    """Return the logarithm of :func:`lower_bound`, also where the bound itself would underflow."""
+
+    def bound(p: FloatArray, u: FloatArray, s: FloatArray) -> FloatArray:
+        log_scale, value = _dual(p, u, ratio, s)
+        with np.errstate(divide="ignore"):
+            log_value = log_scale + np.log(value)
+        # at p_A itself (nothing edited, nothing shifted) the value is exact, and its logarithm rounded down
+        return np.where(value > 0, np.nextafter(log_value - 4 * EPS * np.abs(log_scale), -np.inf), -np.inf)
+
+    return _blockwise(bound, ratio, p_a, log_t, shift)
+
+
+def _blockwise(function: Callable[..., FloatArray], ratio: LikelihoodRatio, *arrays: FloatArray) -> FloatArray:
+    """Apply a function of flat arrays to broadcast arrays, block by block."""
+    broadcast = np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays))
+    flat = [array.ravel() for array in broadcast]
+    size = max(1, BLOCK // max(1, ratio.log_p.size))
+    result = np.empty(flat[0].size)
+    for start in range(0, result.size, size):
+        block = slice(start, start + size)
+        result[block] = function(*(array[block] for array in flat))
+    return result.reshape(broadcast[0].shape)
+
+
+def _z(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
+    """Where the joint threshold cuts the Gaussian beside each atom, shape ``(n, K)``, in clean units."""
+    gap = u[:, None] - ratio.log_gamma
+    shift = s[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(shift > 0, gap / shift + shift / 2, np.where(gap > 0, np.inf, -np.inf))
+
+
+def _clean_tails(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """F and 1 - F, each summed from its own side."""
+    z = _z(u, ratio, s)  # pairwise sums: their rounding error grows with the logarithm of K alone
+    return ratio.p_at_zero + (ndtr(z) * ratio.p).sum(axis=1), (ndtr(-z) * ratio.p).sum(axis=1)
+
+
+def _log_adversarial(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
+    terms = ratio.log_q + log_ndtr(_z(u, ratio, s) - s[:, None])
+    top = terms.max(axis=1, initial=-np.inf)
+    with np.errstate(divide="ignore"):
+        return np.where(
+            top == -np.inf, -np.inf, top + np.log(np.exp(terms - np.maximum(top, -1e300)[:, None]).sum(axis=1))
+        )
+
+
+def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
+    u = np.full(p.shape, -np.inf)
+    u[p == 1] = np.inf
+    inside = (p > max(ratio.p_at_zero, LEAST_P_A)) & (p < 1) & (ratio.log_p.size > 0) & (s < np.inf)
+    p, s = p[inside], s[inside]
+    # the knapsack's atom: the first whose cumulative clean mass reaches p, counted from the smaller tail
+    below = ratio.p_at_zero + np.cumsum(ratio.p)
+    above = np.append(np.cumsum(ratio.p[:0:-1])[::-1], 0.0)
+    last = ratio.log_p.size - 1
+    from_below = np.searchsorted(below, p)
+    from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
+    atom = np.clip(np.where(p < 0.5, from_below, from_above), 0, last)
+    answer = ratio.log_gamma[atom].copy()
+    shifted = s > 0
+    if shifted.any():
+        answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
+    # a hair below the atom, so that the atom is outside for certain: that costs a share of its filled part alone
+    answer[~shifted] -= 4 * EPS * np.abs(answer[~shifted]) + 2 * ratio.rounding
+    u[inside] = answer
+    return u
+
+
+def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray) -> FloatArray:
+    """Solve F(near + s w) = p for w; in normal quantiles, where one atom alone makes a straight line."""
+    upper = p >= 0.5
+    tail = np.where(upper, 1 - p, p)
+    target = ndtri(tail)
+    # were all finite mass at one atom, its share of p would be cut at this quantile
+    finite = ratio.p_finite
+    share = np.where(upper, tail, p - ratio.p_at_zero) / finite
+    quantile = np.where(upper, -1.0, 1.0) * ndtri(np.clip(share, 0.0, 1.0))
+    quantile = np.clip(quantile, -38.0, 38.0)
+    start = (ratio.log_gamma[0] - near) / s + quantile - s / 2 - 1e-6
+    stop = (ratio.log_gamma[-1] - near) / s + quantile - s / 2 + 1e-6
+
+    def excess(
+        w: FloatArray, tail: FloatArray, target: FloatArray, upper: FloatArray, s: FloatArray, near: FloatArray
+    ) -> FloatArray:
+        z = (near + s * w)[:, None] - ratio.log_gamma
+        z /= s[:, None]
+        z += s[:, None] / 2
+        sign = np.where(upper, -1.0, 1.0)
+        z *= sign[:, None]
+        found = ndtri(np.minimum(ndtr(z) @ ratio.p + np.where(upper, 0.0, ratio.p_at_zero), 1.0))
+        return sign * (np.clip(found, -40.0, 40.0) - target)
+
+    w = bracketed_root(excess, start, stop, (tail, target, upper, s, near), xatol=1e-9, xrtol=1e-14)
+    return near + s * w
+
+
+def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The weak-duality bound less its rounding error, as (log_scale, value): the bound is value * exp(log_scale)."""
+    finite = np.isfinite(u) & np.isfinite(s)
+    scale, value = np.zeros(p.shape), np.zeros(p.shape)
+    everything = (p == 1) & np.isfinite(s)  # only outcomes with ratio infinity escape a classifier that is always right
+    value[everything] = 1.0 if ratio.q_at_infinity == 0 else ratio.q_finite * (1 - ratio.mass_rounding - 24 * EPS)
+    use = finite & ~everything
+    if not use.any():
+        return scale, value
+    p, u, s = p[use], u[use], s[use]
+    log_v = _log_adversarial(u, ratio, s)
+    lower, upper = _clean_tails(u, ratio, s)
+    tail = np.where(p < 0.5, lower, upper)
+    residual = np.where(p < 0.5, p - lower, upper - (1 - p))  # p_A - F: 1 - p is exact here, and so is p
+    # relative error of a sum of positive terms: of what is stored, of the sum, and per unit of exponent
+    exact = (s == 0) & (ratio.mass_rounding == 0)  # nothing edited, nothing shifted: V is p_A itself
+    smooth = np.where(exact, 0.0, 32 * EPS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error_v = ratio.rounding + smooth + 8 * EPS * np.where(log_v > -np.inf, np.abs(log_v), 0.0)
+        error_f = ratio.mass_rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
+        # a region cut at ratios that are off by a factor of exp(slip) loses slip times the clean mass in between.
+        # That is at most the density, 41 times the smaller tail out to 40 sigma, times the way slip / s;
+        # without a Gaussian, the mass of the atom that the threshold sits on
+        slip = ratio.rounding + 8 * EPS * (np.abs(u) + 40 * s)
+        way = slip / s
+        between = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))
+        least = ratio.rounding + EPS * np.abs(u)
+        on_the_cut = (np.abs(u[:, None] - ratio.log_gamma) <= least[:, None]) @ ratio.p
+        crooked = np.where(s > 0, slip * between, least * on_the_cut)
+    top = np.maximum(log_v, u)
+    margin = np.abs(residual) * (4 * EPS * np.abs(u) + smooth) + tail * error_f + crooked
+    total = np.maximum(np.exp(log_v - top) * (1 - error_v) + np.exp(u - top) * (residual - margin), 0.0)
+    scale[use], value[use] = top, total
+    return scale, value

@@ -1,0 +1,138 @@
+"""One statement about one pair of budgets, whatever draws it rests on: made, read and verified."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast, overload
+
+from hybrid_rs._checks import kind
+from hybrid_rs.certificates import certificate as of_one_text, verification
+from hybrid_rs.certificates.certificate import Certificate
+from hybrid_rs.certificates.kernels import Kernel
+from hybrid_rs.certificates.text_certificate import TextCertificate, certify_texts
+from hybrid_rs.certificates.text_verification import verify_texts
+from hybrid_rs.certificates.threshold import CalibratedThreshold
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.text_counts import TextCounts
+
+
+@overload
+def certify(
+    counts_or_p_a: TextCounts,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> TextCertificate: ...
+
+
+@overload
+def certify(
+    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> Certificate: ...
+
+
+def certify(
+    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | TextCounts | float,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+    masked: bool | None = None,
+) -> Certificate | TextCertificate:
+    """Return the statement for one pair of budgets, certified or not, with its witnesses.
+
+    Args:
+        counts_or_p_a: draws of any kind (then ``alpha`` is the risk of their bounds), or a known probability.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1); not used with a known probability.
+        masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
+
+    Returns:
+        a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`.
+
+    Raises:
+        ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> law = {"d": 2, "epsilon": 1.0, "sigma": 0.5, "tau": 4.6e-5}
+        >>> hrs.certify(hrs.Counts((9_300,), n=10_000), kernel, **law).certified
+        False
+        >>> hrs.certify(hrs.MaskedCounts((9_300, 8_000, 7_000), n=10_000), kernel, **law).certified
+        True
+        >>> hrs.certify(hrs.TextCounts(((950, 800), (900, 700), (850, 600)), n=1_000), kernel, **law).texts
+        2
+    """
+    law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
+    if isinstance(counts_or_p_a, TextCounts):
+        return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # which refuses other kernels
+    return of_one_text.certify(counts_or_p_a, kernel, **law)
+
+
+def read_certificate(text: str) -> Certificate | TextCertificate:
+    """Read a certificate of either kind that ``to_json`` wrote; nothing in it is believed before it is verified.
+
+    Raises:
+        ValueError: if the text is not such a certificate.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> made = hrs.certify(0.9995, hrs.AbsorbingKernel(0.25), d=1, epsilon=1.0, sigma=1.0, tau=0.01)
+        >>> read_certificate(made.to_json()) == made
+        True
+    """
+    kind("text", text, str, "give the line of JSON that to_json wrote")
+    try:
+        fields = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        fields = None  # what is wrong is said below
+    several = isinstance(fields, dict) and "levels" in fields
+    return TextCertificate.from_json(text) if several else Certificate.from_json(text)
+
+
+def verify(certificate: Certificate | TextCertificate) -> float:
+    """Re-check a certificate of either kind rigorously and return the lower bound that its witnesses prove.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not show the
+            probabilities behind it. A known probability is taken as given.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> certificate = hrs.certify(0.9995, kernel, d=2, epsilon=1.0, sigma=0.5, tau=4.6e-5)
+        >>> verify(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    kind("certificate", certificate, (Certificate, TextCertificate), "give a Certificate or a TextCertificate")
+    if isinstance(certificate, TextCertificate):
+        return verify_texts(certificate)
+    return verification.verify(certificate)

@@ -1,0 +1,212 @@
+"""A certificate from several texts for each image: one statement, with a witness for every level."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hybrid_rs._checks import flag, kind, nonnegative, probability, require
+from hybrid_rs.certificates import neyman_pearson
+from hybrid_rs.certificates.certificate import SCHEMA, read_fields
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, p_adv_texts
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.certificates.worst_case import attack_shift
+from hybrid_rs.evidence.text_counts import TextCounts
+
+
+@dataclass(frozen=True)
+class TextCertificate:
+    """One statement about one smoothed classifier, from several texts for each image.
+
+    Args:
+        levels: lower bounds of P(K >= k), k = 1..m, that hold together; shape ``(m,)``.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        image_log_t: the witnesses of the image tests, one per level. Empty if the texts are pooled: then the evidence
+            is the mean of the levels, a bound of the smoothed value, and ``log_t`` witnesses the joint certificate.
+        log_t: the witness of the text channel. By weak duality any numbers here give a valid bound, and these the best.
+        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        masked: whether the texts were drawn given that the edited positions were replaced.
+        reached: the counts behind the levels, as in :class:`TextCounts`; None if the levels were given as known.
+        n: number of images behind them; None likewise.
+        alpha: risk that a level is wrong; None likewise.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> counts = hrs.TextCounts(((1_000, 990, 940), (1_000, 980, 900)), n=1_000)
+        >>> law = {"d": 1, "epsilon": 0.5, "sigma": 0.5, "tau": 0.05}
+        >>> made = certify_texts(counts, hrs.UniformKernel(beta=0.25, vocab_size=32_000), **law)
+        >>> made.certified, TextCertificate.from_json(made.to_json()) == made
+        (True, True)
+    """
+
+    levels: tuple[float, ...]
+    kernel: UniformKernel | AbsorbingKernel
+    d: int
+    epsilon: float
+    sigma: float
+    tau: float
+    image_log_t: tuple[float, ...]
+    log_t: float
+    p_adv: float
+    masked: bool = False
+    reached: tuple[int, ...] | None = None
+    n: int | None = None
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "image_log_t"):
+            numbers = getattr(self, name)
+            real = type(numbers) is tuple and all(isinstance(x, float) and x == x for x in numbers)
+            require(real, name, repr(numbers), "give a tuple of floats that are numbers")
+        require(len(self.levels) > 0, "levels", self.levels, "give P(K >= k) for k = 1..m")
+        fits = len(self.image_log_t) in (0, len(self.levels))
+        require(fits, "image_log_t", self.image_log_t, "give one witness per level, or none")
+        for name in ("epsilon", "sigma", "tau", "log_t", "p_adv"):
+            value = getattr(self, name)
+            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+        for name in ("levels", "tau", "p_adv"):
+            probability(name, getattr(self, name))
+        nonnegative("epsilon", self.epsilon)
+        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        text_budget("d", self.d)
+        require(type(self.masked) is bool, "masked", repr(self.masked), "give True or False")
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
+        source = (self.reached, self.n, self.alpha)
+        require(source.count(None) in (0, 3), "reached, n, alpha", source, "give what was drawn, or none")
+        if self.reached is not None and self.n is not None:
+            exact = type(self.n) is int and type(self.reached) is tuple and all(type(x) is int for x in self.reached)
+            require(exact, "reached, n", (self.reached, self.n), "give whole numbers")
+            TextCounts((self.reached,), self.n)  # which checks them
+            require(len(self.reached) == len(self.levels), "reached", self.reached, "give one count per level")
+            good = isinstance(self.alpha, float) and 0 < self.alpha < 1
+            require(good, "alpha", repr(self.alpha), "give a risk in (0, 1)")
+
+    @property
+    def certified(self) -> bool:
+        """Whether the worst case stays at or above the threshold."""
+        return self.p_adv >= self.tau
+
+    @property
+    def texts(self) -> int:
+        """m, the number of texts for each image."""
+        return len(self.levels)
+
+    def to_json(self) -> str:
+        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
+        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
+        return json.dumps({"schema": SCHEMA} | {name: _plain(x) for name, x in fields.items()}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> TextCertificate:
+        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+
+        Raises:
+            ValueError: if the text is not such a certificate, or one of another schema.
+        """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
+        try:
+            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
+            fields["levels"] = tuple(fields["levels"])
+            fields["image_log_t"] = tuple(float(u) if u in ("inf", "-inf") else u for u in fields["image_log_t"])
+            fields["reached"] = None if fields["reached"] is None else tuple(fields["reached"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+
+    def __str__(self) -> str:
+        verdict = "certified" if self.certified else "not certified"
+        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} images"
+        return (
+            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
+            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.texts} texts for each "
+            f"image, {'given that the edited positions were replaced, ' if self.masked else ''}{source})"
+        )
+
+
+def certify_texts(
+    counts_or_levels: TextCounts | ArrayLike,
+    kernel: UniformKernel | AbsorbingKernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+    masked: bool | None = None,
+) -> TextCertificate:
+    """Return the statement for one pair of budgets, certified or not, with its witnesses.
+
+    Args:
+        counts_or_levels: counts (then ``alpha`` is the risk of all their levels together), or known P(K >= k).
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1); not used with known levels.
+        masked: whether known levels are of texts drawn given that the edited positions were replaced (default: no).
+            Counts with a row for each d are, and those with one row are not.
+
+    Raises:
+        ValueError: if an argument is outside its range, or ``masked`` contradicts the counts.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> law = {"d": 1, "sigma": 0.5, "tau": 0.05, "masked": True}
+        >>> [certify_texts([0.999, 0.99, 0.9, 0.6], kernel, epsilon=e, **law).certified for e in (1.5, 1.52)]
+        [True, False]
+    """
+    if masked is not None:
+        flag("masked", masked)
+    kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
+    budget, counts = text_budget("d", d), None
+    evidence: tuple[tuple[int, ...] | None, int | None, float | None] = (None, None, None)
+    if isinstance(counts_or_levels, TextCounts):
+        counts, given = counts_or_levels, len(counts_or_levels.reached) > 1
+        require(masked in (None, given), "masked", masked, "the counts are of the other law; leave it out")
+        row = budget if given else 0  # one row is of the clean law, and serves every budget
+        largest = len(counts.reached) - 1
+        require(row <= largest, "d", d, f"give at most {largest}, the largest budget sampled")
+        levels, evidence = counts.levels(alpha)[row], (counts.reached[row], counts.n, float(alpha))
+    else:
+        levels, given = probability("levels", counts_or_levels), bool(masked)
+        require(levels.ndim == 1 and levels.size > 0, "levels", levels.shape, "give P(K >= k) for k = 1..m, shape (m,)")
+    at = threshold(tau, [(counts.example, counts.seed)] if counts else [])
+    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", at)):
+        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    ratio, shift = kernel.likelihood_ratio(budget, masked=given), attack_shift(epsilon, sigma)
+    image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
+    share = attacked_share(levels, epsilon, sigma=sigma)
+    value, log_t = _witnessed(share, ratio, np.zeros(()))
+    best = float(p_adv_texts(levels, epsilon, ratio, sigma=sigma))
+    if value < best:  # pooling them before the image is shifted is better
+        image, (value, log_t) = (), _witnessed(attacked_share(levels, 0.0, sigma=1.0), ratio, shift)
+    law = (kernel, budget, float(epsilon), float(sigma), float(at))
+    return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence)
+
+
+def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple[float, float]:
+    """The worst-case value and the witness behind it."""
+    at = np.asarray(p, dtype=np.float64)
+    log_t = neyman_pearson.log_threshold(at, ratio, shift)
+    return float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), float(log_t)
+
+
+def _plain(value: object) -> object:
+    """JSON has no infinity: as a string."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value

@@ -1,0 +1,100 @@
+r"""Checking a certificate from several texts without trusting the solver that made it.
+
+Each level has a witness :math:`u_k` of its image test, which leaves the level at least
+
+.. math:: D_k = e^{u_k} P_k + \Phi(z_k - s) - e^{u_k} \Phi(z_k), \qquad z_k = u_k / s + s / 2
+
+under attack (for s = 0: :math:`e^{u_k} P_k + \min(1 - e^{u_k}, 0)`), and so does the share of flagged texts their mean.
+The text channel has a witness of its own: with :math:`t = e^u`, the smoothed value is at least
+
+.. math:: t \, \frac1m \sum_k D_k + \sum_z \min(q_z - t p_z, 0)
+
+for every adversary. All of it in ball arithmetic, like :mod:`hybrid_rs.certificates.verification`, whose laws these
+are. Where the certificate carries its counts, each level is checked against them: some count at or above it must have
+at most its share of the risk to be reached by a smaller probability.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hybrid_rs._extras import needs
+from hybrid_rs.certificates.text_certificate import TextCertificate
+from hybrid_rs.certificates.verification import (
+    MAX_CHECKED_DRAWS,
+    Atom,
+    VerificationError,
+    ball_arithmetic,
+    dual,
+    laws_of,
+    least,
+    proved_by,
+    shift_of,
+)
+
+if TYPE_CHECKING:
+    from flint import arb
+
+
+def verify_texts(certificate: TextCertificate) -> float:
+    """Re-check a certificate from several texts rigorously and return the lower bound that its witnesses prove.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the levels.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> from hybrid_rs.certificates.text_certificate import certify_texts
+        >>> counts = hrs.TextCounts(((1_000, 990, 940), (1_000, 980, 900)), n=1_000)
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> certificate = certify_texts(counts, kernel, d=1, epsilon=0.5, sigma=0.5, tau=0.05)
+        >>> verify_texts(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    with ball_arithmetic() as context:
+        _check_levels(certificate, context)
+        return proved_by(lambda: _bound(certificate), certificate, context)
+
+
+def _bound(certificate: TextCertificate) -> arb:
+    """What the witnesses prove, as a ball, against every adversary."""
+    from flint import arb
+
+    shift, share = shift_of(certificate.epsilon, certificate.sigma), sum(map(arb, certificate.levels), arb(0))
+    if certificate.image_log_t:
+        alone: list[Atom] = [(arb(1), arb(1), arb(0))]  # the text as it is
+        pairs = zip(certificate.levels, certificate.image_log_t, strict=True)
+        share = sum((dual(p, log_t, shift, alone).max(arb(0)) for p, log_t in pairs), arb(0))
+        shift = arb(0)  # it is spent
+    return least(dual(share / certificate.texts, certificate.log_t, shift, law) for law in laws_of(certificate))
+
+
+def _check_levels(certificate: TextCertificate, context: Any) -> None:
+    """Refuse levels that the counts do not give."""
+    with needs("verify"):
+        from flint import arb
+
+    if certificate.reached is None or certificate.n is None or certificate.alpha is None:
+        return
+    if certificate.n > MAX_CHECKED_DRAWS:
+        raise VerificationError(f"n = {certificate.n}: the bound of at most {MAX_CHECKED_DRAWS} images can be checked")
+    context.prec = 256
+    n, m, alpha = certificate.n, certificate.texts, arb(certificate.alpha)
+    shares = [alpha / (2 * (m - 1)) for _ in range(m - 1)] + [alpha / 2 if m > 1 else alpha]
+    for k, level in enumerate(certificate.levels):
+        given = any(
+            count > 0 and arb(level).beta_lower(count, n - count + 1, regularized=True) <= share
+            for count, share in list(zip(certificate.reached, shares, strict=True))[k:]
+        )
+        if level > 0 and not given:
+            raise VerificationError(
+                f"levels[{k}] = {level!r}: the counts {certificate.reached} of {n} images do not give it at alpha = "
+                f"{certificate.alpha}; do not rely on this certificate, and make it anew with hybrid_rs.certify"
+            )

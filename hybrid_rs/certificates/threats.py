@@ -1,0 +1,116 @@
+"""Threat models: what is noised, and what the adversary may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import flag, integer, require
+from hybrid_rs.certificates.kernels import MAX_EDITS
+
+MAX_LENGTH = 2**20  # tokens of a text
+
+
+@runtime_checkable
+class Threat(Protocol):
+    """What smoothing needs to know of a threat."""
+
+    @property
+    def max_edits(self) -> int:
+        """The largest text budget of interest."""
+        ...
+
+    @property
+    def slot(self) -> int:
+        """Number of pad tokens that follow the text."""
+        ...
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``.
+
+        A later row noises whatever an earlier one does, so that one draw of noise serves all rows.
+        """
+        ...
+
+    def conditions(self, length: int) -> NDArray[np.bool_] | None:
+        """Which positions are sure to hold the adversary's d edits, by d: shape ``(max_edits + 1, length + slot)``.
+
+        None if they may be anywhere.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SuffixThreat:
+    """Append-only: the text is followed by a slot of pads, and the adversary writes d tokens from its beginning.
+
+    The classifier knows where the slot begins; the text before it is trusted and not noised. The plain certificate
+    of one classifier (``one_shot``) covers any d of the pads; the masked one relies on their being the first d.
+
+    Args:
+        max_edits: m, the number of pads in the slot, at least 1.
+        one_shot: noise the whole slot (the default): one smoothed classifier, whose certificate speaks of every
+            d <= m at once. If False, the paper's default: for each d only the first d pads are noised, and may be
+            changed, so that each d has a smoothed classifier of its own.
+
+    Example:
+        >>> SuffixThreat(max_edits=2, one_shot=False).noised(length=1).astype(int)
+        array([[0, 0, 0],
+               [0, 1, 0],
+               [0, 1, 1]])
+    """
+
+    max_edits: int = 8
+    one_shot: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+        object.__setattr__(self, "one_shot", flag("one_shot", self.one_shot))
+        require(isinstance(self.one_shot, bool), "one_shot", repr(self.one_shot), "give True or False")
+
+    @property
+    def slot(self) -> int:
+        """Number of pad tokens that follow the text."""
+        return self.max_edits
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``."""
+        first = np.array([self.max_edits]) if self.one_shot else np.arange(self.max_edits + 1)
+        position = np.arange(integer("length", length, at_least=0, at_most=MAX_LENGTH) + self.max_edits)
+        return (position >= length) & (position < length + first[:, None])
+
+    def conditions(self, length: int) -> NDArray[np.bool_]:
+        """The first d pads, by d: shape ``(max_edits + 1, length + slot)``."""
+        position = np.arange(integer("length", length, at_least=0, at_most=MAX_LENGTH) + self.max_edits)
+        return (position >= length) & (position < length + np.arange(self.max_edits + 1)[:, None])
+
+
+@dataclass(frozen=True)
+class L0Threat:
+    """Substitution anywhere: every text token is noised, and the adversary may change any d of them.
+
+    Args:
+        max_edits: the largest number of edits of interest, at least 1.
+    """
+
+    max_edits: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+
+    @property
+    def slot(self) -> int:
+        """No pads follow the text."""
+        return 0
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """All positions, shape ``(1, length)``."""
+        length = integer("length", length, at_least=0, at_most=MAX_LENGTH)
+        require(length > 0, "length", length, "give a text: with no token there is nothing to substitute")
+        return np.ones((1, length), dtype=bool)
+
+    def conditions(self, length: int) -> None:
+        """None: the adversary chooses the positions."""

@@ -1,0 +1,120 @@
+r"""The other side of a certificate: the largest value under attack, and which of several classes stays on top.
+
+Exchanging "yes" and "no" (f for 1 - f) turns the least value under attack into the largest: with V the worst-case value
+of :func:`hybrid_rs.p_adv`, a smoothed value of at most p stays below :math:`1 - V(1 - p)`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from hybrid_rs._checks import broadcast, nonnegative, probability
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio, a_ratio
+from hybrid_rs.certificates.worst_case import p_adv
+
+FloatArray = NDArray[np.float64]
+
+
+def p_adv_upper(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
+    r"""Return the largest value that a smoothed classifier can reach under attack.
+
+    The maximum is over every base classifier f -> [0, 1] with :math:`g(x) \le p_A`, every token edit that ``ratio``
+    stands for and every image shift of length at most ``epsilon``. It certifies that a value stays *low*: that a benign
+    input is not flagged, or that a rival class does not win.
+
+    Args:
+        p_a: clean smoothed value, or an *upper* confidence bound of it; in [0, 1].
+        epsilon: image budget, l2, in the units of ``sigma``; non-negative.
+        ratio: law of the token ratio, from ``kernel.likelihood_ratio(d)``.
+        sigma: standard deviation of the image noise; 0 to infinity.
+
+    Returns:
+        float64 in [0, 1], of the broadcast shape; never below the exact value. 1 - p_a is rounded to a float64, and so
+        the result is that of a p_a which is larger by up to 1e-16: coarse where p_a itself is that small.
+
+    Raises:
+        ValueError: if an argument is outside its range or not a number.
+
+    References:
+        Neyman and Pearson (1933); Cohen et al. (2019), upper bound on the runner-up class, for d = 0.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> ratio = hrs.UniformKernel(beta=0.25, vocab_size=1000).likelihood_ratio(d=1)
+        >>> print(f"{p_adv_upper(1e-5, 0.5, ratio, sigma=1.0):.4f}")
+        0.0791
+    """
+    value = p_adv(_one_minus(probability("p_a", p_a), down=True), epsilon, ratio, sigma=sigma)
+    return _one_minus(np.asarray(value), down=False)[()]
+
+
+def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
+    r"""Return the largest image budget at which class A provably keeps more probability than class B.
+
+    A stays ahead while its least value exceeds B's largest, :math:`V(p_A) > 1 - V(1 - p_B)`. This is exact: where
+    :math:`p_A + p_B \le 1`, one classifier attains both extremes. With ``p_b`` a bound that serves *every* other class,
+    A stays the most probable class; with ``p_b = 1 - p_a`` the condition is :math:`V(p_A) > 1/2`.
+
+    Args:
+        p_a: lower confidence bound of class A's clean probability; in [0, 1].
+        p_b: upper confidence bound of class B's; in [0, 1]. What exceeds 1 - p_a is ignored: the two share 1.
+            (That both bounds hold takes a union bound.)
+        ratio: law of the token ratio, from ``kernel.likelihood_ratio(d)``.
+        sigma: standard deviation of the image noise, finite; the radius comes in its units.
+
+    Returns:
+        float64 of the broadcast shape: nan where not even epsilon = 0 is certified, infinity where no image budget
+        can help B. Never above the exact radius.
+
+    Raises:
+        ValueError: if an argument is outside its range or not a number.
+
+    References:
+        Cohen et al. (2019), Theorem 1, is the case d = 0: sigma / 2 times the difference of the normal quantiles.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> nothing_edited = hrs.LikelihoodRatio.identity()
+        >>> hrs.floored(certified_radius_top([0.9, 0.4], [0.05, 0.5], nothing_edited, sigma=0.5), 4)
+        array([0.7316,    nan])
+    """
+    top, rival, noise = probability("p_a", p_a), probability("p_b", p_b), nonnegative("sigma", sigma)
+    a_ratio(ratio)
+    arrays = broadcast(p_a=top, p_b=rival, sigma=noise)
+    shape = arrays[0].shape
+    top, rival, noise = (array.ravel().copy() for array in arrays)
+    rival = np.minimum(rival, _one_minus(top, down=False))
+
+    def ahead(budget: FloatArray, scale: FloatArray, which: NDArray[np.intp]) -> NDArray[np.bool_]:
+        lower = p_adv(top[which], budget, ratio, sigma=scale)
+        return np.asarray(lower > p_adv_upper(rival[which], budget, ratio, sigma=scale))
+
+    everyone = np.arange(top.size)
+    radius = np.where(ahead(np.zeros(top.size), np.ones(top.size), everyone), 0.0, np.nan)
+    with np.errstate(invalid="ignore"):
+        # a straight line in normal quantiles bounds both values, as if the tokens told nothing
+        stop = np.where(rival > 0, (ndtri(top) - ndtri(rival)) / 2, ndtri(top) - ndtri(ratio.q_at_infinity))
+    radius[(radius == 0) & ~np.isfinite(stop)] = np.inf  # top = 1, or a rival that stays at 0 under every attack
+    search = everyone[(radius == 0) & (noise > 0)]
+    low, high = np.zeros(search.size), np.maximum(stop[search], 0.0) * (1 + 1e-12)
+    one = np.ones(search.size)
+    for _ in range(60):
+        middle = (low + high) / 2
+        holds = ahead(middle, one, search)
+        low, high = np.where(holds, middle, low), np.where(holds, high, middle)
+    radius[search] = low * noise[search]
+    step = 2.0**-50  # the product was rounded: step back until the bounds themselves agree
+    while (search := search[~ahead(radius[search], noise[search], search)]).size:
+        radius[search] = radius[search] * (1 - step) if step < 0.5 else 0.0
+        step *= 4
+    return radius.reshape(shape)[()]
+
+
+def _one_minus(value: FloatArray, *, down: bool) -> FloatArray:
+    """Return 1 - value, rounded down or up; 1 - (1 - value) is exact and shows which way the machine rounded."""
+    rest = 1 - value
+    if down:
+        return np.where(1 - rest < value, np.nextafter(rest, 0.0), rest)
+    return np.where(1 - rest > value, np.nextafter(rest, 2.0), rest)

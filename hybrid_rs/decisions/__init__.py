@@ -1,0 +1,1 @@
+"""How many draws, which threshold, which design: planned, decided, watched, calibrated, selected."""

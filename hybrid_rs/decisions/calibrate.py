@@ -1,0 +1,219 @@
+r"""Choosing the decision threshold on benign examples that are used for nothing else, and what it promises.
+
+A certificate says that the smoothed value g(x) of every input within the budgets is at least tau. Nobody sees g: a
+deployed guard draws, and *flags unless the upper confidence bound u(K) of its draws is below tau*
+(:meth:`Calibration.flags`). Then an input with :math:`g \ge \tau` passes with probability alpha at most, and whoever
+keeps within certified budgets is flagged with probability 1 - alpha at least. To flag where :math:`K / n \ge \tau` is
+a point estimate: at g = tau it lets about every second input pass, and more where tau is below 1 / n.
+
+What false alarms that costs is a question about the benign population, of which m examples were seen. Their bounds
+:math:`u(K_1), \dots, u(K_m)` are independent and have one law, that of u(K) of the next benign input. Let tau lie just
+above all but the r largest. Then, whatever that law is,
+
+.. math:: P\bigl(P(u(K) \ge \tau) > b\bigr) \le P(\mathrm{Bin}(m, b) \le r),
+
+as for order statistics. As :math:`P(u(K) \ge \tau \mid g \ge \tau) \ge 1 - \alpha`, the share of benign inputs with
+:math:`g \ge \tau` is at most :math:`P(u(K) \ge \tau) / (1 - \alpha)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, kind, one, probability, require, risk, several, shown
+from hybrid_rs.certificates.threshold import Draws, threshold
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
+from hybrid_rs.evidence.counts import Counts
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold chosen on benign examples, with what it promises and what was drawn for it.
+
+    Build one with :func:`calibrate`; give it as ``tau`` to certify, and draws that it has seen are refused.
+
+    Args:
+        tau: the decision threshold.
+        above: r, how many of the benign examples may be at or above it by their upper bounds.
+        benign: m, how many benign examples there were.
+        n: draws of each of them, and of the deployed guard.
+        alpha: risk of each upper bound, and of passing an input whose smoothed value is tau or more.
+        used: every (example id, seed) whose draws had a say.
+        candidates: how many classifiers were calibrated on these examples for one to be chosen.
+    """
+
+    tau: float
+    above: int
+    benign: int
+    n: int
+    alpha: float
+    used: frozenset[Draws]
+    candidates: int = 1
+
+    def false_alarm_bound(self, confidence: float = 0.99) -> float:
+        """Return an upper bound of the share of the benign population that is flagged.
+
+        With this confidence (over the choice of the benign examples and all draws) it bounds the probabilities, for
+        the next benign input, that the deployed guard flags it, that its smoothed value is tau or more, and that its
+        k / n is. Counts of several classifiers: for each of them by itself. It presumes that the benign examples
+        are independent and come from that population.
+
+        Args:
+            confidence: in (0, 1).
+
+        References:
+            Wilks (1941) for the tolerance limit; Clopper and Pearson (1934) for its inversion.
+        """
+        return float(_bounds([self.above], self.benign, self.alpha, confidence, self.candidates)[0])
+
+    def tau_for(self, draws: Iterable[Draws]) -> float:
+        """Return tau for certifying from these draws, or for measuring false alarms with them.
+
+        Raises:
+            ValueError: if one of them had a say in choosing tau, or it is not known which draws they are.
+        """
+        for pair in several("draws", draws, "give pairs (example id, seed)"):
+            fits = isinstance(pair, tuple) and len(pair) == 2
+            require(fits, "(example, seed)", shown(pair, how=repr), "give pairs (example id, seed)")
+            example, seed = pair
+            known = example != "" and seed is not None
+            require(known, "(example, seed)", pair, "give counts that know what they were drawn with")
+            remedy = "these draws helped to choose tau; take other examples, or draw again with another seed"
+            require(pair not in self.used, "(example, seed)", pair, remedy)
+        return self.tau
+
+    def flags(self, counts: Counts) -> NDArray[np.bool_]:
+        """Return the deployed verdicts, shape ``(classifiers,)``: True unless the upper bound is below tau.
+
+        Raises:
+            ValueError: if the counts are not of the number of draws that tau was calibrated for.
+        """
+        kind("counts", counts, Counts, "give hybrid_rs.Counts")
+        require(counts.n == self.n, "counts.n", counts.n, f"tau was calibrated for n = {self.n}")
+        return np.asarray(clopper_pearson_upper(np.array(counts.unsafe), counts.n, self.alpha) >= self.tau)
+
+    def __str__(self) -> str:
+        bound = math.ceil(self.false_alarm_bound() * 1e3) / 1e3
+        return (
+            f"tau = {self.tau:.6g}: all but {self.above} of {self.benign} benign examples are shown to stay below it "
+            f"({self.n} draws each, risk {self.alpha:g}). In the population they come from, the share flagged is "
+            f"at most {bound:.3f} with confidence 0.99."
+        )
+
+
+def calibrate(
+    benign: Sequence[Counts],
+    false_alarms: float = 0.05,
+    *,
+    alpha: float = 0.01,
+    confidence: float | None = None,
+    candidates: int = 1,
+) -> Calibration:
+    """Return the least threshold that all but a share of benign inputs are shown to stay below.
+
+    An example counts as below where the upper confidence bound of its smoothed value is: no threshold finer than the
+    draws resolve is ever returned, even if no benign draw was unsafe.
+
+    Args:
+        benign: counts of one smoothed guard on benign examples, one per example, all of the same number of draws.
+            Where they are of several smoothed classifiers, the threshold serves each.
+        false_alarms: the share that need not stay below, in [0, 1).
+        alpha: risk of each upper confidence bound, in (0, 1).
+        confidence: None: the share is that of *these* examples. A number in (0, 1): the share is that of the
+            population, in the sense of :meth:`Calibration.false_alarm_bound`, with this confidence; it takes more
+            examples.
+        candidates: how many classifiers are calibrated on these examples for one to be chosen; they share the risk.
+
+    Raises:
+        ValueError: if an argument is out of range, the examples are not distinct and known, too few for the
+            confidence, or unsafe in all draws.
+
+    References:
+        Clopper and Pearson (1934) for the bounds; Wilks (1941) for the tolerance limit.
+
+    Example:
+        >>> counts = [Counts((k,), n=100, example=f"benign {k}", seed=0) for k in (0, 1, 2, 50)]
+        >>> made = calibrate(counts, false_alarms=0.25)
+        >>> round(made.tau, 3), flagged_share(counts, made.tau).tolist(), round(made.false_alarm_bound(), 3)
+        (0.081, [0.25], 0.868)
+        >>> calibrate(counts, false_alarms=0.25, confidence=0.9)
+        Traceback (most recent call last):
+        ValueError: false_alarms = 0.25: 4 examples show a share of 0.443 at best with confidence 0.9, and this one \
+with 0.679; give 9 examples, a larger share, or less confidence
+    """
+    share = one("false_alarms", probability("false_alarms", false_alarms))
+    risk("alpha", alpha)
+    require(share < 1, "false_alarms", false_alarms, "give a share below 1")
+    benign = several("benign", benign, "give a list of hybrid_rs.Counts", Counts)
+    m, tried = len(benign), integer("candidates", candidates, at_least=1, at_most=10**9)
+    require(m > 0, "benign", m, "give counts of at least one benign example")
+    (n,) = _only({counts.n for counts in benign}, "n", "give counts of one number of draws")
+    names = [(counts.example, counts.seed) for counts in benign]
+    known = all(example != "" and seed is not None for example, seed in names)
+    require(known, "benign", "counts without example or seed", "give counts with what they were drawn with")
+    require(len({example for example, _ in names}) == m, "benign", f"{m} counts", "give one per example, none twice")
+    if confidence is None:
+        above = math.floor(share * m + 1e-9)
+    else:
+        reached = _bounds(range(m), m, alpha, confidence, tried)
+        above = int(np.sum(reached <= share)) - 1
+        if above < 0:
+            require(False, "false_alarms", false_alarms, _too_few(share, m, alpha, confidence, tried, reached[0]))
+    bounds = np.sort(clopper_pearson_upper([counts.unsafe for counts in benign], n, alpha), axis=0)
+    largest = float(bounds[m - 1 - above].max())
+    require(largest < 1, "benign", "examples unsafe in all draws", f"no threshold is above all but {above} of them")
+    return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried)
+
+
+def flagged_share(
+    counts: Sequence[Counts], tau: float | Calibration, alpha: float | None = None
+) -> NDArray[np.float64]:
+    """Return which share of the examples each smoothed classifier flags.
+
+    Args:
+        counts: of one smoothed guard, one per example.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: None: flagged are those with k / n at or above tau, the estimate of the smoothed value. A risk in
+            (0, 1): as a guard should be deployed, those whose upper confidence bound is not below tau.
+
+    Returns:
+        shape ``(classifiers,)``; on benign examples these are the false-alarm rates.
+
+    Example:
+        >>> flagged_share([Counts((0, 3), n=100), Counts((1, 9), n=100)], tau=0.03)
+        array([0., 1.])
+        >>> flagged_share([Counts((0, 3), n=100), Counts((1, 9), n=100)], tau=0.05, alpha=0.01)
+        array([0.5, 1. ])
+    """
+    level = float(probability("tau", threshold(tau, [(c.example, c.seed) for c in counts])))
+    unsafe, draws = np.array([c.unsafe for c in counts]), np.array([[c.n] for c in counts])
+    values = unsafe / draws if alpha is None else clopper_pearson_upper(unsafe, draws, alpha)
+    return np.asarray((values >= level).mean(axis=0))
+
+
+def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candidates: int) -> NDArray[np.float64]:
+    """Upper bounds of the population's share, if so many of m examples are above the threshold."""
+    confidence = one("confidence", probability("confidence", confidence))
+    require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
+    share = clopper_pearson_upper(np.array(list(above)), m, (1 - confidence) / candidates)
+    return np.minimum(np.nextafter(share / (1 - alpha), 2.0), 1.0)
+
+
+def _too_few(share: float, m: int, alpha: float, confidence: float, candidates: int, best: float) -> str:
+    pass_all = math.log1p(-share * (1 - alpha))  # log of the chance that an example stays below, at that share
+    reach = 1 - candidates * math.exp(m * pass_all)
+    needed = math.ceil(math.log((1 - confidence) / candidates) / pass_all) if share > 0 else 0
+    there = f", and this one with {math.floor(reach * 1e3) / 1e3:.3f}" if reach > 0 else ""
+    give = f"give {needed} examples, a larger share, or less confidence" if needed else "give a larger share"
+    shown = math.ceil(best * 1e3) / 1e3
+    return f"{m} examples show a share of {shown:.3f} at best with confidence {confidence:g}{there}; {give}"
+
+
+def _only(values: set[int], name: str, remedy: str) -> set[int]:
+    require(len(values) == 1, name, sorted(values), remedy)
+    return values

@@ -1,0 +1,231 @@
+"""Sequential decisions: draw until it is known whether a smoothed probability reaches what a target requires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr
+
+from hybrid_rs._checks import integer, numbers, one, probability, require, risk as one_risk, risks
+from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.evidence.confidence_sequences import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Verdict = Literal["certified", "not certifiable", "undecided"]
+CHUNK = 256  # draws whose evidence is computed at a time; changes no result
+NOTHING = 2.0**-80  # undecided probability that no longer counts
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a smoothed probability reaches what a target requires, and the draws it took to know.
+
+    Args:
+        verdict: ``certified`` (p >= p_star), ``not certifiable`` (p < p_star), or ``undecided``.
+        draws: draws used, up to and including the one that decided.
+        unsafe: unsafe verdicts among them.
+        p_star: the clean probability that the target requires; nan if not even p = 1 would do.
+        alpha: probability, at most, that the verdict is wrong, whatever p is.
+        lower: lower confidence bound of p at the stopping draw, at risk alpha.
+        upper: upper confidence bound of p, at risk alpha; not simultaneous with ``lower``.
+    """
+
+    verdict: Verdict
+    draws: int
+    unsafe: int
+    p_star: float
+    alpha: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        if np.isnan(self.p_star):
+            return "not certifiable: no clean probability reaches this target"
+        upper = 1 - floored(1 - self.upper, 5)
+        return (
+            f"{self.verdict} after {self.draws} draws, {self.unsafe} of them unsafe: "
+            f"p in [{floored(self.lower, 5):.5f}, {upper:.5f}], required {self.p_star:.5f} (risk {self.alpha:g})"
+        )
+
+
+def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> Decision:
+    """Draw until it is known whether p >= p_star.
+
+    Whatever p is, the verdict is wrong with probability at most alpha: ``certified`` while p < p_star, or
+    ``not certifiable`` while p >= p_star. It depends on the draws in their order, not on how they come in batches.
+
+    Args:
+        verdicts: batches of unsafe verdicts, bool arrays of shape ``(batch,)``, independent draws; taken one batch at a
+            time while undecided, so a generator that samples a guard does no work in vain. If they run out, undecided.
+        p_star: the clean probability required, from :func:`hybrid_rs.required_p_a`; in [0, 1] or nan.
+        alpha: risk, in (0, 1).
+        max_draws: draws after which to give up.
+
+    Raises:
+        ValueError: if an argument is outside its range or a batch is not a row of bools.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> ratio = hrs.UniformKernel(beta=0.25, vocab_size=32_000).likelihood_ratio(d=1)
+        >>> p_star = hrs.required_p_a(1.0, ratio, sigma=1.0, tau=4.6e-5)
+        >>> print(decide([np.ones(64, dtype=bool)], p_star))
+        certified after 18 draws, 18 of them unsafe: p in [0.75392, 1.00000], required 0.75113 (risk 0.01)
+    """
+    risk, limit = one_risk("alpha", alpha), integer("max_draws", max_draws, at_least=0)
+    p_star = one("p_star", numbers("p_star", p_star))
+    if np.isnan(p_star):
+        return _decision("not certifiable", 0, 0, p_star, risk)
+    if probability("p_star", p_star) == 0:
+        return _decision("certified", 0, 0, p_star, risk)
+    draws = unsafe = 0
+    for batch in verdicts if limit else ():
+        row = _verdicts(batch)[: limit - draws]
+        for start in range(0, row.size, CHUNK):
+            k = unsafe + np.cumsum(row[start : start + CHUNK])
+            n = draws + 1 + np.arange(k.size)
+            # never both: evidence above p_star takes k / n > p_star, evidence below it k / n < p_star
+            above = log_evidence_above(k, n, p_star) >= -np.log(risk)
+            below = log_evidence_below(k, n, p_star) >= -np.log(risk)
+            if (above | below).any():
+                stop = int(np.argmax(above | below))
+                verdict: Verdict = "certified" if above[stop] else "not certifiable"
+                return _decision(verdict, int(n[stop]), int(k[stop]), p_star, risk)
+            draws, unsafe = int(n[-1]), int(k[-1])
+        if draws >= limit:
+            break
+    return _decision("undecided", draws, unsafe, p_star, risk)
+
+
+def stopping_boundary(p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[IntArray, IntArray]:
+    """Return the counts at which :func:`decide` stops: at least so many unsafe certify, at most so many refuse.
+
+    Args:
+        p_star: the clean probability required, in (0, 1).
+        alpha: risk, in (0, 1).
+        max_draws: the last number of draws of interest.
+
+    Returns:
+        two int64 arrays of shape ``(max_draws + 1,)``, by number of draws: the least count that certifies, n + 1 where
+        none does, and the largest that refuses, -1 where none does.
+
+    Example:
+        >>> certify, refuse = stopping_boundary(0.75, max_draws=40)
+        >>> certify[[17, 18, 40]], refuse[[4, 5, 40]]
+        (array([18, 18, 39]), array([-1,  0, 19]))
+    """
+    n = np.arange(integer("max_draws", max_draws, at_least=0) + 1)
+    risk = one_risk("alpha", alpha)
+    require(bool(probability("p_star", p_star) > 0), "p_star", p_star, "give more than 0, which needs no draw")
+    certifies = _least(lambda k: log_evidence_above(k, n, p_star) >= -np.log(risk), n)
+    refuses = _least(lambda k: log_evidence_below(k, n, p_star) < -np.log(risk), n) - 1
+    return certifies, refuses
+
+
+def stopping_law(p: float, certify: IntArray, refuse: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return the exact probabilities to certify, and to refuse, at each number of draws; for planning.
+
+    Args:
+        p: true probability, in [0, 1].
+        certify: from :func:`stopping_boundary`.
+        refuse: likewise.
+
+    Returns:
+        two float64 arrays of the boundary's shape; what both sums leave of 1 is undecided.
+
+    Example:
+        >>> certified, refused = stopping_law(0.98, *stopping_boundary(0.75, max_draws=100))
+        >>> certified[:51].sum().round(3), refused.sum() < 1e-3
+        (np.float64(0.987), np.True_)
+    """
+    chance = float(probability("p", p))
+    certified, refused = np.zeros(certify.size), np.zeros(certify.size)
+    first, mass = 0, np.ones(1)  # probabilities of first, first + 1, ... unsafe verdicts, undecided so far
+    for n, (most, least) in enumerate(zip(refuse.tolist(), certify.tolist(), strict=True)):
+        if n:
+            mass = np.convolve(mass, (1 - chance, chance))
+        low, high = max(0, most + 1 - first), max(0, least - first)
+        refused[n], certified[n] = mass[:low].sum(), mass[high:].sum()
+        first, mass = first + low, mass[low:high]
+        if mass.sum() < NOTHING:
+            break
+    return certified, refused
+
+
+def decision_draws(p: float, p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[float, float]:
+    """Return the exact median and mean of the draws that :func:`decide` takes, which gives up after ``max_draws``.
+
+    Args:
+        p: the true probability, in [0, 1].
+        p_star: the clean probability required, in [0, 1].
+        alpha: risk, in (0, 1).
+        max_draws: draws after which it gives up, at least 1.
+
+    Returns:
+        median and mean; a decision that is left undecided counts with ``max_draws``.
+
+    Example:
+        >>> median, mean = decision_draws(0.9, 0.75)
+        >>> median, round(mean, 1)
+        (71.0, 77.6)
+    """
+    if probability("p_star", p_star) == 0:  # nothing is required: certified without a draw
+        return 0.0, 0.0
+    stopped = np.cumsum(sum(stopping_law(p, *stopping_boundary(p_star, alpha=alpha, max_draws=max_draws))))
+    median = float(np.argmax(stopped >= 0.5)) if stopped[-1] >= 0.5 else float(max_draws)
+    return median, float((1 - stopped[:-1]).sum())  # the mean is the sum over n of P(N > n)
+
+
+def draws_floor(p: ArrayLike, p_star: ArrayLike, alpha: ArrayLike = 0.01) -> FloatArray:
+    r"""Return the draws that no sequential test can undercut on average: :math:`\log(1/\alpha) / KL(p \| p^\star)`.
+
+    It bounds the mean of every rule that says, under p, the right thing with certainty, and under p_star the
+    same thing with probability at most alpha. One that may err under p, too, can be a few percent cheaper.
+
+    Returns:
+        float64 of the broadcast shape; inf where p = p_star.
+
+    References:
+        Wald (1945), the sequential probability ratio test.
+
+    Example:
+        >>> draws_floor([0.98, 1.0], 0.75).round(1)
+        array([21.8, 16. ])
+    """
+    true, needed, risk = probability("p", p), probability("p_star", p_star), risks("alpha", alpha)
+    divergence = rel_entr(true, needed) + rel_entr(1 - true, 1 - needed)
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.log(risk) / np.maximum(divergence, 0.0))[()]
+
+
+def _least(true_from: Callable[[IntArray], NDArray[np.bool_]], n: IntArray) -> IntArray:
+    """Least k in 0..n for which a condition that stays true is true, else n + 1; by bisection, for every n at once."""
+    false, true = np.full_like(n, -1), n + 1
+    while np.any(true - false > 1):
+        k = np.clip((false + true) // 2, 0, n)
+        holds = true_from(k)
+        open_ = true - false > 1
+        true, false = np.where(open_ & holds, k, true), np.where(open_ & ~holds, k, false)
+    return true
+
+
+def _decision(verdict: Verdict, draws: int, unsafe: int, p_star: float, risk: float) -> Decision:
+    lower, upper = 0.0, 1.0
+    if draws:
+        lower, upper = float(mixture_lower(unsafe, draws, risk)), float(mixture_upper(unsafe, draws, risk))
+    if verdict == "certified":  # the same evidence as the bound's, but for the bound's rounding
+        lower = max(lower, float(p_star))
+    if verdict == "not certifiable" and draws:
+        upper = min(upper, float(p_star))
+    return Decision(verdict, draws, unsafe, float(p_star), risk, lower, upper)
+
+
+def _verdicts(batch: ArrayLike) -> NDArray[np.bool_]:
+    row = np.asarray(batch)
+    fits = row.ndim == 1 and (row.dtype == bool or row.size == 0)
+    require(fits, "verdicts", (str(row.dtype), row.shape), "give bool arrays of shape (batch,)")
+    return row.astype(bool)

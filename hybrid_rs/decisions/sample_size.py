@@ -1,0 +1,131 @@
+r"""The number of draws that a target takes, if all verdicts are counted at its end.
+
+A probability p* is shown when the Clopper-Pearson bound of the draws reaches it. With m misses it does so from some
+number of draws on, say :math:`N_m`, and :math:`N_0 < N_1 < \dots`. So the chance of reaching p* is a saw in n: it jumps
+up at each :math:`N_m`, where one more miss is forgiven, and falls in between, since more draws have more misses. The
+least number of draws that has a given chance is therefore one of the :math:`N_m`; a few more draws may do *worse*.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincc
+
+from hybrid_rs._checks import probability, require, risk
+from hybrid_rs.evidence.clopper_pearson import bound_reaches, clopper_pearson_lower
+
+FloatArray = NDArray[np.float64]
+MAX_DRAWS = 10**9  # beyond it the rounding of the confidence bound itself begins to cost draws
+EXACT, FINE = 1 << 24, 2.0**-12  # where more draws than EXACT are needed, their number may be larger by this share
+
+
+def draws_needed(required: float, alpha: float = 0.01, p_a: float = 1.0, power: float = 0.9) -> int | None:
+    r"""Return the least n for which the Clopper-Pearson bound of n draws reaches a probability often enough.
+
+    That is, the least n >= 1 with :math:`P(b(K) \ge p^\star) \ge w`, where K is binomial with n draws of probability
+    ``p_a``, b the bound as this package computes it (a relative 1e-12 below the exact one), p* the required
+    probability and w the power. A larger n need not do: the chance falls until the next miss is forgiven. For
+    ``p_a = 1`` it is :math:`\lceil \ln\alpha / \ln p^\star \rceil`, whatever the power.
+
+    Args:
+        required: p*, in [0, 1], from :func:`hybrid_rs.required_p_a`.
+        alpha: risk of the bound, in (0, 1).
+        p_a: the true probability, in [0, 1].
+        power: w, in (alpha, 1); a chance of alpha can be had by luck, of a bound that is wrong.
+
+    Returns:
+        int; None if no n up to 10^9 does: for ever if ``p_a <= required``, else because the two are too close.
+            Beyond 2^24 (17 million) it may be larger than the least by a share of 2^-12: close pairs have too many
+            teeth of the saw to try them all.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+
+    References:
+        Clopper and Pearson (1934).
+
+    Example:
+        >>> draws_needed(0.75), draws_needed(0.75, p_a=0.9), draws_needed(0.75, p_a=0.75)
+        (17, 86, None)
+    """
+    target = probability("required", required)
+    require(target.ndim == 0, "required", required, "give one number")
+    found = least_draws(float(target), *checked_aims(alpha, p_a, power))
+    return found[0] if found else None
+
+
+def least_draws(required: float, alpha: float, p_a: float, power: float) -> tuple[int, int, float] | None:
+    """Return the least n with the chance asked for, the misses that it forgives, and its chance."""
+    if hopeless(required, p_a):
+        return None
+    if required == 0:
+        return 1, 1, 1.0
+    low = 1
+    while low <= MAX_DRAWS:
+        high = min(2 * low - 1, MAX_DRAWS)
+        n = _first_within(low, high, required, alpha, p_a, power)
+        if n == math.inf:
+            low = high + 1
+            continue
+        draws = np.array([n])
+        hits = _hits_needed(draws, np.zeros(1), draws + 1, required, alpha)
+        if clopper_pearson_lower(hits[0], n, alpha) >= required:
+            return int(n), int(n - hits[0]), float(_chance(draws - hits, draws, p_a)[0])
+        low = int(n) + 1  # the bound misses by its rounding: one more hit, or draw, makes up for it
+    return None
+
+
+def _chance(misses: FloatArray, n: FloatArray, p: float) -> FloatArray:
+    """Return the probability of at most so many misses in n draws of hit probability p; a negative number has none."""
+    some = np.clip(misses, 0, n - 1)
+    tail = betaincc(some + 1, n - some, 1 - p)  # SciPy's distributions say the same, but take seconds to import
+    return np.where(misses < 0, 0.0, np.where(misses >= n, 1.0, tail))
+
+
+def _first_within(low: int, high: int, required: float, alpha: float, p_a: float, power: float) -> float:
+    """Return the least n in low..high with the chance asked for, or inf, by branch and bound.
+
+    As n grows, so do (weakly) both the hits k(n) needed and the misses n - k(n) forgiven. Hence no n in [a, b] has a
+    larger chance than k(a) hits or more in b draws, or than b - k(b) misses or fewer in a draws.
+    """
+    a, b = np.array([float(low)]), np.array([float(high)])
+    k_a, k_b = (_hits_needed(n, np.zeros(1), n + 1, required, alpha) for n in (a, b))
+    best, fine = math.inf, FINE if p_a < 1 else 0.0  # without misses there is one tooth
+    while a.size:
+        for n, k in ((a, k_a), (b, k_b)):
+            best = min(best, n[_chance(n - k, n, p_a) >= power].min(initial=math.inf))
+        most = np.minimum(_chance(b - k_a, b, p_a), _chance(b - k_b, a, p_a))
+        alive = (most >= power) & (a < best) & (b > a) & (b - a >= np.where(a > EXACT, a * fine, 0.0))
+        a, b, k_a, k_b = a[alive], b[alive], k_a[alive], k_b[alive]
+        left = np.floor((a + b) / 2)
+        right = left + 1
+        k_left, k_right = (_hits_needed(n, k_a - 1, k_b, required, alpha) for n in (left, right))
+        a, b = np.append(a, right), np.append(left, b)
+        k_a, k_b = np.append(k_a, k_right), np.append(k_left, k_b)
+    return best
+
+
+def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float) -> FloatArray:
+    """Return the least k in (fails, does] whose bound reaches the target, at n draws; n + 1 if not even n does."""
+    while np.any(does - fails > 1):
+        k = np.floor((fails + does) / 2)
+        reached = (k > n) | bound_reaches(np.minimum(k, n), n, required, alpha)
+        fails, does = np.where(reached, fails, k), np.where(reached, k, does)
+    return does
+
+
+def hopeless(required: float, p_a: float) -> bool:
+    """Whether no number of draws can help: the true probability does not exceed the required one."""
+    return not (required == 0 or p_a > required)  # nan is hopeless
+
+
+def checked_aims(alpha: float, p_a: float, power: float) -> tuple[float, float, float]:
+    """Return the three as floats; refuse what is no risk, no probability, or no power above the risk."""
+    for name, value in (("alpha", alpha), ("p_a", p_a), ("power", power)):
+        require(probability(name, value).ndim == 0, name, value, "give one number")
+    risk("alpha", alpha)
+    require(alpha < power < 1, "power", power, f"give a probability between alpha = {alpha} and 1, such as 0.9")
+    return float(alpha), float(p_a), float(power)

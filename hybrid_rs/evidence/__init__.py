@@ -1,0 +1,1 @@
+"""What draws say of a probability: counts, and the bounds they support."""

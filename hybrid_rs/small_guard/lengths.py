@@ -1,0 +1,65 @@
+"""BayNotes at other lengths: the goods of a note alone, or the note among sentences that name none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hybrid_rs._checks import integer
+from hybrid_rs.small_guard.language import FAMILIES, encode, fill
+from hybrid_rs.smoothing.example import Example
+
+SENTENCES = (
+    "the {role} {verb} {count} {adjective} {container} near the {place} at {time} .",
+    "{name} and {name} {verb} {count} {container} from the {place} before {time} .",
+    "{role} {name} asked for {count} {adjective} {container} at the {place} today .",
+    "please see the list that {name} the {role} signed at {time} .",
+    "{count} {container} are here since {time} and {name} keeps the {place} .",
+)
+"""Sentences of 12 words that name no goods, and so leave the verdict to the note."""
+
+WORDS = 12
+
+_GOODS = frozenset(cue for cues in FAMILIES.values() for cue in cues)
+
+
+def goods_alone(example: Example) -> Example:
+    """The same picture with the goods of the note and nothing else: 8 words for the four goods of a BayNotes note.
+
+    Example:
+        >>> note = Example("a", encode("flour , moved by maria with rice ."), np.zeros((3, 8, 8)), unsafe=True,
+        ...                text="flour , moved by maria with rice .")
+        >>> goods_alone(note).text
+        'flour , rice .'
+    """
+    goods = [word for word in example.text.split() if word in _GOODS]
+    text = " , ".join(goods) + " ."
+    return replace(example, id=f"{example.id}/goods", token_ids=encode(text), text=text)
+
+
+def among_sentences(example: Example, sentences: int, seed: int = 0) -> Example:
+    """The same picture with the note among sentences of 12 words that name no goods.
+
+    How many of them come before the note is uniform. All is a pure function of the arguments and the example's id.
+
+    Args:
+        example: an example of BayNotes.
+        sentences: how many, at least 0; the small guard has room for 7 beside a note of 24 words and 8 pads.
+        seed: which sentences, at least 0.
+
+    Raises:
+        ValueError: if sentences or seed is no whole number of at least 0.
+
+    Example:
+        >>> from hybrid_rs.small_guard import notes as bay_notes
+        >>> note = bay_notes.examples("test", 1)[0]
+        >>> len(among_sentences(note, 3).token_ids) - len(note.token_ids)
+        36
+    """
+    count, seed = integer("sentences", sentences, 0), integer("seed", seed, 0)
+    rng = np.random.default_rng([seed, count, *example.id.encode()])
+    written = [fill(rng, SENTENCES, ()) for _ in range(count)]
+    before = int(rng.integers(count + 1))
+    text = " ".join([*written[:before], example.text, *written[before:]])
+    return replace(example, id=f"{example.id}/among {count}/{seed}", token_ids=encode(text), text=text)

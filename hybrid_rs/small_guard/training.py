@@ -1,0 +1,154 @@
+"""Training of the small guard, from scratch, with the noise that smoothing will add."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import trange
+
+from hybrid_rs._checks import integer
+from hybrid_rs._extras import needs
+from hybrid_rs._files import strict_json, write_whole
+from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import new_model, new_processor
+from hybrid_rs.small_guard.language import FAMILIES, VOCABULARY, alphabet, encode, write_glossary, write_note
+
+with needs("guard"):
+    import torch
+    from torch import nn
+
+SLOT = 8  # pads of the suffix threat; a training prompt has 0 to 16, most often these
+IGNORE = -100  # PyTorch's label for "no loss here"
+THREADS = 2  # a run is repeated to the bit only with the same number of threads
+
+
+class _Batches:
+    """An endless, seeded stream of noisy training prompts."""
+
+    def __init__(self, seed: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.before, self.after = before, after
+        self.scans = bay_notes.scans("train")
+        self.families = tuple(FAMILIES)
+        self.alphabet = alphabet()
+        self.pad = VOCABULARY.index(",")
+        self.answers = VOCABULARY.index("safe"), VOCABULARY.index("unsafe")
+
+    def draw(self, size: int, noise: float) -> dict[str, NDArray[np.generic]]:
+        """Return one batch; ``noise`` from 0 to 1 scales the strength of both noises."""
+        rows, images, labels = [], [], []
+        for _ in range(size):
+            bay, family = int(self.rng.integers(bay_notes.BAYS)), int(self.rng.integers(len(self.families)))
+            # glossary sentences teach which family a held-out cue word belongs to, and carry no verdict
+            glossary = self.rng.random() < 0.25
+            write = write_glossary(self.rng, self.families[family]) if glossary else self._note(family)
+            answer = IGNORE if glossary else self.answers[bay_notes.forbidden(bay, family)]
+            text = self._noised(encode(write), noise)
+            rows.append(np.concatenate([self.before, text, self.after]))
+            image = bay_notes.draw_image(self.rng, self.rng.choice(self.scans[bay]))
+            sigma = noise * self.rng.uniform(0, 1.1)
+            images.append(image + sigma * self.rng.standard_normal(image.shape, dtype=np.float32))
+            labels.append((answer, bay, family))
+        last = np.array([len(row) - 1 for row in rows])
+        ids = np.zeros((size, last.max() + 1), dtype=np.int64)  # padded on the right, where causal attention is blind
+        for row, into in zip(rows, ids, strict=True):
+            into[: len(row)] = row
+        return {"ids": ids, "images": np.stack(images).astype(np.float32), "last": last, "labels": np.array(labels)}
+
+    def _note(self, family: int) -> str:
+        return write_note(self.rng, self.families[family], "seen")
+
+    def _noised(self, text: NDArray[np.int64], noise: float) -> NDArray[np.int64]:
+        """Append pads, then replace words: of the slot alone at any rate, or of the whole text at up to a half."""
+        pads = SLOT if self.rng.random() < 0.6 else int(self.rng.integers(0, 2 * SLOT + 1))
+        tokens = np.append(text, np.full(pads, self.pad))
+        whole = self.rng.random() < 0.45
+        kernel = UniformKernel(noise * self.rng.uniform(0, 0.5 if whole else 1.0), self.alphabet.size)
+        where = slice(0 if whole else len(text), None)
+        places = np.searchsorted(self.alphabet, tokens[where])
+        tokens[where] = self.alphabet[kernel.sample(places, 1, self.rng)[0]]
+        return tokens
+
+
+def train_bay_guard(
+    out: Path, *, steps: int = 3000, batch_size: int = 128, seed: int = 0, device: str = "cpu", progress: bool = True
+) -> Path:
+    """Train the small guard and write its checkpoint, in the Hugging Face layout, with a record of the run.
+
+    The loss is the cross-entropy of the answer word, plus those of the bay and of the family read off the last prompt
+    token by two linear heads that are thrown away afterwards: without them nothing is learnt for a thousand steps.
+
+    Args:
+        out: the folder to write; made if it is missing.
+        steps: optimiser steps.
+        batch_size: prompts per step.
+        seed: of the weights and of the data; the same seed, device, versions and two threads give the same weights.
+        device: "cpu" or "cuda".
+        progress: show a bar on stderr.
+
+    Returns:
+        the folder.
+
+    Raises:
+        ValueError: if steps or batch_size is not a whole number of at least 1.
+    """
+    steps, batch_size = integer("steps", steps, at_least=1), integer("batch_size", batch_size, at_least=1)
+    seed = integer("seed", seed, at_least=0)
+    started, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    out.mkdir(parents=True, exist_ok=True)
+    model = new_model(seed).to(device)
+    new_processor().save_pretrained(out)
+    model.save_pretrained(out)
+    prompt = VisionLanguageGuard.from_pretrained(out)  # the prompt that the finished guard will be asked
+    width = model.config.text_config.hidden_size
+    heads = nn.ModuleDict({"bay": nn.Linear(width, bay_notes.BAYS), "family": nn.Linear(width, len(FAMILIES))})
+    heads = heads.to(device)
+    weights = [*model.parameters(), *heads.parameters()]
+    optimiser = torch.optim.AdamW(weights, lr=3e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=3e-3, total_steps=steps + 1, pct_start=0.05)
+    batches, losses = _Batches(seed, prompt.before, prompt.after), []
+    for step in (bar := trange(steps, desc="training", disable=not progress)):
+        batch = {
+            name: torch.from_numpy(a).to(device) for name, a in batches.draw(batch_size, _ramp(step, steps)).items()
+        }
+        pixels = (batch["images"] - 0.5) / 0.5
+        hidden = model.model(input_ids=batch["ids"], pixel_values=pixels).last_hidden_state
+        read = hidden[torch.arange(batch_size, device=device), batch["last"]]
+        answer, bay, family = batch["labels"].T
+        loss = nn.functional.cross_entropy(model.lm_head(read), answer, ignore_index=IGNORE)
+        auxiliary = nn.functional.cross_entropy(heads["bay"](read), bay)
+        auxiliary = auxiliary + nn.functional.cross_entropy(heads["family"](read), family)
+        optimiser.zero_grad()
+        (loss + 0.5 * auxiliary).backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append((loss.item(), auxiliary.item()))
+        if step % 20 == 0:
+            bar.set_postfix(answer=f"{loss.item():.4f}", auxiliary=f"{auxiliary.item():.4f}")
+    model.save_pretrained(out)
+    torch.set_num_threads(threads)
+    every = max(1, steps // 30)
+    record = {
+        "command": f"hybrid-rs train --steps {steps} --batch-size {batch_size} --seed {seed} --device {device}",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "threads": THREADS,
+        "seconds": round(time.perf_counter() - started, 1),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "numpy")},
+        "answer_loss": [
+            round(float(np.mean([x for x, _ in losses[i : i + every]])), 4) for i in range(0, steps, every)
+        ],
+    }
+    write_whole("out", out / "training.json", strict_json(record, indent=2) + "\n")
+    return out
+
+
+def _ramp(step: int, steps: int) -> float:
+    return min(1.0, 3 * (step + 1) / steps)

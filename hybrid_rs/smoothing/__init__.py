@@ -1,0 +1,1 @@
+"""A guard and its noise: examples, draws, and the smoothed guard."""

@@ -1,0 +1,169 @@
+"""What a guard answers, checked before anything is counted: a wrong answer is an error, never a verdict."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BOOLEAN = "return bool, or exactly 0 and 1: compare labels with the unsafe one, and probabilities with a threshold"
+NUMBER = "return finite numbers: look for overflow in bfloat16 or float16, and for weights that are not finite"
+
+
+class AnswerError(ValueError):
+    """An answer of a guard that cannot be used.
+
+    Args:
+        name: who answered, such as ``"MyGuard.unsafe"``.
+        value: what it answered.
+        remedy: what it should answer.
+        row: which row of the batch it answered so; None if the whole answer is wrong.
+        where: the example and the draw, where they are known.
+    """
+
+    def __init__(self, name: str, value: str, remedy: str, row: int | None = None, where: str = "") -> None:
+        super().__init__(name, value, remedy, row, where)  # these are pickled on the way from a worker
+        self.name, self.value, self.remedy, self.row, self.where = name, value, remedy, row, where
+
+    def __str__(self) -> str:
+        where = self.where or (f"row {self.row} of the batch" if self.row is not None else "")
+        return f"{self.name}(...) = {self.value}{f' for {where}' if where else ''}: {self.remedy}"
+
+    def at(self, where: str) -> AnswerError:
+        """Return the same error with the place where it happened."""
+        return AnswerError(self.name, self.value, self.remedy, self.row, where)
+
+
+def asked(
+    guard: Any,
+    question: Literal["unsafe", "scores"],
+    texts: NDArray[np.int64],
+    images: NDArray[np.float32],
+    image_index: NDArray[np.int64] | None = None,
+) -> NDArray[Any]:
+    """Ask a guard for verdicts or scores, and return them once they are checked.
+
+    Args:
+        guard: the guard.
+        question: the method that is asked.
+        texts: shape ``(batch, length)``.
+        images: shape ``(images, channels, height, width)``.
+        image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i. A guard
+            whose method has a parameter of that name is given each image once.
+
+    Returns:
+        shape ``(batch,)``; verdicts are bool, scores keep their precision.
+
+    Raises:
+        AnswerError: if the answer has another shape, is no verdict or no finite number.
+    """
+    ask = getattr(guard, question)
+    if image_index is None:
+        found = ask(texts, images)
+    elif takes_index(guard, question):
+        found = ask(texts, images, image_index=image_index)
+    else:
+        found = ask(texts, images[image_index])
+    check = verdicts if question == "unsafe" else scores
+    return check(found, len(texts), f"{type(guard).__name__}.{question}")
+
+
+def takes_index(guard: Any, question: str) -> bool:
+    """Whether a method of a guard takes ``image_index``, so that texts may share an image."""
+    return "image_index" in inspect.signature(getattr(guard, question)).parameters
+
+
+def gradients(
+    guard: Any, texts: NDArray[np.int64], images: NDArray[np.float32]
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any]]:
+    """Ask a guard for scores and gradients, as in :class:`hybrid_rs.smoothing.guard.DifferentiableGuard`; checked.
+
+    Raises:
+        AnswerError: if a shape is wrong or a number is not finite.
+    """
+    name = f"{type(guard).__name__}.gradients"
+    found, by_token, by_pixel = guard.gradients(texts, images)
+    if by_token is not None:
+        by_token = _finite(by_token, name)
+        if by_token.ndim != 3 or by_token.shape[:2] != texts.shape:
+            raise AnswerError(name, f"shape {by_token.shape}", f"return shape (batch, length, width), {texts.shape}...")
+    by_pixel = _finite(by_pixel, name)
+    if by_pixel.shape != images.shape:
+        raise AnswerError(name, f"shape {by_pixel.shape}", f"return the shape of images, {images.shape}")
+    return scores(found, len(texts), name), by_token, by_pixel
+
+
+def verdicts(found: ArrayLike, n: int, name: str) -> NDArray[np.bool_]:
+    """Return an answer as n verdicts.
+
+    Args:
+        found: what was answered.
+        n: number of rows that were asked about.
+        name: who answered.
+
+    Raises:
+        AnswerError: unless it is an array of shape ``(n,)`` of bool, or of numbers that are exactly 0 or 1.
+
+    Example:
+        >>> verdicts([0, 1, 1], 3, "guard.unsafe")
+        array([False,  True,  True])
+        >>> verdicts([-1, 1, 1], 3, "guard.unsafe")
+        Traceback (most recent call last):
+        hybrid_rs.smoothing.answers.AnswerError: guard.unsafe(...) = -1 for row 0 of the batch: return bool, or ...
+    """
+    answers = _array(found, name, "biuf", BOOLEAN)
+    _sized(answers, n, name)
+    if answers.dtype == bool:
+        return answers
+    wrong = ~((answers == 0) | (answers == 1))  # nan is neither
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise AnswerError(name, str(answers[row].item()), BOOLEAN, row)
+    return answers == 1
+
+
+def scores(found: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """Return an answer as n scores, in the precision in which they came.
+
+    Raises:
+        AnswerError: unless it is an array of shape ``(n,)`` of finite numbers.
+
+    Example:
+        >>> scores([0.5, float("nan")], 2, "guard.scores")
+        Traceback (most recent call last):
+        hybrid_rs.smoothing.answers.AnswerError: guard.scores(...) = nan for row 1 of the batch: ...
+    """
+    answers = _finite(found, name)
+    _sized(answers, n, name)
+    return answers
+
+
+def _finite(found: ArrayLike, name: str) -> NDArray[Any]:
+    answers = _array(found, name, "iuf", NUMBER)
+    finite = np.isfinite(answers)
+    if not finite.all():
+        place = np.argwhere(~finite)[0]
+        raise AnswerError(name, str(answers[tuple(place)].item()), NUMBER, int(place[0]) if place.size else None)
+    return answers
+
+
+def _array(found: Any, name: str, kinds: str, remedy: str) -> NDArray[Any]:
+    """What was answered as an array; a tensor on the CPU without a gradient converts, one elsewhere does not."""
+    if isinstance(found, np.ma.MaskedArray):
+        raise AnswerError(name, "a masked array", remedy)
+    try:
+        answers = np.asarray(found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        shown = f"{type(found).__name__} ({' '.join(str(error).split())[:100]})"
+        raise AnswerError(name, shown, "return a NumPy array, such as tensor.detach().cpu().numpy()") from error
+    if answers.dtype.kind not in kinds:
+        first = f", such as {answers.flat[0]!r:.40}" if answers.size else ""
+        raise AnswerError(name, f"an array of {answers.dtype}{first}", remedy)
+    return answers
+
+
+def _sized(answers: NDArray[Any], n: int, name: str) -> None:
+    if answers.shape != (n,):
+        raise AnswerError(name, f"an array of shape {answers.shape}", f"return shape ({n},), one answer per text")

@@ -1,0 +1,208 @@
+"""The noise that smooths a guard, drawn so that a draw is a function of (seed, example, draw number) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hybrid_rs._checks import flag, integer, kind, require
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.smoothing.answers import AnswerError, asked
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+
+BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
+IMAGE, TEXT = 0, 1
+SAMPLER = "philox-float32"  # names how noise is drawn; counts of another kind of noise are other counts
+MAX_DRAWS = 10**9  # of one example; as many as plans go to
+
+
+@runtime_checkable
+class Smoothing(Protocol):
+    """A guard and its noise: what sampling sees of a :class:`hybrid_rs.SmoothedGuard`."""
+
+    @property
+    def guard(self) -> Guard:
+        """The base classifier."""
+        ...
+
+    @property
+    def kernel(self) -> UniformKernel | AbsorbingKernel:
+        """The token kernel."""
+        ...
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the image noise."""
+        ...
+
+    @property
+    def threat(self) -> Threat:
+        """What is noised, and what the adversary may touch."""
+        ...
+
+
+def drawn(
+    smoothed: Sequence[Smoothing],
+    example: Example,
+    n: int,
+    seed: int,
+    batch_draws: int,
+    *,
+    forced: NDArray[np.bool_] | None,
+    rows: list[int] | None = None,
+    ask: Literal["unsafe", "scores"] = "unsafe",
+    progress: bool = False,
+) -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
+    """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and what was replaced.
+
+    Of the classifiers only ``rows``, if given. The answers are verdicts, or the scores behind them.
+    """
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    flag("progress", progress)
+    integer("n", n, at_least=0, at_most=MAX_DRAWS)
+    blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
+    first = smoothed[0]
+    noised = first.threat.noised(example.token_ids.size)
+    require_readable(first.guard, example.token_ids.size + first.threat.slot, f"example {example.id!r}")
+    clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))
+    stream = Stream(seed, example.id)
+    ascending = sorted(range(len(smoothed)), key=lambda i: smoothed[i].kernel.beta)  # most replacements come last
+    with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
+        for start in range(0, n, blocks_at_once * BLOCK):
+            stop = min(n, start + blocks_at_once * BLOCK)
+            noisy = [
+                noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop) for each in smoothed
+            ]
+            texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
+            images = noisy_images(example.image, first.sigma, stream, start, stop)
+            answers = answers_of(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
+            by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
+            yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
+            bar.update(stop - start)
+
+
+def require_readable(guard: Guard, length: int, name: str) -> None:
+    """Refuse a text that the guard's model cannot read whole.
+
+    Args:
+        guard: the guard; the limit is its ``max_length``, where it has one.
+        length: tokens of the text and its slot.
+        name: what the text is called in the error.
+    """
+    limit = getattr(guard, "max_length", None)
+    remedy = f"the guard reads at most {limit} beside its prompt and image; shorten the text or the slot"
+    require(limit is None or length <= limit, name, f"{length} tokens with its slot", remedy)
+
+
+def noisy_texts(
+    guard: Guard,
+    kernel: UniformKernel | AbsorbingKernel,
+    clean: NDArray[np.int64],
+    noised: NDArray[np.bool_],
+    forced: NDArray[np.bool_] | None,
+    stream: Stream,
+    start: int,
+    stop: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
+
+    One draw of noise is shown to each classifier in part, or with more of it forced to be replaced.
+    """
+    where = noised.any(axis=0)
+    if not where.any():
+        shape = (stop - start, len(noised), clean.size)
+        return np.broadcast_to(clean, shape), np.zeros((stop - start, 0), dtype=bool)
+    alphabet = guard.alphabet
+    known = np.isin(clean, alphabet)
+    canonical = np.where(where & ~known, guard.pad_id, clean)
+    positions = np.searchsorted(alphabet, canonical[where])
+    blocks = [kernel.replacements(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)]
+    replaced, by = (np.concatenate(parts)[: stop - start] for parts in zip(*blocks, strict=True))
+    tokens = np.where(by == AbsorbingKernel.MASK, guard.mask_id or 0, alphabet[np.maximum(by, 0)])
+    rows = noised[:, where] & replaced[:, None] if forced is None else replaced[:, None] | forced[:, where]
+    texts = np.broadcast_to(canonical, (*rows.shape[:2], clean.size)).copy()
+    texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])
+    return texts, replaced
+
+
+def noisy_images(
+    image: NDArray[np.float32], sigma: float, stream: Stream, start: int, stop: int
+) -> NDArray[np.float32]:
+    """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
+    if sigma == 0:
+        return image[None]
+    blocks = stream.blocks(IMAGE, start, stop)
+    noise = np.empty((len(blocks) * BLOCK, *image.shape), dtype=np.float32)
+
+    def fill(rng: np.random.Generator, part: NDArray[np.float32]) -> None:
+        rng.standard_normal(out=part, dtype=np.float32)
+        part *= np.float32(sigma)
+        part += image
+
+    with ThreadPoolExecutor(len(blocks)) as pool:  # NumPy draws outside the interpreter's lock: one core per block
+        list(pool.map(fill, blocks, np.split(noise, len(blocks))))
+    return noise[: stop - start]
+
+
+def answers_of(
+    guard: Guard,
+    ask: Literal["unsafe", "scores"],
+    texts: NDArray[np.int64],
+    images: NDArray[np.float32],
+    example: str,
+    start: int,
+) -> NDArray[Any]:
+    """Verdicts or scores, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once.
+
+    An answer that cannot be used is an error that names the example and the draw, whose numbers begin at ``start``.
+    """
+    draws, classifiers, length = texts.shape
+    new, place = _distinct(texts if len(images) == draws else texts.reshape(1, -1, length))
+    rows, image_of = texts.reshape(*new.shape, length)[new], np.nonzero(new)[0]
+    number = place.reshape(draws, classifiers)
+    try:
+        answers = asked(guard, ask, rows, images, image_of)
+    except AnswerError as error:
+        draw = "" if error.row is None else f", draw {start + int(np.argmax((number == error.row).any(axis=1)))}"
+        raise error.at(f"example {example!r}{draw}") from error
+    return answers[number]
+
+
+def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which texts of each image to evaluate, shape ``(images, texts)``, and the place of each among those.
+
+    Of equal texts the last is taken, so that an image ends with the text that was replaced in most positions.
+    """
+    images, _, length = texts.shape
+    keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
+    last = [{key: column for column, key in enumerate(row)} for row in keys]
+    new = np.zeros(texts.shape[:2], dtype=bool)
+    for image, found in enumerate(last):
+        new[image, list(found.values())] = True
+    number = new.cumsum().reshape(new.shape) - 1
+    source = np.array([[found[key] for key in row] for row, found in zip(keys, last, strict=True)])
+    return new, np.take_along_axis(number, source, axis=1)
+
+
+class Stream:
+    """Independent random streams by (seed, example, kind of noise, block of 64 draws, and which text of an image)."""
+
+    def __init__(self, seed: int, example: str, text: int = 0) -> None:
+        digest = hashlib.sha256(example.encode()).digest()
+        self._entropy = [integer("seed", seed, at_least=0), *np.frombuffer(digest, dtype=np.uint32).tolist()]
+        self._text = (text,) if text else ()  # the first text of an image is that of a draw with one text
+
+    def blocks(self, kind: int, start: int, stop: int) -> list[np.random.Generator]:
+        """Return the generators of the blocks that hold draws ``start`` (a multiple of 64) to ``stop - 1``."""
+        return [
+            np.random.Generator(np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=key)))
+            for key in ((kind, block, *self._text) for block in range(start // BLOCK, -(-stop // BLOCK)))
+        ]

@@ -1,0 +1,331 @@
+"""The smoothed guard: noise, draws, counts, and the certificate they support."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import flag, integer, kind, nonnegative, one, require, risk
+from hybrid_rs.certificates.feature_kernel import FeatureKernel
+from hybrid_rs.certificates.frontier import Frontier, frontier_of
+from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.certificates.threshold import threshold
+from hybrid_rs.certificates.worst_case import required_p_a
+from hybrid_rs.decisions.calibrate import Calibration
+from hybrid_rs.decisions.decide import Decision, decide
+from hybrid_rs.decisions.watch import watch
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.text_counts import TextCounts
+from hybrid_rs.smoothing.draws import drawn
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.text_sampling import sample_texts
+from hybrid_rs.smoothing.together import conditions, sample_together
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothedGuard:
+    """A guard, the noise that smooths it, and the threat it is certified against.
+
+    Gaussian noise of standard deviation ``sigma`` is added to the image in pixel units [0, 1], at the guard's own
+    resolution, before normalisation and without clipping. Tokens are noised by ``kernel``; a token to be noised
+    that is not in the guard's alphabet is first replaced by the guard's pad, so that the kernel's law holds for it.
+
+    Args:
+        guard: the base classifier.
+        kernel: the token kernel; a uniform kernel must have the size of the guard's alphabet.
+        sigma: standard deviation of the image noise in pixel units; 0 leaves images alone.
+        threat: what is noised, and what the adversary may touch.
+
+    Raises:
+        ValueError: if the kernel does not fit the guard's alphabet, or sigma is negative or not a number.
+
+    References:
+        Delattre et al. (2026); the suffix and l0 threats follow Chen et al. (2025).
+
+    Example:
+        >>> class Bright:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return images.mean(axis=(1, 2, 3)) > 0.5
+        >>> from hybrid_rs import SuffixThreat
+        >>> smoothed = SmoothedGuard(Bright(), UniformKernel(0.25, 100), sigma=0.5, threat=SuffixThreat(max_edits=2))
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> smoothed.certify(example, n=1000, tau=0.01).edits(epsilon=0.5)
+        2
+    """
+
+    guard: Guard
+    kernel: UniformKernel | AbsorbingKernel
+    sigma: float
+    threat: Threat
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
+        members = all(hasattr(self.guard, name) for name in ("alphabet", "pad_id", "mask_id"))
+        require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
+        kind("kernel", self.kernel, Kernel, "give hybrid_rs.UniformKernel or AbsorbingKernel")
+        kind("threat", self.threat, Threat, "give hybrid_rs.SuffixThreat or L0Threat")
+        alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id
+        flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
+        shown = f"an array of {alphabet.dtype}, shape {alphabet.shape}"
+        require(flat, "guard.alphabet", shown, "give whole numbers of shape (V,), at least one")
+        ascending = alphabet[0] >= 0 and bool(np.all(alphabet[1:] > alphabet[:-1]))
+        require(ascending, "guard.alphabet", alphabet, "give sorted ids from 0 on, each once")
+        require(_whole(pad) and bool(np.isin(pad, alphabet)), "guard.pad_id", pad, "choose it from alphabet")
+        require(mask is None or _whole(mask), "guard.mask_id", mask, "give a whole number, or None")
+        if isinstance(self.kernel, UniformKernel):
+            require(
+                self.kernel.vocab_size == alphabet.size,
+                "kernel.vocab_size",
+                self.kernel.vocab_size,
+                f"give the size of the guard's alphabet, vocab_size={alphabet.size}",
+            )
+        elif isinstance(self.kernel, FeatureKernel):
+            raise ValueError(f"kernel = {self.kernel}: it is for tables; give a kernel over the guard's one alphabet")
+        elif isinstance(self.kernel, AbsorbingKernel):
+            fits = mask is not None and not np.isin(mask, alphabet)
+            require(fits, "guard.mask_id", mask, "the absorbing kernel needs a mask token outside the alphabet")
+
+    @overload
+    def sample(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: Literal[1] = ...,
+        masked: Literal[False] = ...,
+        seed: int = ...,
+        batch_draws: int = ...,
+        progress: bool = ...,
+    ) -> Counts: ...
+
+    @overload
+    def sample(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: Literal[1] = ...,
+        masked: Literal[True],
+        seed: int = ...,
+        batch_draws: int = ...,
+        progress: bool = ...,
+    ) -> MaskedCounts | SubsetCounts: ...
+
+    @overload
+    def sample(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: int,
+        masked: bool = ...,
+        seed: int = ...,
+        batch_draws: int = ...,
+        progress: bool = ...,
+    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts: ...
+
+    def sample(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: int = 1,
+        masked: bool = False,
+        seed: int = 0,
+        batch_draws: int = 256,
+        progress: bool = False,
+    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts:
+        """Draw noise ``n`` times and count the guard's unsafe verdicts, for every smoothed classifier of the threat.
+
+        A draw is a function of (seed, example.id, its number): the batch size changes nothing, and draws 0..n-1 are
+        the first n of any longer run. One draw serves all nested classifiers, and a text that their noise left as
+        it was is not evaluated again.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1; with several texts, of images.
+            texts: noisy texts for each noisy image; several share its encoding, and say how much the image decides.
+            masked: collect evidence for the masked certificate. Suffix: for every d, each draw is also shown to the
+                guard with the first d pads replaced, which is drawing given that they were. l0: the same draws as
+                without, with a record of what was replaced whenever the guard did not flag.
+            seed: a non-negative whole number.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; bounds memory alone.
+            progress: show a bar on stderr.
+
+        Returns:
+            Counts, one per smoothed classifier; or, masked, MaskedCounts (suffix) or SubsetCounts (l0). With several
+            texts TextCounts: of the clean law, or, masked (suffix), for every d.
+
+        Raises:
+            ValueError: if n, texts, seed or batch_draws is out of range; if masked evidence, or several texts, are
+                asked for a threat with more than one smoothed classifier; or both for l0.
+        """
+        law: dict[str, Any] = {"masked": masked, "seed": seed, "batch_draws": batch_draws, "progress": progress}
+        if integer("texts", texts, at_least=1) > 1:
+            return sample_texts(self, example, n, texts, **law)
+        return sample_together([self], example, n, **law)[0]
+
+    def certify(
+        self,
+        example: Example,
+        n: int,
+        *,
+        texts: int = 1,
+        alpha: float = 0.01,
+        tau: float | Calibration,
+        masked: bool = False,
+        simultaneous: bool = False,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Frontier:
+        """Sample, bound the smoothed probability by Clopper-Pearson, and return the certified frontier.
+
+        Args:
+            example: the input.
+            n: number of draws; with several texts, of images.
+            texts: noisy texts for each noisy image; see :meth:`sample`.
+            alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+            masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
+            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            seed: seed of the draws.
+            progress: show a bar on stderr.
+        """
+        risk("alpha", alpha)  # before anything is drawn
+        flag("simultaneous", simultaneous)
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        threshold(tau, [(example.id, seed)])
+        law: dict[str, Any] = {"texts": texts, "masked": flag("masked", masked), "seed": seed, "progress": progress}
+        counts: Counts | MaskedCounts | SubsetCounts | TextCounts = self.sample(example, n, **law)
+        return self.frontier(counts, alpha=alpha, tau=tau, simultaneous=simultaneous)
+
+    def frontier(
+        self,
+        counts: Counts | MaskedCounts | SubsetCounts | TextCounts,
+        *,
+        alpha: float = 0.01,
+        tau: float | Calibration,
+        simultaneous: bool = False,
+    ) -> Frontier:
+        """Return the certified frontier of counts drawn earlier with this smoothed guard."""
+        law = {"sigma": self.sigma, "alpha": alpha}
+        front = frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
+        return replace(front, threat=self.threat)
+
+    def decide(
+        self,
+        example: Example,
+        d: int,
+        epsilon: float,
+        *,
+        alpha: float = 0.01,
+        tau: float | Calibration,
+        max_draws: int = 10_000,
+        masked: bool = False,
+        seed: int = 0,
+        batch_draws: int = 64,
+    ) -> Decision:
+        """Draw until it is known whether one pair of budgets is certified, and no longer.
+
+        The evidence is valid at any time, so that stopping early costs no confidence. The draws are the first ones of
+        :meth:`sample` with the same seed.
+
+        Args:
+            example: the input.
+            d: text budget, at most the threat's largest.
+            epsilon: image budget, l2, in the units of sigma.
+            alpha: risk of a false "certified", and that of a false "not certifiable".
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+            max_draws: draws after which it stays undecided.
+            masked: decide by p_S (suffix threat); see :meth:`sample`.
+            seed: seed of the draws.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; no matter to the decision.
+
+        Raises:
+            ValueError: if a budget is out of range, or masked evidence is asked for where positions are unknown.
+        """
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        flag("masked", masked)
+        epsilon = one("epsilon", nonnegative("epsilon", epsilon))
+        budget = integer("d", d, at_least=0)
+        require(budget <= self.threat.max_edits, "d", d, f"give at most max_edits = {self.threat.max_edits}")
+        forced = conditions(self.threat, example) if masked else None
+        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
+        ratio = self.kernel.likelihood_ratio(budget, masked=masked)
+        level = threshold(tau, [(example.id, seed)])
+        p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
+        rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
+        limit = integer("max_draws", max_draws, at_least=0)
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced, rows=rows)
+        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=limit)
+
+    def watch(
+        self,
+        example: Example,
+        max_draws: int = 10_000,
+        *,
+        alpha: float = 0.01,
+        tau: float | Calibration,
+        masked: bool = False,
+        simultaneous: bool = False,
+        seed: int = 0,
+        batch_draws: int = 256,
+    ) -> Iterator[Frontier]:
+        """Yield, after every batch of draws, the frontier that they support so far; break out whenever you like.
+
+        The confidence is that of all moments together, and radii never shrink: :func:`hybrid_rs.decisions.watch.watch`.
+        A batch is drawn when the next frontier is asked for. The draws are the first ones of :meth:`sample` with the
+        same seed.
+
+        Args:
+            example: the input.
+            max_draws: draws after which there are no more frontiers, at least 1.
+            alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
+            tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+            masked: certify from p_S (suffix threat); see :meth:`sample`.
+            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            seed: seed of the draws.
+            batch_draws: draws between one frontier and the next, rounded up to a multiple of 64.
+
+        Raises:
+            ValueError: if an argument is out of range, or masked evidence is asked for where positions are unknown.
+        """
+        limit = integer("max_draws", max_draws, at_least=1)
+        risk("alpha", alpha)
+        flag("masked", masked)
+        flag("simultaneous", simultaneous)
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        forced = conditions(self.threat, example) if masked else None
+        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
+        batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
+        law = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
+        verdicts = (verdicts for [(verdicts, _)] in batches)
+        fronts = watch(
+            verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
+        )
+        return (replace(front, example=example.id, threat=self.threat) for front in fronts)
+
+    def verdicts(
+        self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Yield the verdicts of the first ``n`` draws of :meth:`sample`, shape ``(batch, classifiers)``, as asked for.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: seed of the draws.
+            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+        """
+        batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
+        return (verdicts for [(verdicts, _)] in batches)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

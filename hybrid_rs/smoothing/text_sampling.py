@@ -1,0 +1,107 @@
+"""Several noisy texts for each noisy image: draws that share the image, and its encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hybrid_rs._checks import flag, integer, kind, require
+from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts
+from hybrid_rs.smoothing.draws import BLOCK, Smoothing, Stream, answers_of, noisy_images, noisy_texts
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.together import conditions
+
+
+def sample_texts(
+    smoothed: Smoothing,
+    example: Example,
+    n: int,
+    texts: int,
+    *,
+    masked: bool = False,
+    seed: int = 0,
+    batch_draws: int = 256,
+    progress: bool = False,
+) -> TextCounts:
+    """Draw ``n`` noisy images with several noisy texts each, and count how many of its texts the guard flags.
+
+    A text is a function of (seed, example.id, number of the image, number of the text): more images or more texts only
+    add to those of a shorter run. The images, and the first text of each, are those of a run with one text. A guard
+    that takes ``image_index`` encodes each image once; equal texts of one image are evaluated once.
+
+    Args:
+        smoothed: the smoothed guard.
+        example: the input.
+        n: number of images, at least 1.
+        texts: m, the number of texts for each image, at least 1.
+        masked: show every text to the guard for every d with the first d pads replaced, too, which is drawing given
+            that they were (suffix threat). If False, the texts are of the clean law alone.
+        seed: a non-negative whole number.
+        batch_draws: texts handed to the guard at a time for each condition, rounded up to a multiple of 64 images;
+            bounds memory alone.
+        progress: show a bar on stderr.
+
+    Raises:
+        ValueError: if an argument is out of range, the threat has more than one smoothed classifier, or masked evidence
+            is asked for where positions are unknown.
+
+    Example:
+        >>> class Empty:
+        ...     alphabet, pad_id, mask_id = np.arange(100), 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return (token_ids == 0).sum(axis=1) > images.mean(axis=(1, 2, 3))
+        >>> from hybrid_rs import SmoothedGuard, SuffixThreat, UniformKernel
+        >>> smoothed = SmoothedGuard(Empty(), UniformKernel(0.25, 100), sigma=0.5, threat=SuffixThreat(max_edits=3))
+        >>> example = Example("white", np.array([7, 8]), np.ones((3, 8, 8), np.float32))
+        >>> sample_texts(smoothed, example, n=100, texts=4, masked=True).reached[1]
+        (99, 91, 72, 42)
+    """
+    flag("masked", masked)
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    n, m, seed = (
+        integer("n", n, at_least=1),
+        integer("texts", texts, at_least=1, at_most=MAX_TEXTS),
+        integer("seed", seed, at_least=0),
+    )
+    given = conditions(smoothed.threat, example)
+    known = not masked or given is not None
+    require(known, "masked", masked, "several texts need known positions (suffix threat): leave it out for d = 0")
+    flagged = [
+        verdicts.sum(axis=1)
+        for verdicts in drawn_texts(
+            smoothed, example, n, m, seed, batch_draws, forced=given if masked else None, progress=progress
+        )
+    ]
+    return TextCounts.from_flagged(np.concatenate(flagged), m, example=example.id, seed=seed)
+
+
+def drawn_texts(
+    smoothed: Smoothing,
+    example: Example,
+    n: int,
+    texts: int,
+    seed: int,
+    batch_draws: int,
+    *,
+    forced: NDArray[np.bool_] | None,
+    progress: bool = False,
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield verdicts, shape ``(images, texts, classifiers or conditions)``, batch by batch."""
+    size = BLOCK * -(-integer("batch_draws", batch_draws, at_least=1) // (BLOCK * texts))
+    noised = smoothed.threat.noised(example.token_ids.size)
+    clean = np.append(example.token_ids, np.full(smoothed.threat.slot, smoothed.guard.pad_id))
+    streams = [Stream(seed, example.id, text) for text in range(texts)]
+    with tqdm(total=n, unit="image", desc=example.id, disable=not progress, leave=False) as bar:
+        for start in range(0, n, size):
+            stop = min(n, start + size)
+            shown = [
+                noisy_texts(smoothed.guard, smoothed.kernel, clean, noised, forced, stream, start, stop)[0]
+                for stream in streams
+            ]
+            images = noisy_images(example.image, smoothed.sigma, streams[0], start, stop)
+            verdicts = answers_of(smoothed.guard, "unsafe", np.concatenate(shown, axis=1), images, example.id, start)
+            yield verdicts.reshape(stop - start, texts, -1)
+            bar.update(stop - start)

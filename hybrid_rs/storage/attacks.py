@@ -1,0 +1,106 @@
+"""The store of attacks: each search is made once, and kept one finished line each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs.attacks import ADAPTIVE, PLAIN, Effort
+from hybrid_rs.attacks.joint import attack_jointly, evaluate, without_noise
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.records import records
+
+FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
+
+
+class AttackStore:
+    """An append-only file of attacks, one JSON object a line; what is there is not searched for again.
+
+    The attacked image is not kept: the search is a function of the example, the budgets, the effort and the seed.
+
+    Args:
+        path: the file; made when the first attack is finished.
+        classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
+
+    Raises:
+        ValueError: if the file is none of attacks, or was written with another schema.
+    """
+
+    def __init__(self, path: Path, classifier: str) -> None:
+        self.path, self.classifier = path, classifier
+        self._kept = records(path, FOUND, _checked)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, **how: Any) -> Any:
+        """Return an attack, its arguments as in :meth:`attack`, or None if it is not in the store."""
+        return self._kept.get(self._asked(smoothed, example, d, epsilon, **how))
+
+    def attack(
+        self,
+        smoothed: SmoothedGuard,
+        example: Example,
+        d: int,
+        epsilon: float,
+        *,
+        adaptive: bool = True,
+        effort: Effort | None = None,
+        seed: int = 0,
+        n: int = 1000,
+    ) -> dict[str, Any]:
+        """Return one attack and its verdicts on fresh draws, searching for it if it is not in the store.
+
+        Args:
+            smoothed: the smoothed guard.
+            example: the clean input.
+            d: text budget.
+            epsilon: image budget, l2, pixel units.
+            adaptive: search on the smoothed value; if False on the guard's own answer, without any noise.
+            effort: how hard to search; by default ``ADAPTIVE`` or ``PLAIN``.
+            seed: of the search, and of the fresh draws, which share nothing.
+            n: number of fresh draws at the attacked input, of the smoothed guard in either case.
+        """
+        asked = self._asked(smoothed, example, d, epsilon, adaptive=adaptive, effort=effort, seed=seed, n=n)
+        if (known := self._kept.get(asked)) is not None:
+            return known
+        searched = smoothed if adaptive else without_noise(smoothed)
+        found = attack_jointly(searched, example, d, epsilon, effort=Effort(**asked["effort"]), seed=seed)
+        row = asked | {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
+        row["unsafe"] = evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe
+        self._kept.append([row])
+        return self._kept.get(asked) or row
+
+    def _asked(
+        self,
+        smoothed: SmoothedGuard,
+        example: Example,
+        d: int,
+        epsilon: float,
+        *,
+        adaptive: bool = True,
+        effort: Effort | None = None,
+        seed: int = 0,
+        n: int = 1000,
+    ) -> dict[str, Any]:
+        chosen = dataclasses.asdict(effort or (ADAPTIVE if adaptive else PLAIN))
+        budgets = {"d": d, "epsilon": float(epsilon), "adaptive": adaptive, "effort": chosen}
+        return described(self.classifier, smoothed, example) | budgets | {"seed": seed, "n": n}
+
+
+def _checked(row: Mapping[str, Any]) -> None:
+    """Refuse what no attack can find."""
+    integer("edits", row["edits"], at_least=0)
+    integer("queries", row["queries"], at_least=0)
+    nonnegative("epsilon_used", row["epsilon_used"])
+    probability("estimate", row["estimate"])
+    Counts((row["unsafe"],), row["n"])  # from 0 to n
+    for each in row["token_ids"]:
+        integer("token_ids", each, at_least=0)
+    require(row["edits"] <= row["d"], "edits", row["edits"], f"the budget was {row['d']}")

@@ -1,0 +1,288 @@
+"""The counts store: the only expensive data, kept one finished unit a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from hybrid_rs._checks import integer, require, shown
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.text_counts import TextCounts
+from hybrid_rs.smoothing.draws import SAMPLER
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.margins import at_margin
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.smoothing.together import require_alike
+from hybrid_rs.storage.engines import Engine, Evidence, Local, Unit
+from hybrid_rs.storage.records import SCHEMA, Records, key, rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWN = ("unsafe", "safe", "length", "reached")  # the fields that are drawn; all others say what was asked for
+
+
+class CountsStore:
+    """An append-only file of counts, one JSON object a line, readable with :func:`recorded`.
+
+    A unit is one example under one smoothing with one seed and number of draws. Units already in the file are not
+    drawn again. Each is written in one piece as soon as it and all before it are drawn, in the order of the examples:
+    a run that was killed, or had other workers, ends with the same bytes. A last line that was cut off loses only its
+    unit. Several runs may write one file at the same time (see :class:`hybrid_rs.storage.records.Records`); each
+    sees the units of the others before it draws, and lines then stand in the order in which they were finished.
+
+    A line says all that its counts depend on; :func:`recorded` adds a short hash of it that the units of one run share.
+
+    Args:
+        path: the file; made when the first unit is finished.
+        classifier: ``guard.identity``; of a guard that has none, a name that tells it from all others, such as a hash
+            of its weights, its prompt and its precision.
+        engine: where missing units are drawn; by default in this process.
+
+    Raises:
+        ValueError: if the file is none of such counts, was written with another schema, or two lines disagree about one
+            unit.
+    """
+
+    def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
+        self.path, self.classifier, self.engine = path, classifier, engine or Local()
+        self._kept = Records(path, DRAWN, _evidence, _same)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(
+        self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
+    ) -> Evidence | None:
+        """Return the counts of a unit, or None if it is not in the store."""
+        return self._kept.get(self._unit(smoothed, example, n, seed, masked, texts))
+
+    def sample(
+        self,
+        smoothed: SmoothedGuard,
+        examples: Iterable[Example],
+        *,
+        n: int,
+        seed: int = 0,
+        masked: bool = False,
+        texts: int = 1,
+        progress: bool = True,
+    ) -> list[Any]:
+        """Return the counts of every example, drawing and storing those that are missing.
+
+        Args:
+            smoothed: the smoothed guard.
+            examples: the inputs.
+            n: draws per example.
+            seed: seed of the draws.
+            masked: draw evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
+            texts: noisy texts for each noisy image; if several, ``n`` counts images.
+            progress: show a bar on stderr while drawing.
+
+        Returns:
+            one Counts per example; MaskedCounts or SubsetCounts if ``masked``; TextCounts if there are several texts.
+        """
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
+        return self.sample_together([smoothed], examples, **law, progress=progress)[0]
+
+    def sample_together(
+        self,
+        smoothed: Sequence[SmoothedGuard],
+        examples: Iterable[Example],
+        *,
+        n: int,
+        seed: int = 0,
+        masked: bool = False,
+        texts: int = 1,
+        progress: bool = True,
+    ) -> list[list[Any]]:
+        """Return the counts of every example under smoothed guards that differ in kernel alone, with one noise.
+
+        The units are those of :meth:`sample`, one per example and kernel; see :func:`hybrid_rs.sample_together`.
+
+        Returns:
+            for each smoothed guard, what :meth:`sample` returns.
+        """
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
+
+        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
+            kernels = tuple(each.kernel for each in missing)
+            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked, texts=texts)
+
+        first = require_alike(smoothed)
+        return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
+
+    def sample_margins(
+        self,
+        smoothed: SmoothedGuard,
+        examples: Iterable[Example],
+        *,
+        margins: Iterable[float],
+        n: int,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> dict[float, list[Counts]]:
+        """Return, by margin, the counts of every example; one set of draws serves all margins.
+
+        Where one of an example's margins is missing, it is drawn, and those that were missing are stored. Arguments as
+        in :meth:`sample` and :func:`hybrid_rs.smoothing.margins.sample_margins`.
+        """
+        guards = {float(margin): at_margin(smoothed, margin) for margin in margins}
+        law: dict[str, Any] = {"n": n, "seed": seed, "masked": False}
+
+        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
+            wanted = tuple(float(getattr(each.guard, "margin", 0.0)) for each in missing)
+            return Unit(example, (smoothed.kernel,), smoothed.sigma, smoothed.threat, n, seed, margins=wanted)
+
+        found = self._drawn(smoothed.guard, list(guards.values()), list(examples), unit, law, progress)
+        return dict(zip(guards, found, strict=True))
+
+    def _drawn(
+        self,
+        base: Guard,
+        variants: Sequence[SmoothedGuard],
+        examples: list[Example],
+        unit: Callable[[Example, list[SmoothedGuard]], Unit],
+        law: dict[str, Any],
+        progress: bool,
+    ) -> list[list[Any]]:
+        """Return the counts by variant of the smoothing, then by example, drawing by the engine what is missing.
+
+        Args:
+            base: the guard that the engine draws with.
+            variants: smoothed guards that one unit serves.
+            examples: the inputs.
+            unit: the unit that draws the missing variants of an example, in their order.
+            law: n, seed, masked and texts.
+            progress: show a bar.
+        """
+
+        def missing(example: Example) -> list[SmoothedGuard]:
+            return [each for each in variants if self.get(each, example, **law) is None]
+
+        def units() -> Iterator[Unit]:
+            for example in to_draw:
+                self._kept.read()  # another run may have drawn it since
+                if lacking := missing(example):
+                    asked.append(lacking)
+                    yield unit(example, lacking)
+                else:
+                    bar.update()
+
+        self._kept.read()
+        to_draw = [example for example in examples if missing(example)]
+        asked: deque[list[SmoothedGuard]] = deque()
+        hidden = not progress or not to_draw
+        with (
+            tqdm(total=len(to_draw), unit="example", disable=hidden) as bar,
+            closing(self.engine.draw(base, units())) as drawing,
+        ):
+            for done, evidence in drawing:  # in the order in which they were asked for
+                self._kept.append(
+                    self._unit(each, done.example, **law) | _values(counts)
+                    for each, counts in zip(asked.popleft(), evidence, strict=True)
+                )
+                bar.update()
+        return [[self.get(each, example, **law) for example in examples] for each in variants]
+
+    def _unit(
+        self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool, texts: int = 1
+    ) -> dict[str, Any]:
+        several = {"texts": texts} if integer("texts", texts, at_least=1) > 1 else {}
+        more = {"n": n, "seed": seed} | ({"masked": True} if masked else {}) | several
+        return described(self.classifier, smoothed, example) | more
+
+
+def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dict[str, Any]:
+    """Return what stores say of a smoothed guard and an example: whatever the guard's answer may depend on.
+
+    Raises:
+        ValueError: if the guard has an identity of its own, and the classifier's name is another.
+    """
+    own = getattr(smoothed.guard, "identity", classifier)
+    require(own == classifier, "classifier", classifier, f"this guard is another one; give guard.identity, {own}")
+    return {
+        "schema": SCHEMA,
+        "classifier": classifier,
+        "margin": getattr(smoothed.guard, "margin", 0.0),
+        "example": example.id,
+        "kernel": _named(smoothed.kernel),
+        "sigma": smoothed.sigma,
+        "threat": _named(smoothed.threat),
+        "noise": SAMPLER,
+    }
+
+
+def recorded(path: Path) -> pd.DataFrame:
+    """Return every unit of a file as a table, one row each.
+
+    To the fields of the file come ``beta``, ``max_edits`` and what else belongs to kernel and threat, and ``run``: a
+    short hash of all that the units of one run share. Columns ``unsafe``, ``safe`` and ``reached`` hold lists.
+    """
+    import pandas as pd
+
+    found = []
+    for unit, _ in units(path):
+        flat = {name: value for part in ("kernel", "threat") for name, value in unit[part].items() if name != "name"}
+        found.append({"run": run_of(unit)} | unit | flat)
+    return pd.DataFrame(found)
+
+
+def units(path: Path) -> list[tuple[dict[str, Any], Evidence]]:
+    """Return every unit of a file, as its line says and as counts, in the order of the lines.
+
+    Raises:
+        ValueError: naming file and line, as a :class:`CountsStore` does.
+    """
+    kept: dict[str, Evidence] = {}
+    found = []
+    for where, unit in rows(path):
+        try:
+            evidence = _evidence(unit)
+            _same(kept.setdefault(key(unit, DRAWN), evidence), evidence)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{where}: no counts: {shown(error, most=600)}; give another file") from error
+        found.append((unit, evidence))
+    return found
+
+
+def run_of(unit: dict[str, Any]) -> str:
+    """Return a short hash of all that the units of one run share: everything but the example and its counts."""
+    shared = key(unit, ("example", *DRAWN))
+    return hashlib.sha256(shared.encode()).hexdigest()[:12]
+
+
+def _named(value: Any) -> dict[str, Any]:
+    return {"name": type(value).__name__} | dataclasses.asdict(value)
+
+
+def _values(counts: Evidence) -> dict[str, Any]:
+    if isinstance(counts, SubsetCounts):
+        return {"length": counts.length, "safe": counts.safe}
+    return {"reached": counts.reached} if isinstance(counts, TextCounts) else {"unsafe": counts.unsafe}
+
+
+def _evidence(unit: dict[str, Any]) -> Evidence:
+    source = {"example": unit["example"], "seed": unit["seed"]}
+    if "safe" in unit:
+        return SubsetCounts(tuple(unit["safe"]), unit["n"], unit["length"], unit["kernel"]["beta"], **source)
+    if "reached" in unit:
+        counts = TextCounts(tuple(map(tuple, unit["reached"])), unit["n"], **source)
+        require(counts.texts == unit["texts"], "texts", unit["texts"], f"the counts are of {counts.texts}")
+        return counts
+    return (MaskedCounts if unit.get("masked") else Counts)(tuple(unit["unsafe"]), unit["n"], **source)
+
+
+def _same(known: Evidence, other: Evidence) -> Evidence:
+    if known != other:
+        remedy = "the classifier's name does not tell two apart, or a line was edited: remove the wrong line"
+        raise ValueError(f"{other} and {known} for {other.example!r} under one smoothing: {remedy}")
+    return known

@@ -1,0 +1,303 @@
+"""Where draws are made: in this process, or by the workers of a Ray cluster. The draws are the same everywhere.
+
+A worker loads the guard itself, so that no weights travel. One that dies costs the unit it was drawing: Ray starts
+another in its place, which draws that unit again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from hybrid_rs._checks import integer, require
+from hybrid_rs._extras import needs
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
+from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.evidence.any_counts import AnyCounts
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.margins import sample_margins
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.smoothing.together import sample_together
+
+ATTEMPTS = 3  # workers that may die on one unit before it is given up
+STARTS = 10  # of a cluster: in each, Ray gives its own helpers 15 seconds, too few for the first ones of a busy machine
+PATIENCE = {  # seconds; what Ray waits for in its own processes, unless the user has said otherwise
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",  # its helpers: not in Ray 2.60, perhaps in later ones
+}
+Evidence: TypeAlias = AnyCounts
+Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One piece of work: the counts of one example under noises that differ in kernel alone.
+
+    Args:
+        example: the input.
+        kernels: the token kernels.
+        sigma: standard deviation of the image noise.
+        threat: what is noised, and what the adversary may touch.
+        n: number of draws.
+        seed: seed of the draws.
+        masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
+        margins: of one kernel, the counts at each of these margins; by default those at the guard's own.
+        texts: noisy texts for each noisy image.
+    """
+
+    example: Example
+    kernels: tuple[UniformKernel | AbsorbingKernel, ...]
+    sigma: float
+    threat: Threat
+    n: int
+    seed: int
+    masked: bool = False
+    margins: tuple[float, ...] = ()
+    texts: int = 1
+
+    def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
+        """Return the counts for each kernel, or for each margin."""
+        smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat) for kernel in self.kernels]
+        if self.margins:
+            (one,) = smoothed
+            return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]
+        law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
+        if self.texts > 1:
+            return [each.sample(self.example, self.n, texts=self.texts, progress=progress, **law) for each in smoothed]
+        return sample_together(smoothed, self.example, self.n, progress=progress, **law)
+
+
+class Engine(Protocol):
+    """Something that draws units."""
+
+    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
+        """Yield every unit with its counts, in the order of ``units``, which is read as workers become free."""
+        ...
+
+
+class Local:
+    """Draws in this process, one unit after the other."""
+
+    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
+        """Yield every unit with its counts, in the order of ``units``."""
+        for unit in units:
+            yield unit, unit.draw(guard)
+
+
+class Ray:
+    """Draws in Ray actors: on a cluster that is running, or in processes of a cluster that is started here.
+
+    The actors start when the first unit is drawn, and end with :meth:`close` or with this process. Each computes with
+    one thread. Every machine of the cluster needs this package, and whatever ``load`` reads.
+
+    Args:
+        load: makes the guard in each actor; an importable function, or ``functools.partial`` of one.
+        workers: number of actors; by default, the processors of the cluster, or of this machine.
+        address: of a running cluster, such as "auto" or "ray://host:10001"; by default one is started here.
+        gpus: share of an accelerator that each actor holds.
+
+    Raises:
+        ValueError: if workers is less than 1 or, where a cluster is started here, more than the processors of this
+            machine; when first used, if the cluster has fewer processors.
+        ImportError: when first used, if Ray is not installed.
+        RuntimeError: when first used, if no cluster answers.
+    """
+
+    def __init__(
+        self, load: Callable[[], Guard], workers: int | None = None, address: str | None = None, gpus: float = 0.0
+    ) -> None:
+        self.workers = None if workers is None else integer("workers", workers, at_least=1)
+        running, here = "ray" in sys.modules and sys.modules["ray"].is_initialized(), os.cpu_count()
+        if self.workers and here and not address and not running:
+            remedy = f"this machine has {here} processors; give fewer, or the address of a cluster"
+            require(self.workers <= here, "workers", self.workers, remedy)
+        self.load, self.address, self.gpus = load, address, gpus
+        self._actors: list[Any] = []
+        self._started = False
+
+    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
+        """Yield every unit with its counts, in the order of ``units``."""
+        self._connect()
+        import ray
+
+        expected, idle = _traits(guard), list(self._actors)
+        busy: dict[Any, Any] = {}
+        out: deque[tuple[Unit, Any]] = deque()
+        try:
+            for unit in units:
+                if not idle:
+                    [done], _ = ray.wait(list(busy))
+                    idle.append(busy.pop(done))
+                actor = idle.pop()
+                answer = actor.draw.remote(unit, expected)
+                busy[answer] = actor
+                out.append((unit, answer))
+                while out[0][1] not in busy:
+                    yield out[0][0], _answer(*out.popleft())
+            while out:
+                yield out[0][0], _answer(*out.popleft())
+        except BaseException:  # an interruption, too, must not wait for what is being drawn
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        if self._actors:
+            return
+        with needs("scale"):
+            import ray
+        if not ray.is_initialized():
+            start_ray(self.workers, self.address)
+            self._started = True
+        processors = int(ray.cluster_resources().get("CPU", 0))
+        workers = processors if self.workers is None else self.workers
+        require(1 <= workers <= processors, "workers", workers, f"the cluster has {processors} processors")
+        options: dict[str, Any] = {"num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": ATTEMPTS - 1}
+        actor = ray.remote(num_cpus=1, **options)(_Drawer)
+        self._actors = [actor.remote(self.load) for _ in range(workers)]
+
+    def close(self) -> None:
+        """End the actors, and the cluster if it was started here; another draw starts new ones."""
+        if not self._actors and not self._started:
+            return
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+        if self._started:
+            ray.shutdown()
+            self._started = False
+
+
+def start_ray(workers: int | None = None, address: str | None = None) -> None:
+    """Start a Ray cluster in processes of this machine, or join one; a slow start is waited for, and said on stderr.
+
+    Args:
+        workers: processors of the cluster that is started; by default, those of this machine.
+        address: of a running cluster, which is joined.
+
+    Raises:
+        ImportError: if Ray is not installed.
+        RuntimeError: if no cluster answers, or none has started after several attempts.
+    """
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}.items():  # an experiment reports to nobody
+        os.environ.setdefault(name, value)
+    with needs("scale"):
+        import ray
+
+    own = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    asked = {"address": address} if address else own
+    for left in reversed(range(1 if address else STARTS)):
+        try:
+            ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray has no error of its own for this
+            ray.shutdown()
+            if not left:
+                remedy = (
+                    "try again when the machine is less busy, give another address, or draw with the local engine; "
+                )
+                remedy += "Ray's own words are in /tmp/ray/session_latest/logs"
+                raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
+            print(f"Ray did not start in time; {left} more attempts", file=sys.stderr)
+        else:
+            return
+
+
+def engine_name(engine: str | None, workers: int | None = None, address: str | None = None) -> str:
+    """Return the name of an engine in one word, as :func:`get_engine` takes it.
+
+    Args:
+        engine: "local" or "ray"; None: ray where workers or an address are given, else local.
+        workers: number of Ray actors.
+        address: of a running Ray cluster.
+
+    Raises:
+        ValueError: if there is no such engine.
+
+    Example:
+        >>> engine_name("ray", workers=4, address="auto"), engine_name(None, workers=2), engine_name(None)
+        ('ray:4@auto', 'ray:2', 'local')
+    """
+    kind = engine or ("ray" if workers is not None or address else "local")
+    name = kind + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
+    _parts(name)
+    return name
+
+
+def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
+    """Return the engine of a name: ``local``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
+
+    Args:
+        name: the engine, as a notebook's parameter ``engine`` gives it.
+        load: makes the guard in each worker.
+
+    Raises:
+        ValueError: if there is no such engine.
+
+    Example:
+        >>> from hybrid_rs.small_guard.guard import load_bay_guard
+        >>> get_engine("ray:4@auto", load_bay_guard).address
+        'auto'
+    """
+    kind, workers, address = _parts(name)
+    return Ray(load, workers, address) if kind == "ray" else Local()
+
+
+def _parts(name: str) -> tuple[str, int | None, str | None]:
+    match = re.fullmatch(r"(?:(local)|(ray)(?::(\d+))?(?:@(.+))?)", name)
+    if match is None:
+        raise ValueError(f"engine = {name!r}: give local (this process) or ray[:workers][@address] (several)")
+    return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
+
+
+def _answer(unit: Unit, answer: Any) -> list[Evidence]:
+    """Return what a worker found; raise what it raised, as if it had been raised here."""
+    import ray
+
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayActorError as error:
+        remedy = "if memory ran out, give fewer workers; to see its error, draw with the local engine"
+        raise RuntimeError(f"example = {unit.example.id!r}: {ATTEMPTS} workers died drawing it; {remedy}") from error
+
+
+class _Drawer:
+    """What a worker holds: the guard, loaded when the first unit comes."""
+
+    def __init__(self, load: Callable[[], Guard]) -> None:
+        self._load = load
+
+    @cached_property
+    def _guard(self) -> Guard:
+        guard = self._load()
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)  # the workers share the machine among themselves
+        return guard
+
+    def draw(self, unit: Unit, expected: tuple[Any, ...]) -> list[Evidence]:
+        """Return the counts of a unit, if the guard loaded here is the one that is expected."""
+        found = _traits(self._guard)
+        require(found == expected, "load", found, f"it must make the guard that is smoothed, {expected}")
+        return unit.draw(self._guard)
+
+
+def _traits(guard: Guard) -> tuple[Any, ...]:
+    """What tells one guard from another: its identity and margin; if it has no identity, what can be seen of it."""
+    alphabet = hashlib.sha256(np.asarray(guard.alphabet, dtype=np.int64).tobytes()).hexdigest()
+    own, margin = getattr(guard, "identity", None), float(getattr(guard, "margin", 0.0))
+    return type(guard).__qualname__, own, margin, int(guard.pad_id), guard.mask_id, alphabet

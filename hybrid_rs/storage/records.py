@@ -1,0 +1,266 @@
+"""Append-only files of finished work, one JSON object a line: counts, streams, attacks and decisions are kept so.
+
+The last field of a line, ``check``, is a checksum of all the others: the first 16 hexadecimal digits of the SHA-256 of
+their JSON with sorted names. A line that was changed after it was written, by a disk or by hand, is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from hybrid_rs._checks import require, shown
+from hybrid_rs._files import parsed_json, strict_json
+from hybrid_rs.checkout import TREE
+
+SCHEMA = 2  # 1 had no checksums
+CHECK = "check"
+DATA = TREE / "data"
+BEGINNING = b'{"schema"'  # of every line; what is cut off and begins otherwise is not ours to remove
+
+REMEDY = "if a run wrote it, remove the line to have it made again"
+
+Value = TypeVar("Value")
+
+
+class Records(Generic[Value]):
+    r"""An append-only file that tells, of whatever was asked for, what was found.
+
+    A line holds what was asked for and, in the fields ``made``, what was found. A run that is killed loses the line it
+    was writing, and what is left of that line is removed when the next is written. Several runs may write one file at
+    the same time, on a file system with POSIX locks: each line is written in one piece, and seen by the other runs.
+
+    A file of the book, in ``data/counts`` or ``data/attacks``, is read and never written: what it lacks goes to a file
+    beside it, see :func:`local`, which is read, too.
+
+    Args:
+        path: the file; made when the first line is written.
+        made: the fields that were found; all others say what was asked for.
+        value: makes the value of a line; a ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` refuses it.
+        merge: of two values of one question, the known one and another, the one to keep; a ``ValueError`` refuses the
+            other. By default lines of a file that disagree are refused, and one that disagrees is not written.
+
+    Raises:
+        ValueError: naming file and line, if the path is a folder, a line was changed, was written with another schema,
+            disagrees with an earlier one or is none of ours, or what follows the last newline is not the beginning of
+            one.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> squares = records(Path(mkdtemp()) / "squares.jsonl", made=["square"])
+        >>> squares.append([{"schema": 2, "of": 3, "square": 9}])
+        >>> records(squares.path, made=["square"]).get({"schema": 2, "of": 3})["square"]
+        9
+        >>> squares.path.read_text()
+        '{"schema": 2, "of": 3, "square": 9, "check": "00e2d0f6fce095ae"}\n'
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        made: Collection[str],
+        value: Callable[[dict[str, Any]], Value],
+        merge: Callable[[Value, Value], Value] | None = None,
+    ) -> None:
+        self.path, self.made, self._value, self._merge = path, made, value, merge
+        self._found: dict[str, Value] = {}
+        for self.file in dict.fromkeys((path, local(path))):  # the last is the one that is written
+            require(not self.file.is_dir(), "path", self.file, "this is a folder; give a file in it, new or of a run")
+            self._end = self._lines = 0  # what was read of the file: whole lines, from its beginning
+            self.read()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, asked: dict[str, Any]) -> Value | None:
+        """Return what was found, or None if that was not asked for yet."""
+        return self._found.get(key(asked, self.made))
+
+    def read(self) -> None:
+        """Read the lines that other runs have added since the last time."""
+        if self.file.exists() or self._end:
+            with self.file.open("rb") as opened:
+                self._read(opened)
+
+    def append(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write lines in one piece that no other run's can come between; those that say nothing new are left out.
+
+        Raises:
+            ValueError: if another run's line says otherwise.
+            OSError: if there is no room.
+        """
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("ab+", buffering=0) as file:
+            if sys.platform != "win32":
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            self._read(file)
+            if self.file != self.path and not self._end:
+                print(f"what {self.path} lacks goes to {self.file}", file=sys.stderr)
+            new = [row for row in rows if self._new(row)]
+            lines = "".join(sealed(row) + "\n" for row in new).encode()
+            file.truncate(self._end)  # what a killed run left of a line; nobody else is writing one now
+            if file.write(lines) != len(lines):
+                file.truncate(self._end)
+                raise OSError(f"{self.file}: no room for {len(lines)} more bytes; make some and run again")
+            os.fsync(file.fileno())
+            self._read(file)
+
+    def _read(self, file: IO[bytes]) -> None:
+        size = file.seek(0, os.SEEK_END)
+        require(size >= self._end, "path", self.file, "the file became shorter while in use; open it again")
+        file.seek(self._end)
+        *lines, rest = file.read(size - self._end).split(b"\n")  # the rest is being written, or was cut off
+        for line in lines:
+            where = f"{self.file}, line {self._lines + 1}"
+            name, value = self._merged(opened(line, where), where)
+            self._found[name] = value
+            self._end, self._lines = self._end + len(line) + 1, self._lines + 1
+        if not self._cut_off(rest):
+            raise ValueError(_foreign(f"{self.file}, after line {self._lines}", rest))
+
+    def _cut_off(self, rest: bytes) -> bool:
+        """Whether what follows the last newline is what a run left of a line, or is writing."""
+        try:
+            parsed_json(rest.decode("utf-8", errors="replace"))
+        except ValueError as error:
+            begun = rest[: len(BEGINNING)] == BEGINNING[: len(rest)]
+            return begun and not str(error).startswith("Extra data")  # a whole line, and then no newline
+        try:
+            self._made(opened(rest, ""), "")
+        except ValueError:
+            return False  # it is whole, and something else
+        return True
+
+    def _made(self, row: dict[str, Any], where: str) -> Value:
+        try:
+            return self._value(row)
+        except KeyError as error:
+            raise ValueError(f"{where}: {error} is missing or makes no sense: {REMEDY}") from error
+        except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
+            raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
+
+    def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value]:
+        """Return a line's key and its value, merged with what is known."""
+        name, value = key(row, self.made), self._made(row, where)
+        known = self._found.get(name)
+        if known is None:
+            return name, value
+        try:
+            return name, _same(known, value) if self._merge is None else self._merge(known, value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    def _new(self, row: dict[str, Any]) -> bool:
+        """Whether a line that is to be written says anything new."""
+        known = self._found.get(key(row, self.made))
+        if known is not None and self._merge is None:
+            return False
+        return known is None or self._merged(row, str(self.file))[1] is not known
+
+
+def records(
+    path: Path, made: Collection[str], check: Callable[[dict[str, Any]], None] = lambda row: None
+) -> Records[dict[str, Any]]:
+    """Return the records of a file whose values are whole lines, each with all the fields ``made``.
+
+    Args:
+        path: the file.
+        made: the fields that were found.
+        check: raises a ``ValueError`` of a line that makes no sense.
+    """
+
+    def value(row: dict[str, Any]) -> dict[str, Any]:
+        whole = row | {name: row[name] for name in made}
+        check(whole)
+        return whole
+
+    return Records(path, made, value)
+
+
+def sealed(row: dict[str, Any]) -> str:
+    """Return a row as a line of a file, with its checksum and without the newline.
+
+    Raises:
+        ValueError: if a number is nan or infinite, for which JSON has no number.
+
+    Example:
+        >>> opened(sealed({"schema": 2, "of": 3}).encode(), "line 1")
+        {'schema': 2, 'of': 3}
+    """
+    rest = {name: value for name, value in row.items() if name != CHECK}
+    return strict_json(rest | {CHECK: _checksum(rest)})
+
+
+def opened(line: bytes, where: str) -> dict[str, Any]:
+    """Return the row of a line, without its checksum, if that is right.
+
+    Args:
+        line: the line, without its newline.
+        where: what an error calls it.
+
+    Raises:
+        ValueError: if it is no such line, was changed, or was written with another schema.
+    """
+    try:
+        row = parsed_json(line.decode())
+        schema = row["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(_foreign(where, line)) from error
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise ValueError(f"{where}: schema = {shown(schema)}: this version reads {SCHEMA}; give another file")
+    found = row.pop(CHECK, None)
+    if found != _checksum(row):
+        raise ValueError(f"{where}: check = {shown(found, repr)}: the line was changed after it was written; {REMEDY}")
+    return row
+
+
+def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every line of a file: what an error calls it, and its row.
+
+    Raises:
+        ValueError: if there is no such file, or as :func:`opened` does.
+    """
+    require(path.is_file(), "file", repr(str(path)), "no such file")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            where = f"{path}, line {number}"
+            yield where, opened(line.removesuffix(b"\n"), where)
+
+
+def local(path: Path) -> Path:
+    """Return where lines of a file are written: beside it, in a file that git ignores, if it is one of the book's.
+
+    So no run changes what the book was made from. To publish what was drawn, append the one to the other.
+
+    Example:
+        >>> local(DATA / "counts" / "quick.jsonl").name, local(Path("my.jsonl")).name
+        ('quick.local.jsonl', 'my.jsonl')
+    """
+    ours = path.absolute().parent in (DATA / "counts", DATA / "attacks")
+    return path.with_suffix(".local.jsonl") if ours else path
+
+
+def key(row: dict[str, Any], made: Collection[str]) -> str:
+    """Return what was asked for, in one word: the fields of a line that are not among ``made``."""
+    return json.dumps({name: value for name, value in row.items() if name not in made}, sort_keys=True)
+
+
+def _checksum(row: dict[str, Any]) -> str:
+    return hashlib.sha256(strict_json(row, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _same(known: Value, other: Value) -> Value:
+    if known != other:
+        raise ValueError("it disagrees with an earlier line that asks the same: remove the wrong one")
+    return known
+
+
+def _foreign(where: str, line: bytes) -> str:
+    return f"{where} = {shown(line[:60], repr)}: no line of such a file: give another file; {REMEDY}"

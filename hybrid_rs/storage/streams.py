@@ -1,0 +1,122 @@
+"""The store of verdicts draw by draw, on which any sequential rule can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import integer, require
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.records import Records
+
+BoolArray = NDArray[np.bool_]
+MAX_DRAWS = 2**27  # of one stream, each a byte in memory
+FOUND = ("n", "unsafe", "rarer", "at")
+
+
+class StreamStore:
+    """An append-only file of the first verdicts of examples, one JSON object a line.
+
+    Each line holds ``n`` draws, ``unsafe`` of which were unsafe, and ``at``, the numbers (from 0) of the draws whose
+    verdict was ``rarer``. A stream that proves too short is drawn to a greater length, and its longest line counts.
+    Streams are drawn in this process, whatever the engine of the counts.
+
+    Args:
+        path: the file; made when the first stream is drawn.
+        classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
+
+    Raises:
+        ValueError: if the file is none of streams, or of another schema.
+    """
+
+    def __init__(self, path: Path, classifier: str) -> None:
+        self.path, self.classifier = path, classifier
+        self._kept = Records(path, FOUND, _row, _longer)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, smoothed: SmoothedGuard, example: Example, *, seed: int = 0) -> BoolArray:
+        """Return the verdicts known so far, shape ``(n,)``; none, if the stream was never drawn."""
+        known = self._kept.get(self._unit(smoothed, example, seed))
+        return np.zeros(0, dtype=bool) if known is None else known
+
+    def until(
+        self,
+        smoothed: SmoothedGuard,
+        example: Example,
+        enough: Callable[[BoolArray], bool],
+        *,
+        max_draws: int,
+        seed: int = 0,
+        counts: Counts | None = None,
+    ) -> BoolArray:
+        """Return the first verdicts, as many as are enough, drawing and storing them where those kept are not.
+
+        Where all verdicts of earlier counts were alike, the counts tell the stream, and nothing is drawn or stored.
+
+        Args:
+            smoothed: a smoothed guard with one classifier.
+            example: the input.
+            enough: whether the verdicts so far suffice; asked after every batch of draws.
+            max_draws: draws after which it is enough in any case.
+            seed: seed of the draws.
+            counts: those of the first ``counts.n`` draws of this very stream, if they are known.
+
+        Returns:
+            shape ``(n,)``, n at most ``max_draws``; more than enough, if more are kept.
+
+        Raises:
+            ValueError: if the guard has a classifier per text budget, or draws again differ from those kept.
+        """
+        classifiers = len(smoothed.threat.noised(example.token_ids.size))
+        require(
+            classifiers == 1, "smoothed.threat", smoothed.threat, "a stream is of one classifier: use one_shot=True"
+        )
+        known = self.get(smoothed, example, seed=seed)
+        if counts is not None and counts.n > known.size and counts.unsafe in ((0,), (counts.n,)):
+            known = np.full(counts.n, counts.unsafe[0] > 0)
+        known = known[:max_draws]
+        if known.size >= max_draws or (known.size and enough(known)):
+            return known
+        row = np.zeros(0, dtype=bool)
+        for verdicts in smoothed.verdicts(example, max_draws, seed=seed):
+            row = np.append(row, verdicts[:, 0])
+            if row.size > known.size and enough(row):
+                break
+        same = np.array_equal(row[: known.size], known)
+        require(same, "classifier", self.classifier, f"draws of {example.id} differ from those in {self.path}")
+        rarer = bool(2 * row.sum() < row.size)
+        drawn = {"n": row.size, "unsafe": int(row.sum()), "rarer": "unsafe" if rarer else "safe"}
+        unit = self._unit(smoothed, example, seed) | drawn | {"at": np.flatnonzero(row == rarer).tolist()}
+        self._kept.append([unit])
+        return row
+
+    def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
+        return described(self.classifier, smoothed, example) | {"seed": seed}
+
+
+def _row(unit: dict[str, Any]) -> BoolArray:
+    n, at, rarer = integer("n", unit["n"], at_least=1), unit["at"], unit["rarer"] == "unsafe"
+    require(n <= MAX_DRAWS, "n", n, f"give at most {MAX_DRAWS}")
+    require(rarer or unit["rarer"] == "safe", "rarer", repr(unit["rarer"]), 'give "unsafe" or "safe"')
+    rising = all(type(i) is int for i in at) and all(0 <= i < j for i, j in zip(at, [*at[1:], n], strict=True))
+    require(rising, "at", at, f"give numbers of draws, in order, from 0 to n - 1 = {n - 1}")
+    row = np.full(n, not rarer)
+    row[np.asarray(at, dtype=np.int64)] = rarer
+    require(int(row.sum()) == unit["unsafe"], "unsafe", unit["unsafe"], f"there are {int(row.sum())} in the stream")
+    return row
+
+
+def _longer(known: BoolArray, other: BoolArray) -> BoolArray:
+    both = min(known.size, other.size)
+    if not np.array_equal(known[:both], other[:both]):
+        raise ValueError("the draws of two lines for one stream differ: remove the wrong one")
+    return other if other.size > known.size else known

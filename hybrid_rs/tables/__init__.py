@@ -1,0 +1,1 @@
+"""Certificates for tables: numeric and categorical features, and a classifier whose truth is known."""
