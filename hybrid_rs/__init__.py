@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     __version__: str
     from hybrid_rs.certificates.certificate import Certificate as Certificate
     from hybrid_rs.certificates.feature_kernel import FeatureKernel as FeatureKernel
-    from hybrid_rs.certificates.frontier import Frontier as Frontier, frontier as frontier, frontier_of as frontier_of
+    from hybrid_rs.certificates.frontier import Frontier as Frontier, frontier as frontier
+    from hybrid_rs.certificates.frontier_of import frontier_of as frontier_of
     from hybrid_rs.certificates.kernels import AbsorbingKernel as AbsorbingKernel, UniformKernel as UniformKernel
     from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio as LikelihoodRatio
+    from hybrid_rs.certificates.rounding import ceiled as ceiled, floored as floored
     from hybrid_rs.certificates.statements import (
         certify as certify,
         read_certificate as read_certificate,
@@ -35,10 +37,8 @@ if TYPE_CHECKING:
     from hybrid_rs.certificates.threats import L0Threat as L0Threat, SuffixThreat as SuffixThreat
     from hybrid_rs.certificates.verification import VerificationError as VerificationError
     from hybrid_rs.certificates.worst_case import (
-        ceiled as ceiled,
         certified_edits as certified_edits,
         certified_radius as certified_radius,
-        floored as floored,
         p_adv as p_adv,
         required_p_a as required_p_a,
     )
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
         clopper_pearson_lower as clopper_pearson_lower,
         clopper_pearson_upper as clopper_pearson_upper,
     )
-    from hybrid_rs.evidence.counts import Counts as Counts, MaskedCounts as MaskedCounts, SubsetCounts as SubsetCounts
+    from hybrid_rs.evidence.counts import Counts as Counts, MaskedCounts as MaskedCounts
+    from hybrid_rs.evidence.subset_counts import SubsetCounts as SubsetCounts
     from hybrid_rs.evidence.text_counts import TextCounts as TextCounts
     from hybrid_rs.smoothing.example import Example as Example
     from hybrid_rs.smoothing.guard import Guard as Guard
@@ -59,18 +60,21 @@ if TYPE_CHECKING:
 _MODULES = {
     "certificates.certificate": "Certificate",
     "certificates.feature_kernel": "FeatureKernel",
-    "certificates.frontier": "Frontier frontier frontier_of",
+    "certificates.frontier": "Frontier frontier",
+    "certificates.frontier_of": "frontier_of",
     "certificates.kernels": "AbsorbingKernel UniformKernel",
     "certificates.likelihood_ratio": "LikelihoodRatio",
     "certificates.statements": "certify read_certificate verify",
     "certificates.text_certificate": "TextCertificate",
     "certificates.threats": "L0Threat SuffixThreat",
     "certificates.verification": "VerificationError",
-    "certificates.worst_case": "ceiled certified_edits certified_radius floored p_adv required_p_a",
+    "certificates.rounding": "ceiled floored",
+    "certificates.worst_case": "certified_edits certified_radius p_adv required_p_a",
     "decisions.calibrate": "calibrate",
     "decisions.plan": "ceiling plan",
     "evidence.clopper_pearson": "clopper_pearson_lower clopper_pearson_upper",
-    "evidence.counts": "Counts MaskedCounts SubsetCounts",
+    "evidence.counts": "Counts MaskedCounts",
+    "evidence.subset_counts": "SubsetCounts",
     "evidence.text_counts": "TextCounts",
     "smoothing.example": "Example",
     "smoothing.guard": "Guard",

@@ -10,7 +10,8 @@ import pandas as pd
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
-from hybrid_rs.evidence.counts import MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 
 
 def beside_bounds(

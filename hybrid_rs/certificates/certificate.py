@@ -17,7 +17,8 @@ from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKerne
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts, Subsets
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
 
 SCHEMA = 2  # of a certificate's JSON; 1 carried no counts
 KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._extras import needs
-from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.certificates.rounding import floored
 
 CHARACTERS = 20  # of the claim's small print, to an inch
 

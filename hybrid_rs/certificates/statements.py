@@ -12,7 +12,8 @@ from hybrid_rs.certificates.kernels import Kernel
 from hybrid_rs.certificates.text_certificate import TextCertificate, certify_texts
 from hybrid_rs.certificates.text_verification import verify_texts
 from hybrid_rs.certificates.threshold import CalibratedThreshold
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 
 

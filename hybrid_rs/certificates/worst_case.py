@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, ndtri_exp
 
-from hybrid_rs._checks import broadcast, integer, nonnegative, nonnegative_or_infinite, numbers, probability
+from hybrid_rs._checks import broadcast, nonnegative, nonnegative_or_infinite, probability
 from hybrid_rs._roots import bracketed_root
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.feature_kernel import worst_ratios
@@ -196,29 +196,3 @@ def _largest_shift(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> Fl
     target = ndtri(tau)
     cohen = np.maximum(ndtri(p) - target, 0.0) * (1 + 1e-12) + 1e-12
     return bracketed_root(excess, np.zeros_like(cohen), cohen, (p, target), xatol=1e-300, xrtol=1e-13)
-
-
-def floored(values: ArrayLike, digits: int) -> FloatArray:
-    """Return values rounded *down* to so many decimals, for people: a printed radius must not exceed the certified one.
-
-    Example:
-        >>> floored([1.2999, 0.5], 2)
-        array([1.29, 0.5 ])
-    """
-    array = numbers("values", values)
-    scale = 10.0 ** integer("digits", digits, at_least=0, at_most=300)
-    with np.errstate(invalid="ignore", over="ignore"):
-        scaled = array * scale
-        result = np.floor(scaled) / scale
-        result = np.where(result > array, np.floor(scaled - 1) / scale, result)
-    return np.where(np.isfinite(scaled), result, array)[()]  # too large for decimals, or infinite, or nan
-
-
-def ceiled(values: ArrayLike, digits: int) -> FloatArray:
-    """Return values rounded *up* to so many decimals, for people: a printed upper limit must not be too small.
-
-    Example:
-        >>> ceiled([7.2244, 0.5], 2)
-        array([7.23, 0.5 ])
-    """
-    return 0.0 - floored(-numbers("values", values), digits)

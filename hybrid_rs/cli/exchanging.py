@@ -12,7 +12,7 @@ import typer
 from hybrid_rs._checks import integer, require, shown
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.certificates.kernels import MAX_EDITS
-from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.certificates.rounding import floored
 from hybrid_rs.cli.showing import json_line, note, radii_row, result
 
 # what lines of one run of certify share

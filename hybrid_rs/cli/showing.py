@@ -13,7 +13,7 @@ import typer
 from tqdm import tqdm
 
 from hybrid_rs._files import strict_json
-from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.certificates.rounding import floored
 
 LABEL = {True: "unsafe", False: "safe", None: None}
 

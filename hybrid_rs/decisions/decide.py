@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
 from hybrid_rs._checks import integer, numbers, one, probability, require, risk as one_risk, risks
-from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.certificates.rounding import floored
 from hybrid_rs.evidence.confidence_sequences import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
 
 FloatArray = NDArray[np.float64]

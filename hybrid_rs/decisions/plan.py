@@ -10,9 +10,11 @@ import numpy as np
 
 from hybrid_rs._checks import flag, nonnegative, nonnegative_or_infinite, one, probability
 from hybrid_rs.certificates.feature_kernel import worst_ratios
-from hybrid_rs.certificates.frontier import Frontier, frontier_of
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.frontier_of import frontier_of
 from hybrid_rs.certificates.kernels import Kernel, text_budget
-from hybrid_rs.certificates.worst_case import floored, required_p_a
+from hybrid_rs.certificates.rounding import floored
+from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.decide import decision_draws, draws_floor
 from hybrid_rs.decisions.sample_size import MAX_DRAWS, checked_aims, draws_needed, hopeless, least_draws
 from hybrid_rs.evidence.counts import Counts, MaskedCounts

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from hybrid_rs._checks import integer, kind, nonnegative, require, several, shown
-from hybrid_rs.certificates.frontier import Frontier, frontiers_of
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 
 if TYPE_CHECKING:
     import pandas as pd

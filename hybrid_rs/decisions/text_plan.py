@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import hypergeom
 
 from hybrid_rs._checks import integer, kind, require
-from hybrid_rs.certificates.frontier import frontier_of
+from hybrid_rs.certificates.frontier_of import frontier_of
 from hybrid_rs.certificates.kernels import Kernel
 from hybrid_rs.evidence.text_counts import TextCounts
 

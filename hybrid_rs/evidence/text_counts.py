@@ -69,6 +69,24 @@ class TextCounts:
         """m, the number of texts drawn for each image."""
         return len(self.reached[0])
 
+    @property
+    def masked(self) -> bool:
+        """Whether the rows are of texts drawn given that the edited positions were replaced."""
+        return len(self.reached) > 1
+
+    @property
+    def by_budget(self) -> bool:
+        """Whether each text budget has bounds, and a risk, of its own."""
+        return self.masked
+
+    def bounds(self, alpha: float = 0.01) -> FloatArray:
+        """The bounds that a certificate starts from: :meth:`levels`."""
+        return self.levels(alpha)
+
+    def drawn(self) -> dict[str, Any]:
+        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        return {"reached": self.reached}
+
     def levels(self, alpha: float = 0.01) -> FloatArray:
         """Lower confidence bounds of P(K >= k), shape ``(rows, m)``; those of a row hold together, at risk alpha."""
         return level_bounds(self.reached, self.n, alpha)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, probability, require
-from hybrid_rs.certificates.worst_case import ceiled, floored
+from hybrid_rs.certificates.rounding import ceiled, floored
 from hybrid_rs.decisions.calibrate import Calibration, flagged_share
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybrid_rs.certificates.frontier import Frontier, frontiers_of
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threshold import threshold
 from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share

@@ -18,8 +18,9 @@ from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.rounding import ceiled, floored
 from hybrid_rs.certificates.threats import L0Threat, Threat
-from hybrid_rs.certificates.worst_case import ceiled, certified_edits, floored, p_adv
+from hybrid_rs.certificates.worst_case import certified_edits, p_adv
 from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.experiments.alarms import RULES, alarm_shares, spelled_share

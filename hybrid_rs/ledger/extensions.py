@@ -14,7 +14,8 @@ from hybrid_rs.certificates.frontier import frontier
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.neyman_pearson import log_threshold
-from hybrid_rs.certificates.worst_case import certified_radius, floored, p_adv
+from hybrid_rs.certificates.rounding import floored
+from hybrid_rs.certificates.worst_case import certified_radius, p_adv
 from hybrid_rs.ledger.finding import Finding, shown
 from hybrid_rs.ledger.theory import BETA, P_MAX, TAU, WORDS
 

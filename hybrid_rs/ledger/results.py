@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hybrid_rs.certificates.frontier import Frontier, certified_share
-from hybrid_rs.certificates.worst_case import floored
+from hybrid_rs.certificates.rounding import floored
 from hybrid_rs.experiments.alarms import RULES, alarm_shares, spelled_share
 from hybrid_rs.ledger.finding import Finding, measured, observed, shown
 from hybrid_rs.ledger.stored import (

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs.certificates.frontier import Frontier, frontiers_of
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import L0Threat, SuffixThreat, Threat
 from hybrid_rs.evidence.counts import Counts

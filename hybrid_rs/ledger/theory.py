@@ -15,7 +15,8 @@ from hybrid_rs.certificates.frontier import frontier
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.neyman_pearson import log_threshold
-from hybrid_rs.certificates.worst_case import ceiled, certified_radius, floored, p_adv, required_p_a
+from hybrid_rs.certificates.rounding import ceiled, floored
+from hybrid_rs.certificates.worst_case import certified_radius, p_adv, required_p_a
 from hybrid_rs.checkout import TREE
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.ledger.finding import Finding, holds, refuted, shown

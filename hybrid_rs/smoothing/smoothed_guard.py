@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, integer, kind, nonnegative, one, require, risk
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
-from hybrid_rs.certificates.frontier import Frontier, frontier_of
+from hybrid_rs.certificates.frontier import Frontier
+from hybrid_rs.certificates.frontier_of import frontier_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.certificates.threshold import threshold
@@ -19,7 +20,8 @@ from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.calibrate import Calibration
 from hybrid_rs.decisions.decide import Decision, decide
 from hybrid_rs.decisions.watch import watch
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.draws import drawn
 from hybrid_rs.smoothing.example import Example

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, integer, kind, require, several
 from hybrid_rs.certificates.threats import Threat
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.smoothing.draws import Smoothing, drawn
 from hybrid_rs.smoothing.example import Example
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from hybrid_rs._checks import integer, require, shown
-from hybrid_rs.evidence.counts import Counts, MaskedCounts, SubsetCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.draws import SAMPLER
 from hybrid_rs.smoothing.example import Example
@@ -187,7 +188,7 @@ class CountsStore:
         ):
             for done, evidence in drawing:  # in the order in which they were asked for
                 self._kept.append(
-                    self._unit(each, done.example, **law) | _values(counts)
+                    self._unit(each, done.example, **law) | counts.drawn()
                     for each, counts in zip(asked.popleft(), evidence, strict=True)
                 )
                 bar.update()
@@ -262,12 +263,6 @@ def run_of(unit: dict[str, Any]) -> str:
 
 def _named(value: Any) -> dict[str, Any]:
     return {"name": type(value).__name__} | dataclasses.asdict(value)
-
-
-def _values(counts: Evidence) -> dict[str, Any]:
-    if isinstance(counts, SubsetCounts):
-        return {"length": counts.length, "safe": counts.safe}
-    return {"reached": counts.reached} if isinstance(counts, TextCounts) else {"unsafe": counts.unsafe}
 
 
 def _evidence(unit: dict[str, Any]) -> Evidence:

@@ -23,7 +23,7 @@ from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
-from hybrid_rs.evidence.any_counts import AnyCounts
+from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import sample_margins

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 import hybrid_rs as hrs
-from hybrid_rs.certificates.frontier import frontiers_of
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.layers import layer_bounds, p_adv_layers
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.certificates.upper import certified_radius_top, p_adv_upper

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 import hybrid_rs as hrs
-from hybrid_rs.certificates.frontier import frontiers_of
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.decisions.calibrate import flagged_share
 
 KERNEL = hrs.UniformKernel(beta=0.25, vocab_size=1000)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hybrid_rs as hrs
-from hybrid_rs.certificates.frontier import frontiers_of
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.decisions.select import Candidate, choose, mean_edits, mean_radius, robustness_curve, share_certified
 
 KERNEL = hrs.UniformKernel(beta=0.25, vocab_size=1000)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import hybrid_rs as hrs
-from hybrid_rs.certificates.frontier import frontiers_of
-from hybrid_rs.evidence.counts import most_replaced
+from hybrid_rs.certificates.frontier_of import frontiers_of
+from hybrid_rs.evidence.subset_counts import most_replaced
 
 KERNEL = hrs.UniformKernel(0.25, 1000)
 

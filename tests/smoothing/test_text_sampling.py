@@ -9,7 +9,7 @@ from scipy.stats import binom
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.certificates.frontier import frontiers_of
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.evidence.text_counts import level_bounds
 from hybrid_rs.smoothing.text_sampling import drawn_texts, sample_texts

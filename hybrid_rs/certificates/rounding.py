@@ -1,0 +1,36 @@
+"""Numbers for people, rounded to the safe side."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hybrid_rs._checks import integer, numbers
+
+FloatArray = NDArray[np.float64]
+
+
+def floored(values: ArrayLike, digits: int) -> FloatArray:
+    """Return values rounded *down* to so many decimals, for people: a printed radius must not exceed the certified one.
+
+    Example:
+        >>> floored([1.2999, 0.5], 2)
+        array([1.29, 0.5 ])
+    """
+    array = numbers("values", values)
+    scale = 10.0 ** integer("digits", digits, at_least=0, at_most=300)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = array * scale
+        result = np.floor(scaled) / scale
+        result = np.where(result > array, np.floor(scaled - 1) / scale, result)
+    return np.where(np.isfinite(scaled), result, array)[()]  # too large for decimals, or infinite, or nan
+
+
+def ceiled(values: ArrayLike, digits: int) -> FloatArray:
+    """Return values rounded *up* to so many decimals, for people: a printed upper limit must not be too small.
+
+    Example:
+        >>> ceiled([7.2244, 0.5], 2)
+        array([7.23, 0.5 ])
+    """
+    return 0.0 - floored(-numbers("values", values), digits)
