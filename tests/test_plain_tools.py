@@ -17,10 +17,11 @@ SLOW = "--ExecutePreprocessor.startup_timeout=600"  # seconds, for a busy machin
 def run(folder, *command):
     """Run a tool of this environment in a folder: its exit status and what it printed."""
     path = os.pathsep.join([str(checkout("")), *filter(None, [os.environ.get("PYTHONPATH")])])
+    plain = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # ours, not a reader's
     done = subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         cwd=folder,
-        env=os.environ | {"PATH": BIN + os.pathsep + os.environ["PATH"], "PYTHONPATH": path},
+        env=plain | {"PATH": BIN + os.pathsep + os.environ["PATH"], "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,6 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
+def _hears_ctrl_c():
+    """Even where the tests are a background job, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_nothing_heavy_is_imported_before_a_ctrl_c_is_answered():
     said = "import sys, hybrid_rs.cli; print({'numpy', 'scipy', 'typer', 'torch'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", said], env=HERE, capture_output=True, text=True, check=True)
@@ -30,7 +35,7 @@ def test_a_ctrl_c_while_a_module_is_imported_is_one_line_and_130(tmp_path, modul
     )
     here = HERE | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "hybrid_rs.cli", "radius", "--p-a", "0.9"]
-    found = subprocess.run(command, env=here, capture_output=True, text=True, check=False)
+    found = subprocess.run(command, env=here, capture_output=True, text=True, check=False, preexec_fn=_hears_ctrl_c)
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "\ninterrupted: nothing finished\n")
 
 
