@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,14 @@ from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.smoothing.answers import AnswerError, asked
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.lattice import LEVELS, rounded_gaussian
 
 BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
-IMAGE, TEXT = 0, 1
-SAMPLER = "philox-float32"  # names how noise is drawn; counts of another kind of noise are other counts
+IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
+CACHED = 2**17  # pixels whose noise is made at a time: they stay in a core's cache
+Noise = Literal["float32", "lattice"]
+SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
+"""What stores call the noise; counts of another noise are other counts."""
 MAX_DRAWS = 10**9  # of one example; as many as plans go to
 
 
@@ -46,6 +50,11 @@ class Smoothing(Protocol):
     @property
     def threat(self) -> Threat:
         """What is noised, and what the adversary may touch."""
+        ...
+
+    @property
+    def noise(self) -> Noise:
+        """How image noise is drawn."""
         ...
 
 
@@ -82,7 +91,7 @@ def drawn(
                 noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop) for each in smoothed
             ]
             texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
-            images = noisy_images(example.image, first.sigma, stream, start, stop)
+            images = noisy_images(first, example, stream, start, stop)
             answers = answers_of(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
             by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
@@ -133,23 +142,48 @@ def noisy_texts(
     return texts, replaced
 
 
-def noisy_images(
-    image: NDArray[np.float32], sigma: float, stream: Stream, start: int, stop: int
-) -> NDArray[np.float32]:
+def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: int, stop: int) -> NDArray[np.float32]:
     """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
-    if sigma == 0:
-        return image[None]
-    blocks = stream.blocks(IMAGE, start, stop)
-    noise = np.empty((len(blocks) * BLOCK, *image.shape), dtype=np.float32)
+    if smoothed.sigma == 0:
+        return example.image[None]
+    count = -(-stop // BLOCK) - start // BLOCK
+    noisy = np.empty((count * BLOCK, *example.image.shape), dtype=np.float32)
+    fill = {"float32": _floats, "lattice": _levels}[smoothed.noise](smoothed.sigma, example)
+    streams = (stream.blocks(kind, start, stop) for kind in (IMAGE, MORE))
+    with ThreadPoolExecutor(count) as pool:  # NumPy draws outside the interpreter's lock: one core per block
+        list(pool.map(fill, *streams, np.split(noisy, count)))
+    return noisy[: stop - start]
 
-    def fill(rng: np.random.Generator, part: NDArray[np.float32]) -> None:
+
+Fill: TypeAlias = Callable[[np.random.Generator, np.random.Generator, NDArray[np.float32]], None]
+
+
+def _floats(sigma: float, example: Example) -> Fill:
+    """Normals in floating point: their last bits are not those of a Gaussian."""
+
+    def fill(rng: np.random.Generator, _: np.random.Generator, part: NDArray[np.float32]) -> None:
         rng.standard_normal(out=part, dtype=np.float32)
         part *= np.float32(sigma)
-        part += image
+        part += example.image
 
-    with ThreadPoolExecutor(len(blocks)) as pool:  # NumPy draws outside the interpreter's lock: one core per block
-        list(pool.map(fill, blocks, np.split(noise, len(blocks))))
-    return noise[: stop - start]
+    return fill
+
+
+def _levels(sigma: float, example: Example) -> Fill:
+    """Gaussians rounded to the 8-bit lattice, on which the image must lie."""
+    law, levels = rounded_gaussian(sigma), example.levels().ravel()
+    words = 4 * -(-levels.size // 16)  # each draw begins with a new counter of the generator
+    at_once = max(1, CACHED // levels.size)
+
+    def fill(rng: np.random.Generator, more: np.random.Generator, part: NDArray[np.float32]) -> None:
+        first, rest = rng.bit_generator.random_raw, more.bit_generator.random_raw
+        flat = part.reshape(len(part), -1)
+        for draws in (flat[i : i + at_once] for i in range(0, len(flat), at_once)):
+            bits = first(words * len(draws)).astype("<u8", copy=False).view("<u2").reshape(len(draws), -1)
+            noise = law.values(bits[:, : levels.size].ravel(), rest).reshape(draws.shape)
+            np.divide(noise + levels, np.float32(LEVELS), out=draws, dtype=np.float32)
+
+    return fill
 
 
 def answers_of(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
+
+OFF = 2.0**-12  # of a step of 1 / 255: more than any float32 near a whole number of steps is off
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,34 @@ class Example:
         image.setflags(write=False)
         object.__setattr__(self, "token_ids", token_ids)
         object.__setattr__(self, "image", image)
+
+    def levels(self) -> NDArray[np.int16]:
+        """Return the image as whole numbers from 0 to 255, shape ``(channels, height, width)``.
+
+        Raises:
+            ValueError: if a pixel is not a whole number of steps of 1 / 255.
+
+        Example:
+            >>> Example("a", np.array([3]), np.full((3, 8, 8), 51 / 255, np.float32)).levels().max()
+            np.int16(51)
+        """
+        scaled = self.image.astype(np.float64) * 255
+        levels = np.rint(scaled)
+        off = np.abs(scaled - levels) > OFF
+        said = f"{np.count_nonzero(off)} of {off.size} pixels of example {self.id!r} are no whole number of 255ths"
+        require(not off.any(), "image", said, "give one of 8 bits a channel: example.rounded() has the nearest")
+        return levels.astype(np.int16)
+
+    def rounded(self) -> Example:
+        """Return this example with its image rounded to the nearest one of 8 bits a channel.
+
+        Example:
+            >>> example = Example("a", np.array([3]), np.full((3, 8, 8), 0.45, np.float32))
+            >>> example.rounded().levels().max()
+            np.int16(115)
+        """
+        levels = np.rint(self.image.astype(np.float64) * 255)
+        return replace(self, image=(levels.astype(np.float32) / np.float32(255)))
 
 
 def _ids(value: Any) -> NDArray[np.int64]:

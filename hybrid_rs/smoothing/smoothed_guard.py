@@ -23,7 +23,7 @@ from hybrid_rs.decisions.watch import watch
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
-from hybrid_rs.smoothing.draws import drawn
+from hybrid_rs.smoothing.draws import SAMPLERS, Noise, drawn
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.text_sampling import sample_texts
@@ -43,6 +43,9 @@ class SmoothedGuard:
         kernel: the token kernel; a uniform kernel must have the size of the guard's alphabet.
         sigma: standard deviation of the image noise in pixel units; 0 leaves images alone.
         threat: what is noised, and what the adversary may touch.
+        noise: how image noise is drawn. "lattice" has the law of the theorem, whatever the guard computes, for images
+            of 8 bits a channel and adversaries who stay there: Gaussians rounded to steps of 1 / 255. "float32" is
+            for any image; its last bits are not Gaussian, so it serves guards that do not look at them.
 
     Raises:
         ValueError: if the kernel does not fit the guard's alphabet, or sigma is negative or not a number.
@@ -66,8 +69,11 @@ class SmoothedGuard:
     kernel: UniformKernel | AbsorbingKernel
     sigma: float
     threat: Threat
+    noise: Noise = "float32"
 
     def __post_init__(self) -> None:
+        known = isinstance(self.noise, str) and self.noise in SAMPLERS
+        require(known, "noise", repr(self.noise), f"give one of {', '.join(SAMPLERS)}")
         object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
         members = all(hasattr(self.guard, name) for name in ("alphabet", "pad_id", "mask_id"))
         require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")

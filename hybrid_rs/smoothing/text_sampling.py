@@ -101,7 +101,7 @@ def drawn_texts(
                 noisy_texts(smoothed.guard, smoothed.kernel, clean, noised, forced, stream, start, stop)[0]
                 for stream in streams
             ]
-            images = noisy_images(example.image, smoothed.sigma, streams[0], start, stop)
+            images = noisy_images(smoothed, example, streams[0], start, stop)
             verdicts = answers_of(smoothed.guard, "unsafe", np.concatenate(shown, axis=1), images, example.id, start)
             yield verdicts.reshape(stop - start, texts, -1)
             bar.update(stop - start)

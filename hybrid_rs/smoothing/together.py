@@ -86,8 +86,11 @@ def require_alike(smoothed: Sequence[Smoothing]) -> Smoothing:
     """Refuse smoothed guards that differ in anything but kernel; return the first."""
     require(len(smoothed) > 0, "smoothed", smoothed, "give at least one smoothed guard")
     first = smoothed[0]
-    alike = all(s.guard is first.guard and (s.sigma, s.threat) == (first.sigma, first.threat) for s in smoothed)
-    seen = [(s.guard, s.sigma, s.threat) for s in smoothed]
+    alike = all(
+        s.guard is first.guard and (s.sigma, s.threat, s.noise) == (first.sigma, first.threat, first.noise)
+        for s in smoothed
+    )
+    seen = [(s.guard, s.sigma, s.threat, s.noise) for s in smoothed]
     require(alike, "smoothed", seen, "sample together only what differs in kernel alone")
     return first
 

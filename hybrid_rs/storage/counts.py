@@ -16,7 +16,7 @@ from hybrid_rs._checks import integer, require, shown
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
-from hybrid_rs.smoothing.draws import SAMPLER
+from hybrid_rs.smoothing.draws import SAMPLERS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import at_margin
@@ -116,7 +116,7 @@ class CountsStore:
 
         def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
             kernels = tuple(each.kernel for each in missing)
-            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked, texts=texts)
+            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked, texts=texts, noise=first.noise)
 
         first = require_alike(smoothed)
         return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
@@ -141,7 +141,8 @@ class CountsStore:
 
         def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
             wanted = tuple(float(getattr(each.guard, "margin", 0.0)) for each in missing)
-            return Unit(example, (smoothed.kernel,), smoothed.sigma, smoothed.threat, n, seed, margins=wanted)
+            law_of = (smoothed.sigma, smoothed.threat)
+            return Unit(example, (smoothed.kernel,), *law_of, n, seed, margins=wanted, noise=smoothed.noise)
 
         found = self._drawn(smoothed.guard, list(guards.values()), list(examples), unit, law, progress)
         return dict(zip(guards, found, strict=True))
@@ -218,7 +219,7 @@ def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dic
         "kernel": _named(smoothed.kernel),
         "sigma": smoothed.sigma,
         "threat": _named(smoothed.threat),
-        "noise": SAMPLER,
+        "noise": SAMPLERS[smoothed.noise],
     }
 
 

@@ -24,6 +24,7 @@ from hybrid_rs._extras import needs
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.evidence.kinds import AnyCounts
+from hybrid_rs.smoothing.draws import Noise
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import sample_margins
@@ -56,6 +57,7 @@ class Unit:
         masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
         margins: of one kernel, the counts at each of these margins; by default those at the guard's own.
         texts: noisy texts for each noisy image.
+        noise: how image noise is drawn; see :class:`hybrid_rs.SmoothedGuard`.
     """
 
     example: Example
@@ -67,10 +69,11 @@ class Unit:
     masked: bool = False
     margins: tuple[float, ...] = ()
     texts: int = 1
+    noise: Noise = "float32"
 
     def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel, or for each margin."""
-        smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat) for kernel in self.kernels]
+        smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat, self.noise) for kernel in self.kernels]
         if self.margins:
             (one,) = smoothed
             return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]

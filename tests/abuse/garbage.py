@@ -298,6 +298,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "text": lambda r: "a text",
     "texts": lambda r: r.choice((1, 1, 2, 3)),
     "threat": _threat,
+    "noise": lambda r: r.choice(("float32", "lattice")),
     "token_ids": lambda r: np.arange(3),
     "unsafe": lambda r: r.choice(((1,), (3, 2, 1))),
     "values": lambda r: [0.123, 4.567],

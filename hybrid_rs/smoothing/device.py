@@ -1,0 +1,134 @@
+"""The noise of :mod:`hybrid_rs.smoothing.lattice`, made where the guard is: the same bits, from torch integers.
+
+The words are those of ``numpy.random.Philox``, that is Philox4x64-10 of Salmon et al. (2011). Torch has no unsigned
+64-bit arithmetic, so words are int64 here, and products of 64 bits are put together from products of 32.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from hybrid_rs.smoothing.lattice import FIRST, LEVELS, RoundedGaussian
+
+MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+ROUNDS = 10
+HALF, LOW = 32, (1 << 32) - 1
+
+
+def philox_words(key: tuple[int, int], start: int, count: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return words ``start`` to ``start + count - 1`` of ``numpy.random.Philox(key=key)``.
+
+    Args:
+        key: the two 64-bit words of the key, as ``numpy.random.Philox().state`` gives them.
+        start: number of the first word, less than 2^63.
+        count: how many.
+        device: where they are made.
+
+    Returns:
+        int64 of shape ``(count,)``: each has the bits of an unsigned word.
+
+    References:
+        Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3".
+
+    Example:
+        >>> ours = philox_words((1, 2), start=3, count=5).numpy().view(np.uint64)
+        >>> bool((ours == np.random.Philox(key=np.array([1, 2], np.uint64)).random_raw(8)[3:]).all())
+        True
+    """
+    first, last = start // 4, -(-(start + count) // 4)
+    counter = torch.arange(first + 1, last + 1, dtype=torch.int64, device=device)  # NumPy counts before it draws
+    zero = torch.zeros_like(counter)
+    lanes, keys = [counter, zero, zero, zero], list(key)
+    for _ in range(ROUNDS):
+        high0, low0 = _product(lanes[0], MULTIPLIERS[0])
+        high1, low1 = _product(lanes[2], MULTIPLIERS[1])
+        lanes = [high1 ^ lanes[1] ^ _signed(keys[0]), low1, high0 ^ lanes[3] ^ _signed(keys[1]), low0]
+        keys = [k + w for k, w in zip(keys, WEYL, strict=True)]
+    words = torch.stack(lanes, dim=1).reshape(-1)
+    return words[start - 4 * first :][:count]
+
+
+class DeviceNoise:
+    """A :class:`RoundedGaussian` on a device.
+
+    Args:
+        law: the law.
+        device: where its tables are kept, and noise is made.
+
+    Example:
+        >>> from hybrid_rs.smoothing.lattice import rounded_gaussian
+        >>> law, key = rounded_gaussian(0.5), np.random.Philox(7).state["state"]["key"]
+        >>> here = law.values(np.random.Philox(7).random_raw(25).view(np.uint16), np.random.Philox(8).random_raw)
+        >>> keys = [tuple(int(k) for k in np.random.Philox(seed).state["state"]["key"]) for seed in (7, 8)]
+        >>> bool((DeviceNoise(law).values(*keys, n=100).numpy() == here).all())
+        True
+    """
+
+    def __init__(self, law: RoundedGaussian, device: torch.device | str = "cpu") -> None:
+        self.law, self.device = law, torch.device(device)
+        values, _, _ = law.cells
+        self._first = torch.as_tensor(values.astype(np.int32), device=self.device)
+        flipped = law.thresholds ^ np.uint64(1 << 63)  # the order of unsigned words, among signed ones
+        self._thresholds = torch.as_tensor(flipped.view(np.int64), device=self.device)
+
+    @cached_property
+    def _pixels(self) -> torch.Tensor:
+        """What the guard sees, by level plus noise: the host's division, whatever the device's would give."""
+        levels = np.arange(-self.law.most, LEVELS + self.law.most + 1)
+        return torch.as_tensor(levels.astype(np.float32) / np.float32(LEVELS), device=self.device)
+
+    def values(
+        self, key: tuple[int, int], more: tuple[int, int], n: int, start: int = 0, used: int = 0
+    ) -> torch.Tensor:
+        """Return ``n`` values of the law, as :meth:`RoundedGaussian.values` does.
+
+        Args:
+            key: of the stream of first bits.
+            more: of the stream of the words that complete them.
+            n: how many values.
+            start: number of the first word of first bits, four values each.
+            used: how many of the words that complete them were used before.
+
+        Returns:
+            int32, shape ``(n,)``.
+        """
+        words = philox_words(key, start, -(-n // 4), self.device)
+        shifts = torch.arange(0, 64, FIRST, device=self.device)
+        bits = ((words[:, None] >> shifts) & ((1 << FIRST) - 1)).reshape(-1)[:n]
+        found = self._first[bits]
+        at = torch.nonzero(found == self.law.unknown).reshape(-1)
+        rest = (philox_words(more, used, at.numel(), self.device) >> FIRST) & ((1 << (64 - FIRST)) - 1)
+        u = ((bits[at] ^ (1 << (FIRST - 1))) << (64 - FIRST)) | rest  # the highest bit flipped, as in the thresholds
+        count = torch.searchsorted(self._thresholds, u, right=True)
+        found[at] = (count - self.law.most).to(found.dtype)
+        return found
+
+    def pixels(self, levels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Return what the guard sees: (levels + noise) / 255, float32, the same bits as on the host.
+
+        Args:
+            levels: whole numbers from 0 to 255.
+            noise: values of the law, of the same shape.
+        """
+        return self._pixels[(levels + noise + self.law.most).long()]
+
+
+def _product(factor: torch.Tensor, constant: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The high and the low word of an unsigned product of 128 bits."""
+    low, high = factor & LOW, (factor >> HALF) & LOW
+    c_low, c_high = constant & LOW, constant >> HALF
+    cross = high * c_low  # below 2^64: its bits are right, and shifts below make it unsigned
+    first = low * c_low
+    middle = ((first >> HALF) & LOW) + (cross & LOW) + ((low * c_high) & LOW)
+    top = high * c_high + ((cross >> HALF) & LOW) + (((low * c_high) >> HALF) & LOW) + (middle >> HALF)
+    return top, factor * _signed(constant)
+
+
+def _signed(word: int) -> int:
+    """The 64-bit word as torch holds it."""
+    word &= (1 << 64) - 1
+    return word - (1 << 64) if word >> 63 else word
