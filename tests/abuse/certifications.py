@@ -19,7 +19,7 @@ from scipy.stats import binom, binomtest
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates.layers import layer_bounds
-from hybrid_rs.decisions import decide
+from hybrid_rs.decisions.decide import decide
 from hybrid_rs.evidence.score_means import bounded_mean_lower
 from hybrid_rs.guards.worst_guard import WorstGuard
 

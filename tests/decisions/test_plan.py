@@ -10,7 +10,7 @@ from mpmath import binomial, mp, mpf
 from scipy.stats import binom
 
 import hybrid_rs as hrs
-from hybrid_rs.decisions import decide, decision_draws
+from hybrid_rs.decisions.decide import decide, decision_draws
 from hybrid_rs.decisions.plan import ceiling, plan
 from hybrid_rs.decisions.sample_size import draws_needed
 

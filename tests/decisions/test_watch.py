@@ -7,7 +7,7 @@ import pytest
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.decisions import decide
+from hybrid_rs.decisions.decide import decide
 from hybrid_rs.decisions.watch import watch
 from hybrid_rs.evidence.confidence_sequences import mixture_lower
 

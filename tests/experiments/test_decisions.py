@@ -6,7 +6,7 @@ from scipy.stats import binom
 from toys import EXAMPLE, KERNEL, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
-from hybrid_rs.decisions import decide
+from hybrid_rs.decisions.decide import decide
 from hybrid_rs.experiments.decisions import decided, replay, schedule, scheduled, sequential, targets
 
 P_STARS = np.array([0, 1e-3, 0.05, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.999, 0.99999, 1, np.nan])
