@@ -217,5 +217,7 @@ def test_rounding_to_the_nearest_rounds_up_and_floored_does_not():
 def test_the_default_noise_is_the_one_that_the_page_warns_of():
     assert smoothed().noise == "float32"
     assert 'The default is still `noise="float32"`' in PAGE
-    stored = {line["noise"] for line in map(json.loads, checkout("data/counts/standard.jsonl").open())}
+    stored = {
+        line["noise"] for line in map(json.loads, checkout("data/counts/standard.jsonl").read_text().splitlines())
+    }
     assert stored == {"philox-float32"}
