@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import flag, kind, require, risk, several
+from hybrid_rs._checks import flag, kind, nonnegative, one, probability, require, risk, several
+from hybrid_rs.certificates.commitment import TokenKernel, pays, radii_committed
 from hybrid_rs.certificates.frontier import Frontier, frontiers
-from hybrid_rs.certificates.kernels import Kernel, text_budget
+from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.evidence.counts import MaskedCounts
 from hybrid_rs.evidence.kinds import KINDS, AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 
@@ -28,9 +31,11 @@ def frontier_of(
 ) -> Frontier:
     """Return the frontier that counts support, whatever they are counts of.
 
-    Plain counts go with the plain certificate, masked counts with the masked one. Subset counts bound p_A as well,
-    within the same risk: at each d the better of the two certificates is taken. Counts of several texts for each image
-    go with the certificate from their levels: masked, if they have a row for each d, else plain.
+    Plain counts go with the plain certificate. Masked and subset counts bound p_A and p_S, and go with the certificate
+    from both: for each number of edits within d the better of the two bounds counts, and the least of these is the
+    worst case. Subset counts bound both within their risk; masked counts split that of a point between the two, where
+    that can pay (:func:`hybrid_rs.certificates.commitment.pays`), and else rest on p_S. Counts of several texts for
+    each image go with the certificate from their levels: masked, if they have a row for each d, else plain.
 
     Args:
         counts: what was drawn.
@@ -75,15 +80,18 @@ def frontiers_of(
     require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
     many = counts[0].by_budget
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
-    bounds = [c.bounds(each_risk) for c in counts]
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
-    if many:
-        masked = counts[0].masked  # then one classifier serves every budget; else each has its own
-        made = frontiers(_up_to(d_max, bounds), *law, masked=masked, single=masked, all_at_once=simultaneous)
-    elif isinstance(counts[0], SubsetCounts):
-        made = _best_of_subsets([c for c in counts if isinstance(c, SubsetCounts)], bounds, *law, d_max)
+    if isinstance(counts[0], SubsetCounts):
+        made = _of_subsets([c for c in counts if isinstance(c, SubsetCounts)], *law, d_max, alpha)
     else:
-        made = frontiers(np.repeat(bounds, d_max + 1, axis=1), *law, masked=False, single=True, all_at_once=True)
+        bounds = [c.bounds(each_risk) for c in counts]
+        if many:
+            masked = counts[0].masked  # then one classifier serves every budget; else each has its own
+            made = frontiers(_up_to(d_max, bounds), *law, masked=masked, single=masked, all_at_once=simultaneous)
+            if isinstance(counts[0], MaskedCounts):
+                made = _committed(made, [c for c in counts if isinstance(c, MaskedCounts)], each_risk)
+        else:
+            made = frontiers(np.repeat(bounds, d_max + 1, axis=1), *law, masked=False, single=True, all_at_once=True)
     return [
         replace(front, alpha=alpha, n=c.n, example=c.example, texts=c.texts)
         for front, c in zip(made, counts, strict=True)
@@ -96,28 +104,47 @@ def _up_to(d_max: int, bounds: list[NDArray[np.float64]]) -> NDArray[np.float64]
     return np.array([p[: d_max + 1] for p in bounds])
 
 
-def _best_of_subsets(
-    counts: Sequence[SubsetCounts],
-    bounds: list[NDArray[np.float64]],
-    kernel: Kernel,
-    sigma: float,
-    tau: float,
-    d_max: int,
+def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk: float) -> list[Frontier]:
+    """Frontiers from p_A and p_S, where the risk of a point may be split between them; else those from p_S alone."""
+    first, everyone = alone[0], range(len(counts))
+    kernel, shared = first.kernel, first.simultaneous  # then the bounds of all d, 0 among them, hold together anyway
+    if not isinstance(kernel, UniformKernel | AbsorbingKernel):
+        return alone
+    radii, p, masked = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p", "masked"))
+    law, share = {"sigma": first.sigma, "tau": first.tau}, each_risk if shared else each_risk / 2
+    bounds = [c.bounds(share) for c in counts]
+    for d in range(1, radii.shape[1]):
+        at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau)]
+        if at:
+            both = np.array([bounds[i][[0, d]] for i in at])
+            each, size = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, **law)
+            least = np.argmin(np.nan_to_num(each, nan=-1.0), axis=0)
+            row = np.arange(len(at))
+            masked[at, d] = size[least, row] > 0
+            radii[at, d], p[at, d] = each[least, row], np.where(masked[at, d], both[:, 1], both[:, 0])
+    return [replace(front, radii=r, p=x, masked=m) for front, r, x, m in zip(alone, radii, p, masked, strict=True)]
+
+
+def _of_subsets(
+    counts: Sequence[SubsetCounts], kernel: Kernel, sigma: float, tau: float, d_max: int, alpha: float
 ) -> list[Frontier]:
-    """At each d the better of plain and masked; past the length of the text there is nothing left to edit."""
-    budgets = []
-    for c, p in zip(counts, bounds, strict=True):
-        largest = len(p) - 1
+    """Frontiers from p_A and the p_S of all sizes; past the length of the text there is nothing left to edit."""
+    law = cast(TokenKernel, kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws"))
+    sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
+    made: list[Frontier | None] = [None] * len(counts)
+    by_largest: dict[int, list[int]] = {}
+    for i, c in enumerate(counts):
+        largest = len(c.safe) - 1
         enough = d_max <= largest or largest == c.length
         require(enough, "d_max", d_max, f"give at most {largest}, the largest size counted")
         require(c.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {c.beta}")
-        budgets.append(np.minimum(np.arange(d_max + 1), largest))
-    p_s = np.array([p[at] for p, at in zip(bounds, budgets, strict=True)])
-    p_a = np.broadcast_to(p_s[:, :1], p_s.shape)
-    plain = frontiers(p_a, kernel, sigma, tau, masked=False, single=True, all_at_once=True)
-    masked = frontiers(p_s, kernel, sigma, tau, masked=True, single=True, all_at_once=True)
-    best = [a.best(b) for a, b in zip(plain, masked, strict=True)]
-    return [
-        replace(front, radii=front.radii[at], p=front.p[at], masked=front.masked[at])
-        for front, at in zip(best, budgets, strict=True)
-    ]
+        by_largest.setdefault(largest, []).append(i)
+    for largest, which in by_largest.items():
+        p = np.array([counts[i].p_s(alpha) for i in which])
+        edits = min(largest, d_max)
+        each, size = radii_committed(dict(enumerate(p.T)), law, edits, sigma=sigma, tau=tau)
+        for i, bounds, radii, sizes in zip(which, p, each.T, size.T, strict=True):
+            worst = [int(np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0))) for d in range(edits + 1)]
+            at = np.array([worst[min(d, edits)] for d in range(d_max + 1)])
+            made[i] = Frontier(radii[at], bounds[sizes[at]], sizes[at] > 0, kernel, sigma, tau)
+    return [front for front in made if front is not None]

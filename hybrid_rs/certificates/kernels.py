@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from functools import cache
 from itertools import accumulate
 from operator import mul
@@ -93,7 +94,9 @@ class UniformKernel:
             ValueError: if d is negative, not whole, or above 512.
         """
         if flag("masked", masked):
-            return _masked_uniform_ratio(self.beta, self.vocab_size, _edits(d))
+            # where the adversary's own token shows more often than by chance, he does best not to write it
+            shy = 1 - Fraction(self.beta) >= Fraction(self.beta) / (self.vocab_size - 1)
+            return masked_ratio(self, d, edited=0 if shy else d)
         return _uniform_ratio(self.beta, self.vocab_size, _edits(d))
 
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -164,6 +167,34 @@ class AbsorbingKernel:
         shape = _copies(clean, n, rng)
         replaced = rng.random(shape) < self.beta
         return replaced, np.full(replaced.shape, self.MASK)
+
+
+def masked_ratio(kernel: UniformKernel | AbsorbingKernel, d: int, *, edited: int) -> LikelihoodRatio:
+    r"""Return the law of the ratio when exactly ``edited`` of ``d`` positions are edited, all d replaced under P.
+
+    P is the clean law given that the d positions were replaced. Under the uniform kernel, an edited position shows the
+    adversary's token with probability 1/(V-1) under P and :math:`1-\beta` under Q. Each other token is :math:`\beta`
+    times as likely under Q as under P, and so is whatever an unedited position shows. With j of the adversary's tokens
+    the ratio is :math:`\beta^{d-j} ((1-\beta)(V-1))^j`, j = 0..edited. The absorbing kernel shows masks alone under P:
+    its ratio is :math:`\beta^d` however many positions are edited.
+
+    Args:
+        kernel: the token kernel.
+        d: number of positions that were replaced, 0 to 512.
+        edited: how many of these the adversary edits, 0 to d.
+
+    Raises:
+        ValueError: if either is out of range.
+
+    Example:
+        >>> ratio = masked_ratio(UniformKernel(beta=0.25, vocab_size=4), d=2, edited=1)
+        >>> np.exp(ratio.log_gamma).round(9), ratio.p.round(9)
+        (array([0.0625, 0.5625]), array([0.66666667, 0.33333333]))
+    """
+    part = integer("edited", edited, at_least=0, at_most=_edits(d))
+    if isinstance(kernel, AbsorbingKernel):
+        return _masked_ratio(kernel.beta, d)
+    return _masked_uniform_ratio(kernel.beta, kernel.vocab_size, d, part)
 
 
 def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -240,17 +271,22 @@ def _masked_ratio(beta: float, d: int) -> LikelihoodRatio:
 
 
 @cache
-def _masked_uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
+def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> LikelihoodRatio:
+    """An edited position shows the adversary's token, another, or the clean one (never under P)."""
+    if edited == 0:
+        return _masked_ratio(beta, d)
     with localcontext(prec=DIGITS):
         keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
-        if keep >= hit:  # the worst adversary leaves the set alone: what he could write there would only help
-            return _masked_ratio(beta, d)
-        # else he edits all of it: a position shows his token, another, or (never under P) the clean one
         theirs, other = 1 / Decimal(vocab_size - 1), Decimal(vocab_size - 2) / (vocab_size - 1)
         p, q = (
-            [math.comb(d, j) * _powers(shown, d)[j] * _powers(rest, d)[d - j] for j in range(d + 1)]
+            [
+                math.comb(edited, j) * _powers(shown, edited)[j] * _powers(rest, edited)[edited - j]
+                for j in range(edited + 1)
+            ]
             for shown, rest in ((theirs, other), (keep, hit * (vocab_size - 2)))
         )
+        unedited = _powers(Decimal(beta), d - edited)[-1]  # under Q, that the others were replaced as well
+        q = [mass * unedited for mass in q]
         log_gamma = [(b / a).ln() if a and b else Decimal(0) for a, b in zip(p, q, strict=True)]
         return _from_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, 1 - sum(q, Decimal(0))], masked=True)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any, cast, overload
 
-from hybrid_rs._checks import kind
+from hybrid_rs._checks import kind, one, probability, risk
 from hybrid_rs.certificates import certificate as of_one_text, verification
 from hybrid_rs.certificates.certificate import Certificate
-from hybrid_rs.certificates.kernels import Kernel
+from hybrid_rs.certificates.commitment import pays
+from hybrid_rs.certificates.committed_certificate import CommittedCertificate, certify_committed
+from hybrid_rs.certificates.committed_verification import verify_committed
+from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 from hybrid_rs.certificates.text_certificate import TextCertificate, certify_texts
 from hybrid_rs.certificates.text_verification import verify_texts
-from hybrid_rs.certificates.threshold import CalibratedThreshold
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.text_counts import TextCounts
@@ -33,7 +36,21 @@ def certify(
 
 @overload
 def certify(
-    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | float,
+    counts_or_p_a: MaskedCounts | SubsetCounts,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> Certificate | CommittedCertificate: ...
+
+
+@overload
+def certify(
+    counts_or_p_a: Counts | float,
     kernel: Kernel,
     *,
     d: int,
@@ -55,7 +72,7 @@ def certify(
     tau: float | CalibratedThreshold,
     alpha: float = 0.01,
     masked: bool | None = None,
-) -> Certificate | TextCertificate:
+) -> Certificate | TextCertificate | CommittedCertificate:
     """Return the statement for one pair of budgets, certified or not, with its witnesses.
 
     Args:
@@ -69,7 +86,9 @@ def certify(
         masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
 
     Returns:
-        a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`.
+        a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`; of
+        masked or subset counts, which bound p_A and p_S, a :class:`CommittedCertificate`, unless that cannot
+        be better than one from p_S alone (:func:`hybrid_rs.certificates.commitment.pays`).
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -82,17 +101,34 @@ def certify(
         False
         >>> hrs.certify(hrs.MaskedCounts((9_300, 8_000, 7_000), n=10_000), kernel, **law).certified
         True
+        >>> type(hrs.certify(hrs.MaskedCounts((9_980, 9_950, 9_900), n=10_000), hrs.UniformKernel(0.25, 376), **law))
+        <class 'hybrid_rs.certificates.committed_certificate.CommittedCertificate'>
         >>> hrs.certify(hrs.TextCounts(((950, 800), (900, 700), (850, 600)), n=1_000), kernel, **law).texts
         2
     """
     law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
     if isinstance(counts_or_p_a, TextCounts):
         return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # which refuses other kernels
+    both = isinstance(counts_or_p_a, MaskedCounts | SubsetCounts) and masked is not False
+    if both and _commits(counts_or_p_a, kernel, d, tau, alpha):
+        del law["masked"]
+        return certify_committed(cast(Any, counts_or_p_a), cast(Any, kernel), **law)
     return of_one_text.certify(counts_or_p_a, kernel, **law)
 
 
-def read_certificate(text: str) -> Certificate | TextCertificate:
-    """Read a certificate of either kind that ``to_json`` wrote; nothing in it is believed before it is verified.
+def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThreshold, alpha: float) -> bool:
+    """Whether counts go with the certificate from p_A and p_S: not by what was counted, only by whether it can pay."""
+    budget = text_budget("d", d)
+    if budget == 0 or not isinstance(kernel, UniformKernel | AbsorbingKernel):
+        return False
+    if isinstance(counts, SubsetCounts):
+        return True
+    level = float(one("tau", probability("tau", threshold(tau, [(counts.example, counts.seed)]))))
+    return pays(kernel, budget, counts.n, risk("alpha", alpha), level)
+
+
+def read_certificate(text: str) -> Certificate | TextCertificate | CommittedCertificate:
+    """Read a certificate of any kind that ``to_json`` wrote; nothing in it is believed before it is verified.
 
     Raises:
         ValueError: if the text is not such a certificate.
@@ -108,12 +144,15 @@ def read_certificate(text: str) -> Certificate | TextCertificate:
         fields = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         fields = None  # what is wrong is said below
-    several = isinstance(fields, dict) and "levels" in fields
-    return TextCertificate.from_json(text) if several else Certificate.from_json(text)
+    if isinstance(fields, dict) and "levels" in fields:
+        return TextCertificate.from_json(text)
+    if isinstance(fields, dict) and "bounds" in fields:
+        return CommittedCertificate.from_json(text)
+    return Certificate.from_json(text)
 
 
-def verify(certificate: Certificate | TextCertificate) -> float:
-    """Re-check a certificate of either kind rigorously and return the lower bound that its witnesses prove.
+def verify(certificate: Certificate | TextCertificate | CommittedCertificate) -> float:
+    """Re-check a certificate of any kind rigorously and return the lower bound that its witnesses prove.
 
     Args:
         certificate: the claim; its numbers are taken as the exact values of their float64.
@@ -133,7 +172,9 @@ def verify(certificate: Certificate | TextCertificate) -> float:
         >>> verify(certificate) >= certificate.p_adv >= certificate.tau
         True
     """
-    kind("certificate", certificate, (Certificate, TextCertificate), "give a Certificate or a TextCertificate")
+    kind("certificate", certificate, (Certificate, TextCertificate, CommittedCertificate), "give what certify returned")
+    if isinstance(certificate, CommittedCertificate):
+        return verify_committed(certificate)
     if isinstance(certificate, TextCertificate):
         return verify_texts(certificate)
     return verification.verify(certificate)

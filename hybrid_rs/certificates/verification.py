@@ -37,6 +37,7 @@ from hybrid_rs.certificates.worst_case import LEAST_SHIFT
 if TYPE_CHECKING:
     from flint import arb
 
+    from hybrid_rs.certificates.committed_certificate import CommittedCertificate
     from hybrid_rs.certificates.text_certificate import TextCertificate
 
 Atom: TypeAlias = "tuple[arb, arb, arb | None]"  # clean mass, adversarial mass, log-ratio (None: 0 or infinite)
@@ -81,7 +82,9 @@ def verify(certificate: Certificate) -> float:
         return proved_by(bound, certificate, context)
 
 
-def proved_by(bound: Callable[[], arb], certificate: Certificate | TextCertificate, context: Any) -> float:
+def proved_by(
+    bound: Callable[[], arb], certificate: Certificate | TextCertificate | CommittedCertificate, context: Any
+) -> float:
     """Evaluate a bound with as many bits as it needs; return its lower end, which must not be below ``p_adv``."""
     bits = 128
     while True:
@@ -115,15 +118,18 @@ def _check_evidence(certificate: Certificate, context: Any) -> None:
     x, risk, subsets = arb(certificate.p), arb(certificate.alpha), certificate.subsets
     if subsets is not None:  # a draw counts unless a set of j, part of one of d, was replaced and the guard said safe
         x = 1 - arb(certificate.kernel.beta) ** certificate.d * (1 - x)
-        risk /= subsets.parts * subsets.sets
-    if k > 0 and x < 1:
-        chance = x.beta_lower(k, n - k + 1, True) if k < n else x**n
-        if chance <= risk:
-            return
+        risk /= subsets.parts
+    if shown_by(x, k, n, risk):
+        return
     raise VerificationError(
         f"p = {certificate.p!r}: k = {k} of n = {n} draws do not show it at risk alpha = {certificate.alpha!r}; "
         "do not rely on this certificate, and make it anew with hybrid_rs.certify"
     )
+
+
+def shown_by(p: arb, k: int, n: int, risk: arb) -> bool:
+    """Whether k or more hits in n draws have at most probability ``risk`` where a hit has probability p."""
+    return bool(k > 0 and p < 1 and (p.beta_lower(k, n - k + 1, True) if k < n else p**n) <= risk)
 
 
 def dual(evidence: float | arb, log_t: float, shift: arb | None, atoms: list[Atom]) -> arb:
@@ -181,6 +187,13 @@ def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
     if isinstance(kernel, FeatureKernel) and not certificate.masked:
         return [_features(kernel.beta, arities) for arities in _choices(kernel, d)]
     raise VerificationError(f"kernel = {kernel}, masked = {certificate.masked}: this certificate cannot be checked")
+
+
+def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: int) -> list[Atom]:
+    """Return the atoms of exactly ``edited`` edits: of clean text, or given that ``replaced`` > 0 positions were."""
+    if isinstance(kernel, AbsorbingKernel):
+        return _masked_absorbing(kernel, replaced) if replaced else _absorbing(kernel, edited)
+    return _masked_uniform(kernel, replaced, edited) if replaced else _uniform(kernel, edited)
 
 
 def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:

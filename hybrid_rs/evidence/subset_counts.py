@@ -1,10 +1,8 @@
-"""Counts for an adversary whose positions are unknown: one set of draws bounds p_S for every set of positions."""
+"""Counts for an adversary whose positions are unknown: one set of draws bounds the p_S of the worst set."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,8 +29,8 @@ class Subsets:
         ValueError: if these are no whole numbers, or not in this order.
 
     Example:
-        >>> Subsets(length=20, size=1, largest=2).sets
-        20
+        >>> Subsets(length=20, size=1, largest=2).parts
+        4
     """
 
     length: int
@@ -45,11 +43,6 @@ class Subsets:
         require(fits, "subsets", self, f"give 0 <= size <= largest <= length <= {MAX_LENGTH}")
 
     @property
-    def sets(self) -> int:
-        """How many sets of this size there are: they share the risk of their size."""
-        return math.comb(self.length, self.size)
-
-    @property
     def parts(self) -> int:
         """The risk of this size is the whole risk divided by this: half goes to size 0, the rest equally to others."""
         return 1 if self.largest == 0 else 2 if self.size == 0 else 2 * self.largest
@@ -59,10 +52,14 @@ class Subsets:
 class SubsetCounts:
     r"""How often, at worst, the guard failed to flag while any d given positions were all replaced.
 
-    One set of ordinary draws bounds p_S for *every* set S of up to d_max positions. Let r_S be the probability that the
-    guard says safe and S is replaced; then :math:`p_S = 1 - r_S / \beta^d`, and :math:`\beta^d` is known exactly. As
-    :math:`r_S \le r_U` for every subset U of S, each size j of subsets gets a share of the risk, split over its C(L, j)
-    sets, and the best of the sizes 0..d bounds p_S.
+    One set of ordinary draws bounds the least p_S of all sets S of d positions, for every d up to d_max. Let r_S be the
+    probability that the guard says safe and S is replaced; then :math:`p_S = 1 - r_S / \beta^d`, and :math:`\beta^d` is
+    known exactly. As :math:`r_S \le r_U` for every subset U of S, each size j of subsets gets a share of the risk, and
+    the best of the sizes 0..d bounds p_S.
+
+    The worst count over all sets of a size is bounded like the count of one set, with no union over the sets. For let S
+    have the least p_S. The worst count is at least that of S, so a bound from it that is wrong means that the bound of
+    S, one set that does not depend on the draws, is wrong too.
 
     Args:
         safe: entry j is the largest number of draws, over all sets of j positions, in which the guard said safe and
@@ -77,12 +74,12 @@ class SubsetCounts:
         ValueError: if a count is not in 0..n, counts grow with j, or there are sizes beyond the length.
 
     References:
-        Clopper and Pearson (1934) for each set; the union over sets and sizes is Bonferroni's.
+        Clopper and Pearson (1934); Berger (1982) for the set that is the worst; the union over sizes is Bonferroni's.
 
     Example:
         >>> counts = SubsetCounts((1_500, 220, 41), n=10_000, length=20, beta=0.25)
         >>> counts.p_s(alpha=0.01).round(3)
-        array([0.841, 0.888, 0.88 ])
+        array([0.841, 0.894, 0.9  ])
     """
 
     safe: tuple[int, ...]
@@ -131,12 +128,11 @@ class SubsetCounts:
         return Subsets(self.length, int(np.argmin(self._joint(alpha)[: budget + 1])), len(self.safe) - 1)
 
     def _joint(self, alpha: float) -> FloatArray:
-        """Upper bounds, by size, of the probability that the guard says safe and a given set is replaced."""
+        """Upper bounds, by size, of the largest probability that the guard says safe and some set is replaced."""
         level = risk("alpha", alpha)
         split = [Subsets(self.length, size, len(self.safe) - 1) for size in range(len(self.safe))]
-        share = np.array([float(Fraction(level) / (s.parts * s.sets)) for s in split])
-        bounds = clopper_pearson_upper(np.array(self.safe), self.n, np.maximum(share, 2.0**-1022))
-        return np.where(share > 2.0**-1022, bounds, 1.0)  # too many sets for a float: nothing is known
+        share = np.array([level / s.parts for s in split])
+        return clopper_pearson_upper(np.array(self.safe), self.n, share)
 
     @property
     def clean(self) -> Counts:

@@ -19,6 +19,7 @@ from scipy.special import ndtr
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
+from hybrid_rs.certificates.certificate import certify  # of one probability
 
 FIGURES = ["false", "refused by verify", "passed", "refused at reading", "true", "true and proved"]
 FIGURES += ["honest", "honest refused", "too large for the oracle"]
@@ -52,12 +53,12 @@ def honest(rng):
     law = {"d": d, "epsilon": shift, "sigma": 1.0, "tau": float(rng.choice([1e-4, 0.1, 0.5]))}
     masked, kind, n = bool(rng.random() < 0.3), rng.integers(3), int(rng.choice([10, 100, 1000]))
     if kind == 0:
-        return hrs.certify(float(rng.choice([0.3, 0.9, 0.999, 1.0])), kernel, masked=masked, **law)
+        return certify(float(rng.choice([0.3, 0.9, 0.999, 1.0])), kernel, masked=masked, **law)
     hits = tuple(int(n * x) for x in rng.choice([0.5, 0.9, 0.99, 1.0], d + 1))
     if kind == 1:
-        return hrs.certify(hrs.MaskedCounts(hits, n) if masked else hrs.Counts(hits[0], n), kernel, **law)
+        return certify(hrs.MaskedCounts(hits, n) if masked else hrs.Counts(hits[0], n), kernel, **law)
     safe = tuple(sorted((n - k for k in hits), reverse=True))
-    return hrs.certify(hrs.SubsetCounts(safe, n, 6, beta), kernel, **law)
+    return certify(hrs.SubsetCounts(safe, n, 6, beta), kernel, **law)
 
 
 def moved(certificate, rng):
@@ -153,7 +154,6 @@ def false(c):
         if c.subsets is not None:
             size, largest = c.subsets.size, c.subsets.largest
             risk *= mpf(1) if largest == 0 else mpf(1) / 2 if size == 0 else mpf(1) / 2 / largest
-            risk /= math.comb(c.subsets.length, size)
             p = 1 - mpf(kernel.beta) ** c.d * (1 - p)
         if c.k == 0 or tail(c.k, c.n, p) > risk:
             return True

@@ -8,6 +8,7 @@ from mpmath import mpf
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
+from hybrid_rs.certificates.certificate import certify  # of one probability
 
 UNIFORM = hrs.UniformKernel(0.25, 32_000)
 
@@ -152,7 +153,7 @@ def test_what_the_mask_hides_is_not_proved_by_an_infinite_witness():
 DRAWN = [
     hrs.certify(hrs.Counts((9_300,), n=10_000), UNIFORM, d=2, epsilon=0.5, sigma=0.5, tau=1e-5),
     hrs.certify(hrs.MaskedCounts((9_900, 9_300, 9_000), n=10_000), UNIFORM, d=2, epsilon=0.5, sigma=0.5, tau=1e-5),
-    hrs.certify(
+    certify(
         hrs.SubsetCounts((1_500, 220, 41), n=10_000, length=20, beta=0.25),
         UNIFORM,
         d=2,

@@ -94,7 +94,8 @@ def test_a_guard_that_sees_the_image_alone_is_certified_as_by_one_text_but_for_h
 
     guard = smoothed(guard=Bright(), sigma=1.0)
     many = guard.certify(EXAMPLE, 500, texts=8, tau=0.05, masked=True)
-    one = guard.certify(EXAMPLE, 500, tau=0.05, masked=True, alpha=0.005)
+    p_s = guard.sample(EXAMPLE, 500, masked=True).p_s(0.005)
+    one = hrs.frontier(p_s, KERNEL, sigma=1.0, tau=0.05, d_max=len(p_s) - 1, masked=True)
     assert np.allclose(many.radii, one.radii, rtol=1e-9, equal_nan=True)
     assert np.allclose(many.p, one.p, rtol=1e-12)
 

@@ -1,0 +1,151 @@
+r"""The adversary commits to a number of edits: p_A and p_S together are worth more than the better of the two.
+
+Take an adversary who edits exactly e positions of a set S with d members. Two bounds speak of the value that he leaves:
+:math:`V_e(p_A)`, from the clean law, and :math:`M_{d,e}(p_S)`, from the clean law given that all of S was replaced. So
+
+.. math:: g(x_{adv}) \ge \min_{e = 0..d} \max\big( V_e(p_A), M_{d,e}(p_S) \big).
+
+The better of the plain and the masked certificate is :math:`\max(V_d(p_A), \min_e M_{d,e}(p_S))`: it lets the adversary
+choose e twice. Masked evidence is worth least against one who edits nothing, and that one p_A covers. All e are needed.
+
+The evidence is written as a mapping from the number of replaced positions to the probability: ``p[0]`` is p_A, and
+``p[j]`` is p_S of a set of j positions that holds all edited ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hybrid_rs._checks import integer, kind, probability, require
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, masked_ratio, text_budget
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.worst_case import certified_radius, p_adv
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+
+FloatArray = NDArray[np.float64]
+TokenKernel = UniformKernel | AbsorbingKernel
+FAILURES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # rates at which it is tried whether committing can pay
+
+
+def ratio_of(kernel: TokenKernel, replaced: int, edited: int) -> LikelihoodRatio:
+    """Return the ratio of exactly ``edited`` edits, the clean law given that ``replaced`` positions around them were.
+
+    Args:
+        kernel: the token kernel.
+        replaced: 0 for the clean law without a condition; else at least ``edited``.
+        edited: number of edited positions.
+    """
+    return masked_ratio(kernel, replaced, edited=edited) if replaced else kernel.likelihood_ratio(edited)
+
+
+def p_adv_committed(
+    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, epsilon: ArrayLike, *, sigma: ArrayLike
+) -> FloatArray:
+    """Return the least value of the smoothed classifier under attack, from p_A and p_S.
+
+    Args:
+        p: the evidence, lower bounds that hold together: entry 0 is p_A, entry j is p_S of sets of j positions, each in
+            [0, 1]. Against e edits the bounds with j = 0 and j >= e count.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of ``sigma``.
+        sigma: standard deviation of the image noise; 0 to infinity.
+
+    Returns:
+        float64 in [0, 1], of the broadcast shape; never above the exact value.
+
+    Raises:
+        ValueError: if an argument is outside its range, or some number of edits up to d has no evidence.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=376)
+        >>> both = p_adv_committed({0: 0.9995, 3: 0.999}, kernel, 3, 0.0, sigma=0.5)
+        >>> plain = hrs.p_adv(0.9995, 0.0, kernel.likelihood_ratio(3), sigma=0.5)
+        >>> masked = hrs.p_adv(0.999, 0.0, kernel.likelihood_ratio(3, masked=True), sigma=0.5)
+        >>> hrs.floored([plain, masked, both], 3)
+        array([0.015, 0.015, 0.091])
+    """
+    values = [
+        np.max([p_adv(p[j], epsilon, ratio_of(kernel, j, e), sigma=sigma) for j in sizes], axis=0)
+        for e, sizes in enumerate(_speaking(p, kernel, d))
+    ]
+    return np.asarray(np.min(values, axis=0))[()]
+
+
+def radii_committed(
+    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, *, sigma: float, tau: float
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
+
+    The radius at a text budget is the least of those of all e within it.
+
+    Args:
+        p: as in :func:`p_adv_committed`, each of shape ``(...)``.
+        kernel: the token kernel.
+        d: the largest number of edits.
+        sigma: standard deviation of the image noise, finite.
+        tau: decision threshold, in [0, 1].
+
+    Returns:
+        the radii, shape ``(d + 1, ...)``, nan where not even epsilon = 0 is certified; and of the same shape the number
+        of replaced positions that the evidence behind each radius speaks of: 0 for p_A.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=376)
+        >>> radii, evidence = radii_committed({0: 0.9995, 3: 0.999}, kernel, 3, sigma=0.5, tau=0.05)
+        >>> hrs.floored(radii, 2), evidence
+        (array([2.46, 1.91, 0.96, 0.92]), array([0, 0, 0, 3]))
+    """
+    radii, evidence = [], []
+    for e, sizes in enumerate(_speaking(p, kernel, d)):
+        each = np.stack([certified_radius(p[j], ratio_of(kernel, j, e), sigma=sigma, tau=tau) for j in sizes])
+        best = np.argmax(np.nan_to_num(each, nan=-1.0), axis=0)
+        radii.append(np.take_along_axis(each, best[None], axis=0)[0])
+        evidence.append(np.array(sizes)[best])
+    return np.array(radii), np.array(evidence)
+
+
+@lru_cache(maxsize=4096)
+def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
+    """Return whether it may pay to split the risk alpha between p_A and p_S, where p_S could have all of it.
+
+    The answer does not depend on what is drawn. It is yes if for a guard that ignores the positions, at one of several
+    rates of failure, the radius grows by more than a thousandth. With a large alphabet it does not, and p_S keeps the
+    whole risk.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> [pays(hrs.UniformKernel(0.25, size), 3, 10_000, 0.01, 0.05) for size in (376, 32_000)]
+        [True, False]
+    """
+    if d == 0:
+        return False
+    flagged = np.floor(n * (1 - np.array(FAILURES)))
+    half, whole = (clopper_pearson_lower(flagged, n, share) for share in (alpha / 2, alpha))
+    alone = certified_radius(whole, kernel.likelihood_ratio(d, masked=True), sigma=1.0, tau=tau)
+    more = np.isfinite(np.nan_to_num(alone, nan=0.0))
+    further = np.nan_to_num(alone, nan=0.0, posinf=0.0) * 1.001
+    for e in range(d, -1, -1):  # the most edits first: with a large alphabet that settles it
+        sides = [p_adv(half, further, ratio_of(kernel, j, e), sigma=1.0) for j in (0, d)]
+        more &= np.max(sides, axis=0) >= tau
+        if not more.any():
+            return False
+    return True
+
+
+def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int) -> list[list[int]]:
+    """For e = 0..d the numbers of replaced positions whose evidence speaks of e edits."""
+    kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
+    kind("p", p, Mapping, "give {0: p_A, d: p_S}")
+    for j, bound in p.items():
+        integer("p", j, at_least=0)
+        probability(f"p[{j}]", bound)
+    speaking = [[j for j in p if j == 0 or j >= max(e, 1)] for e in range(text_budget("d", d) + 1)]
+    require(all(speaking), "p", sorted(p), f"give p_A, or p_S of {d} positions, among them")
+    return speaking

@@ -1,0 +1,228 @@
+"""A certificate from p_A and p_S: one statement, with a witness for every number of edits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs.certificates import neyman_pearson
+from hybrid_rs.certificates.certificate import SCHEMA, read_fields
+from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.certificates.worst_case import attack_shift
+from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
+from hybrid_rs.evidence.counts import MaskedCounts
+from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One probability behind a certificate from several, and the counts that bound it.
+
+    Args:
+        replaced: how many positions were replaced under the law it is of: 0 for p_A, j for p_S of sets of j positions.
+        p: the lower confidence bound.
+        k: how many draws were unsafe given that the positions were replaced; with ``subsets``, how many were unsafe
+            *or* left a position of the worst of these sets alone.
+        subsets: where p bounds the least p_S of all sets: which sets were counted.
+    """
+
+    replaced: int
+    p: float
+    k: int
+    subsets: Subsets | None = None
+
+    def __post_init__(self) -> None:
+        require(type(self.replaced) is int, "replaced", repr(self.replaced), "give a whole number")
+        text_budget("replaced", self.replaced)
+        require(isinstance(self.p, float), "p", repr(self.p), "give a float")
+        probability("p", self.p)
+        require(type(self.k) is int and 0 <= self.k <= MAX_COUNT, "k", repr(self.k), "give a number of draws")
+        if self.subsets is not None:
+            require(isinstance(self.subsets, Subsets), "subsets", repr(self.subsets), "give Subsets, or None")
+            fits = self.subsets.size <= self.replaced <= self.subsets.largest
+            require(fits, "subsets", self.subsets, f"give sets of at most {self.replaced} positions")
+
+
+@dataclass(frozen=True)
+class CommittedCertificate:
+    """One statement about one smoothed classifier, against an adversary who commits to a number of edits.
+
+    Args:
+        bounds: the probabilities it rests on: p_A and p_S of the positions the adversary may edit; or p_A and the p_S
+            of the worst sets of several sizes. They hold together at risk ``alpha``.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        choices: for e = 0..d edits, which of the bounds, by its place, speaks of them.
+        log_t: for e = 0..d edits, the witness. By weak duality any numbers here give a valid bound.
+        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        alpha: risk that one of the bounds is wrong.
+        n: draws behind each of them.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> counts, kernel = hrs.MaskedCounts((9_995, 9_990, 9_980, 9_970), n=10_000), hrs.UniformKernel(0.25, 376)
+        >>> made = certify_committed(counts, kernel, d=3, epsilon=0.2, sigma=0.5, tau=0.05)
+        >>> made.certified, made.choices, CommittedCertificate.from_json(made.to_json()) == made
+        (True, (0, 0, 0, 1), True)
+    """
+
+    bounds: tuple[Bound, ...]
+    kernel: TokenKernel
+    d: int
+    epsilon: float
+    sigma: float
+    tau: float
+    choices: tuple[int, ...]
+    log_t: tuple[float, ...]
+    p_adv: float
+    alpha: float
+    n: int
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
+            value = getattr(self, name)
+            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+        for name in ("tau", "p_adv"):
+            probability(name, getattr(self, name))
+        nonnegative("epsilon", self.epsilon)
+        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
+        require(type(self.n) is int and 1 <= self.n <= MAX_COUNT, "n", repr(self.n), "give a number of draws")
+        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        edits = text_budget("d", self.d) + 1
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
+        real = type(self.log_t) is tuple and all(isinstance(u, float) and u == u for u in self.log_t)
+        require(real and len(self.log_t) == edits, "log_t", repr(self.log_t), f"give {edits} witnesses, floats")
+        good = type(self.bounds) is tuple and all(isinstance(bound, Bound) for bound in self.bounds)
+        require(good and len(self.bounds) > 0, "bounds", repr(self.bounds), "give a tuple of Bound")
+        for bound in self.bounds:
+            require(bound.k <= self.n, "k", bound.k, f"give a whole number from 0 to n = {self.n}")
+        places = type(self.choices) is tuple and all(type(i) is int for i in self.choices)
+        places = places and len(self.choices) == edits and all(0 <= i < len(self.bounds) for i in self.choices)
+        require(
+            places, "choices", repr(self.choices), f"give the place of a bound for each of {edits} numbers of edits"
+        )
+        for e, i in enumerate(self.choices):
+            speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e
+            require(speaks, "choices", self.choices, f"bound {i} does not speak of {e} edits")
+
+    @property
+    def certified(self) -> bool:
+        """Whether the worst case stays at or above the threshold."""
+        return self.p_adv >= self.tau
+
+    def to_json(self) -> str:
+        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
+        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
+        fields["log_t"] = [_plain(u) for u in self.log_t]
+        fields["sigma"] = _plain(self.sigma)
+        return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> CommittedCertificate:
+        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+
+        Raises:
+            ValueError: if the text is not such a certificate, or one of another schema.
+        """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
+        try:
+            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
+            fields["log_t"] = tuple(float(u) if u in ("inf", "-inf") else u for u in fields["log_t"])
+            fields["choices"] = tuple(fields["choices"])
+            fields["bounds"] = tuple(_bound(bound) for bound in fields["bounds"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+
+    def __str__(self) -> str:
+        verdict = "certified" if self.certified else "not certified"
+        return (
+            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
+            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; p_A and p_S with confidence "
+            f"{1 - self.alpha:g}, {self.n} draws)"
+        )
+
+
+def certify_committed(
+    counts: MaskedCounts | SubsetCounts,
+    kernel: TokenKernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+) -> CommittedCertificate:
+    """Return the statement for one pair of budgets, certified or not, from p_A and p_S together.
+
+    Args:
+        counts: draws that bound both. Masked counts split the risk equally between p_A and the p_S of d positions.
+        kernel: the token kernel.
+        d: text budget, at least 1.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1), of all bounds together.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+    """
+    kind("counts", counts, (MaskedCounts, SubsetCounts), "give MaskedCounts or SubsetCounts")
+    kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
+    budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
+    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
+        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    bounds, shift = _bounds(counts, kernel, budget, alpha), attack_shift(epsilon, sigma)
+    found = [max(_sides(bounds, kernel, e, shift)) for e in range(budget + 1)]
+    value = min(value for value, _, _ in found)
+    choices, log_t = tuple(-i for _, i, _ in found), tuple(u for _, _, u in found)
+    law = (kernel, budget, float(epsilon), float(sigma), float(level))
+    return CommittedCertificate(bounds, *law, choices, log_t, value, float(alpha), counts.n)
+
+
+def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, alpha: float) -> tuple[Bound, ...]:
+    """The bounds that hold together: of p_A and the p_S of d positions, or of all sizes counted."""
+    largest = len(counts.drawn()["unsafe" if isinstance(counts, MaskedCounts) else "safe"]) - 1
+    require(1 <= d <= largest, "d", d, f"give 1 to {largest}, the largest budget sampled")
+    if isinstance(counts, MaskedCounts):
+        half = counts.p_s(alpha / 2)
+        return tuple(Bound(j, float(half[j]), counts.unsafe[j]) for j in (0, d))
+    require(counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {counts.beta}")
+    sets = [counts.subsets(j, alpha) for j in range(largest + 1)]
+    each = zip(counts.p_s(alpha).tolist(), sets, strict=True)
+    return tuple(Bound(j, p, counts.n - counts.safe[s.size], s) for j, (p, s) in enumerate(each))
+
+
+def _sides(
+    bounds: tuple[Bound, ...], kernel: TokenKernel, edits: int, shift: np.ndarray
+) -> list[tuple[float, int, float]]:
+    """The worst-case value by each bound that speaks of so many edits; its place, negated; and the witness."""
+    sides = []
+    for i, bound in enumerate(bounds):
+        if bound.replaced == 0 or bound.replaced >= edits:
+            ratio, at = ratio_of(kernel, bound.replaced, edits), np.array(bound.p)
+            log_t = neyman_pearson.log_threshold(at, ratio, shift)
+            sides.append((float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), -i, float(log_t)))
+    return sides
+
+
+def _bound(fields: dict[str, Any]) -> Bound:
+    subsets = fields["subsets"]
+    return Bound(**(fields | {"subsets": None if subsets is None else Subsets(**subsets)}))
+
+
+def _plain(value: float) -> float | str:
+    """JSON has no infinity: as a string."""
+    return str(value) if math.isinf(value) else value

@@ -1,0 +1,95 @@
+r"""Checking a certificate from p_A and p_S without trusting the solver that made it.
+
+For every number of edits e within the budget the certificate names one of its bounds and a witness. The dual bound of
+that witness is evaluated in ball arithmetic, like in :mod:`hybrid_rs.certificates.verification`, whose laws these are:
+the law of e edits of clean text, or of exactly e edits among positions that were all replaced. The least of them must
+reach ``p_adv``. Every bound is checked against its counts, at its share of the risk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hybrid_rs._extras import needs
+from hybrid_rs.certificates.committed_certificate import Bound, CommittedCertificate
+from hybrid_rs.certificates.verification import (
+    MAX_CHECKED_DRAWS,
+    VerificationError,
+    ball_arithmetic,
+    dual,
+    law_of,
+    least,
+    proved_by,
+    shift_of,
+    shown_by,
+)
+
+if TYPE_CHECKING:
+    from flint import arb
+
+
+def verify_committed(certificate: CommittedCertificate) -> float:
+    """Re-check a certificate from p_A and p_S rigorously and return the lower bound that its witnesses prove.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the bounds.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> from hybrid_rs.certificates.committed_certificate import certify_committed
+        >>> counts, kernel = hrs.MaskedCounts((9_995, 9_990, 9_980, 9_970), n=10_000), hrs.UniformKernel(0.25, 376)
+        >>> certificate = certify_committed(counts, kernel, d=3, epsilon=0.2, sigma=0.5, tau=0.05)
+        >>> verify_committed(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    with ball_arithmetic() as context:
+        _check_bounds(certificate, context)
+        return proved_by(lambda: _bound(certificate), certificate, context)
+
+
+def _bound(certificate: CommittedCertificate) -> arb:
+    """What the witnesses prove, as a ball, against every number of edits."""
+    shift = shift_of(certificate.epsilon, certificate.sigma)
+    sides = zip(certificate.choices, certificate.log_t, strict=True)
+    used = [(certificate.bounds[i], edits, log_t) for edits, (i, log_t) in enumerate(sides)]
+    laws = [law_of(certificate.kernel, edits, replaced=bound.replaced) for bound, edits, _ in used]
+    return least(dual(bound.p, log_t, shift, law) for (bound, _, log_t), law in zip(used, laws, strict=True))
+
+
+def _check_bounds(certificate: CommittedCertificate, context: Any) -> None:
+    """Refuse bounds that the counts do not give, or that do not share one risk."""
+    with needs("verify"):
+        from flint import arb
+
+    if certificate.n > MAX_CHECKED_DRAWS:
+        raise VerificationError(f"n = {certificate.n}: the bound of at most {MAX_CHECKED_DRAWS} draws can be checked")
+    context.prec = 256
+    bounds = certificate.bounds
+    counted = {(bound.subsets.length, bound.subsets.largest) if bound.subsets else None for bound in bounds}
+    sizes, known = [bound.replaced for bound in bounds], None in counted
+    together = len(counted) == 1 and len({*sizes}) == len(sizes) and (not known or len(sizes) == 2)
+    if not together:
+        raise VerificationError(f"bounds = {bounds}: these do not share one risk")
+    for bound in bounds:
+        x, risk = arb(bound.p), arb(certificate.alpha)
+        if bound.subsets is None:
+            risk /= len(bounds)
+        else:  # a draw counts unless a set of j, part of the replaced ones, was replaced and the guard said safe
+            x = 1 - arb(certificate.kernel.beta) ** bound.replaced * (1 - x)
+            risk /= bound.subsets.parts
+        if bound.p > 0 and not shown_by(x, bound.k, certificate.n, risk):
+            _refuse(bound, certificate)
+
+
+def _refuse(bound: Bound, certificate: CommittedCertificate) -> None:
+    raise VerificationError(
+        f"p = {bound.p!r}: k = {bound.k} of n = {certificate.n} draws do not show it at its share of "
+        f"alpha = {certificate.alpha!r}; do not rely on this certificate, and make it anew with hybrid_rs.certify"
+    )
