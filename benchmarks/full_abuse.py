@@ -68,7 +68,8 @@ def save(record: dict[str, Any]) -> None:
 PARTS = {  # modules of tests/abuse: how often they run in all (certifications: of each kind), and in one chunk
     "garbage": (100_000, 500),
     "certifications": (1_000, 50),
-    "bounds": (20_000, 250),
+    "bounds": (5_000, 250),
+    "sweep": (5_000_000, 250_000),
     "tampering": (100_000, 5_000),
     "bits": (1, 1),  # every bit, once
     "kills": (200, 20),

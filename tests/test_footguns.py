@@ -1,5 +1,6 @@
 """What the page of footguns (book/footguns.md) says of this package, where code can say it."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from scipy.stats import binom
 
 import hybrid_rs as hrs
+from hybrid_rs.checkout import checkout
 from hybrid_rs.decisions.select import mean_radius
 from hybrid_rs.experiments.alarms import share_interval
 from hybrid_rs.storage.counts import CountsStore
@@ -210,3 +212,12 @@ def test_rounding_to_the_nearest_rounds_up_and_floored_does_not():
     radii = np.random.default_rng(0).uniform(0, 5, 1000)
     assert 0.4 < np.mean([float(f"{r:.2f}") > r for r in radii]) < 0.6
     assert np.all(hrs.floored(radii, 2) <= radii)
+
+
+def test_the_default_noise_is_the_one_that_the_page_warns_of():
+    assert smoothed().noise == "float32"
+    assert 'The default is still `noise="float32"`' in PAGE
+    stored = {
+        line["noise"] for line in map(json.loads, checkout("data/counts/standard.jsonl").read_text().splitlines())
+    }
+    assert stored == {"philox-float32"}
