@@ -13,7 +13,7 @@ drawn are kept, and a further run goes on with them. ``--tiny --device cpu`` tri
 It needs this source tree, torch, transformers, NumPy, SciPy and pandas; and tqdm, python-flint and scikit-learn. A
 machine without a network gets these as wheels::
 
-    pip download --no-deps --dest wheels --only-binary :all: --python-version 3.12 \\
+    pip download --no-deps --dest wheels --only-binary :all: --python-version 3.12 \
         --platform manylinux_2_28_x86_64 tqdm python-flint scikit-learn joblib threadpoolctl   # with a network
     pip install --no-index --no-deps wheels/*                                                  # without
     PYTHONPATH=. python benchmarks/gpu_suite.py --out results
