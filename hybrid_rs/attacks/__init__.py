@@ -216,6 +216,8 @@ class Objective:
     def best(self, inputs: list[tuple[NDArray[np.int64], NDArray[np.float32]]], draws: int) -> Attack:
         """Return the input with the fewest unsafe verdicts on draws not used before; ties go by the scores."""
         common = self.draws(draws)
+        if self.smoothed.noise == "lattice":
+            inputs = [(tokens, on_lattice(image, self.image)) for tokens, image in inputs]
         margins = [self.margins(tokens[None], image, common)[0] for tokens, image in inputs]
         found = [(float((margin > 0).mean()), float(self.value(margin))) for margin in margins]
         at = min(range(len(found)), key=found.__getitem__)
@@ -244,3 +246,19 @@ def under_attack(
 def distance(image: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the l2 distance of two images, in pixel units."""
     return float(np.linalg.norm(image.astype(np.float64) - other.astype(np.float64)))
+
+
+def on_lattice(image: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an image of 8 bits a channel near another, and no further from ``centre``, which is of 8 bits too.
+
+    Example:
+        >>> grey = np.full((1, 1, 2), 100 / 255, np.float32)
+        >>> (255 * on_lattice(grey + np.array([[[0.01, 0.001]]], np.float32), grey)).round()
+        array([[[102., 100.]]], dtype=float32)
+    """
+    start, towards = 255.0 * centre.astype(np.float64), 255.0 * (image.astype(np.float64) - centre)
+    for t in np.linspace(1.0, 0.0, 257):
+        moved = np.rint(start + t * towards).astype(np.float32) / np.float32(255)
+        if distance(moved, centre) <= distance(image, centre):
+            return moved
+    return centre

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 import hybrid_rs as hrs
-from hybrid_rs.attacks import Attack, Effort, Objective
+from hybrid_rs.attacks import Attack, Effort, Objective, distance, on_lattice
 from hybrid_rs.attacks.image import attack_image, lower_image, margin_gradients, noise_slope, project
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.attacks.text import attack_text, candidates, noise_ranks
@@ -421,3 +421,25 @@ def test_bad_input_is_named_with_its_value():
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 0.5))
+def test_what_is_moved_to_the_lattice_stays_within_its_distance_and_near(seed, length):
+    rng = np.random.default_rng(seed)
+    centre = rng.integers(0, 256, SHAPE).astype(np.float32) / np.float32(255)
+    direction = rng.standard_normal(SHAPE)
+    image = project(centre + length * direction / np.linalg.norm(direction), centre, length)
+    moved = on_lattice(image, centre)
+    hrs.Example("on the lattice", np.array([3]), moved).levels()
+    assert distance(moved, centre) <= distance(image, centre)
+    assert distance(moved, image) <= math.sqrt(moved.size) * 0.5 / 255 + distance(image, centre) / 4 + 1e-6
+
+
+@pytest.mark.parametrize("threat", THREATS)
+def test_an_attack_on_a_guard_with_lattice_noise_is_an_image_of_8_bits(threat):
+    floats, example = setting(3, threat=threat)
+    smoothed, clean = replace(floats, noise="lattice"), example.rounded()
+    found = attack_jointly(smoothed, clean, 1, 0.3, effort=QUICK)
+    hrs.Example("attacked", found.token_ids, found.image).levels()
+    assert 0.2 < found.epsilon_used <= 0.3
+    assert evaluate(smoothed, clean, found, 2000, d=1).upper < smoothed.sample(clean, 2000).unsafe[-1] / 2000
