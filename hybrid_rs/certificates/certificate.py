@@ -147,7 +147,7 @@ def read_fields(text: str, names: set[str]) -> dict[str, Any]:
     missing = names ^ set(fields)
     require(not missing, "fields", sorted(missing), "missing or unknown")
     for name in ("sigma", "log_t"):
-        if fields[name] in ("inf", "-inf"):
+        if fields.get(name) in ("inf", "-inf"):
             fields[name] = float(fields[name])
     fields["kernel"] = _kernel(dict(fields["kernel"]))
     return fields

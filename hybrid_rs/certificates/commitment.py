@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, kind, probability, require
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, masked_ratio, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.certificates.several_texts import certified_radius_texts
 from hybrid_rs.certificates.worst_case import certified_radius, p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
 
@@ -78,7 +79,7 @@ def p_adv_committed(
 
 
 def radii_committed(
-    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, *, sigma: float, tau: float
+    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, *, sigma: float, tau: float, texts: bool = False
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
 
@@ -90,6 +91,7 @@ def radii_committed(
         d: the largest number of edits.
         sigma: standard deviation of the image noise, finite.
         tau: decision threshold, in [0, 1].
+        texts: each ``p[j]`` has a last axis of the levels P(K >= k) of several texts for each image.
 
     Returns:
         the radii, shape ``(d + 1, ...)``, nan where not even epsilon = 0 is certified; and of the same shape the number
@@ -102,9 +104,9 @@ def radii_committed(
         >>> hrs.floored(radii, 2), evidence
         (array([2.46, 1.91, 0.96, 0.92]), array([0, 0, 0, 3]))
     """
-    radii, evidence = [], []
+    radii, evidence, search = [], [], certified_radius_texts if texts else certified_radius
     for e, sizes in enumerate(_speaking(p, kernel, d)):
-        each = np.stack([certified_radius(p[j], ratio_of(kernel, j, e), sigma=sigma, tau=tau) for j in sizes])
+        each = np.stack([search(p[j], ratio_of(kernel, j, e), sigma=sigma, tau=tau) for j in sizes])
         best = np.argmax(np.nan_to_num(each, nan=-1.0), axis=0)
         radii.append(np.take_along_axis(each, best[None], axis=0)[0])
         evidence.append(np.array(sizes)[best])

@@ -17,6 +17,7 @@ from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.counts import MaskedCounts
 from hybrid_rs.evidence.kinds import KINDS, AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 
 
 def frontier_of(
@@ -73,7 +74,7 @@ def frontiers_of(
     risk("alpha", alpha)
     flag("simultaneous", simultaneous)
     kind("kernel", kernel, Kernel, "give the kernel of the draws")
-    counts = several("counts", counts, "give Counts, MaskedCounts, SubsetCounts or TextCounts", KINDS)
+    counts = several("counts", counts, "give counts, of one kind", KINDS)
     if not counts:
         return []
     kinds = {(type(c), c.by_budget, c.texts) for c in counts}
@@ -81,8 +82,8 @@ def frontiers_of(
     many = counts[0].by_budget
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
-    if isinstance(counts[0], SubsetCounts):
-        made = _of_subsets([c for c in counts if isinstance(c, SubsetCounts)], *law, d_max, alpha)
+    if isinstance(counts[0], SubsetCounts | SubsetTextCounts):
+        made = _of_subsets([c for c in counts if isinstance(c, SubsetCounts | SubsetTextCounts)], *law, d_max, alpha)
     else:
         bounds = [c.bounds(each_risk) for c in counts]
         if many:
@@ -111,13 +112,13 @@ def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk:
     if not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return alone
     radii, p, masked = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p", "masked"))
-    law, share = {"sigma": first.sigma, "tau": first.tau}, each_risk if shared else each_risk / 2
+    share = each_risk if shared else each_risk / 2
     bounds = [c.bounds(share) for c in counts]
     for d in range(1, radii.shape[1]):
         at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau)]
         if at:
             both = np.array([bounds[i][[0, d]] for i in at])
-            each, size = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, **law)
+            each, size = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, sigma=first.sigma, tau=first.tau)
             least = np.argmin(np.nan_to_num(each, nan=-1.0), axis=0)
             row = np.arange(len(at))
             masked[at, d] = size[least, row] > 0
@@ -126,7 +127,12 @@ def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk:
 
 
 def _of_subsets(
-    counts: Sequence[SubsetCounts], kernel: Kernel, sigma: float, tau: float, d_max: int, alpha: float
+    counts: Sequence[SubsetCounts | SubsetTextCounts],
+    kernel: Kernel,
+    sigma: float,
+    tau: float,
+    d_max: int,
+    alpha: float,
 ) -> list[Frontier]:
     """Frontiers from p_A and the p_S of all sizes; past the length of the text there is nothing left to edit."""
     law = cast(TokenKernel, kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws"))
@@ -134,17 +140,24 @@ def _of_subsets(
     made: list[Frontier | None] = [None] * len(counts)
     by_largest: dict[int, list[int]] = {}
     for i, c in enumerate(counts):
-        largest = len(c.safe) - 1
+        largest = len(c.safe if isinstance(c, SubsetCounts) else c.reached) - 1
         enough = d_max <= largest or largest == c.length
         require(enough, "d_max", d_max, f"give at most {largest}, the largest size counted")
         require(c.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {c.beta}")
         by_largest.setdefault(largest, []).append(i)
     for largest, which in by_largest.items():
-        p = np.array([counts[i].p_s(alpha) for i in which])
-        edits = min(largest, d_max)
-        each, size = radii_committed(dict(enumerate(p.T)), law, edits, sigma=sigma, tau=tau)
+        p = np.array([counts[i].bounds(alpha) for i in which])
+        evidence, edits = [_evidence(counts[i], alpha) for i in which], min(largest, d_max)
+        together = {j: np.array([rows[j] for rows in evidence]) for j in range(largest + 1)}
+        texts = isinstance(counts[0], SubsetTextCounts)
+        each, size = radii_committed(together, law, edits, sigma=sigma, tau=tau, texts=texts)
         for i, bounds, radii, sizes in zip(which, p, each.T, size.T, strict=True):
             worst = [int(np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0))) for d in range(edits + 1)]
             at = np.array([worst[min(d, edits)] for d in range(d_max + 1)])
             made[i] = Frontier(radii[at], bounds[sizes[at]], sizes[at] > 0, kernel, sigma, tau)
     return [front for front in made if front is not None]
+
+
+def _evidence(counts: SubsetCounts | SubsetTextCounts, alpha: float) -> list[NDArray[np.float64]]:
+    """The bounds by size: of one text a number each, of several the levels."""
+    return list(counts.p_s(alpha) if isinstance(counts, SubsetCounts) else counts.levels(alpha))

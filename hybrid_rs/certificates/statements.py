@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast, overload
+from typing import Any, TypeAlias, cast, overload
 
-from hybrid_rs._checks import kind, one, probability, risk
+from hybrid_rs._checks import kind, one, probability, require, risk
 from hybrid_rs.certificates import certificate as of_one_text, verification
 from hybrid_rs.certificates.certificate import Certificate
 from hybrid_rs.certificates.commitment import pays
 from hybrid_rs.certificates.committed_certificate import CommittedCertificate, certify_committed
 from hybrid_rs.certificates.committed_verification import verify_committed
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate, certify_subset_texts
+from hybrid_rs.certificates.subset_text_verification import verify_subset_texts
 from hybrid_rs.certificates.text_certificate import TextCertificate, certify_texts
 from hybrid_rs.certificates.text_verification import verify_texts
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
+
+AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | SubsetTextCertificate
 
 
 @overload
@@ -32,6 +38,20 @@ def certify(
     alpha: float = ...,
     masked: bool | None = ...,
 ) -> TextCertificate: ...
+
+
+@overload
+def certify(
+    counts_or_p_a: SubsetTextCounts,
+    kernel: Kernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = ...,
+    masked: bool | None = ...,
+) -> SubsetTextCertificate: ...
 
 
 @overload
@@ -63,7 +83,7 @@ def certify(
 
 
 def certify(
-    counts_or_p_a: Counts | MaskedCounts | SubsetCounts | TextCounts | float,
+    counts_or_p_a: AnyCounts | float,
     kernel: Kernel,
     *,
     d: int,
@@ -72,7 +92,7 @@ def certify(
     tau: float | CalibratedThreshold,
     alpha: float = 0.01,
     masked: bool | None = None,
-) -> Certificate | TextCertificate | CommittedCertificate:
+) -> AnyCertificate:
     """Return the statement for one pair of budgets, certified or not, with its witnesses.
 
     Args:
@@ -88,7 +108,8 @@ def certify(
     Returns:
         a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`; of
         masked or subset counts, which bound p_A and p_S, a :class:`CommittedCertificate`, unless that cannot
-        be better than one from p_S alone (:func:`hybrid_rs.certificates.commitment.pays`).
+        be better than one from p_S alone (:func:`hybrid_rs.certificates.commitment.pays`); and of several texts,
+        positions unknown, a :class:`SubsetTextCertificate`.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -109,6 +130,10 @@ def certify(
     law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
     if isinstance(counts_or_p_a, TextCounts):
         return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # which refuses other kernels
+    if isinstance(counts_or_p_a, SubsetTextCounts):
+        require(masked is not False, "masked", masked, "the draws are of the other law; leave it out")
+        del law["masked"]
+        return certify_subset_texts(counts_or_p_a, cast(Any, kernel), **law)
     both = isinstance(counts_or_p_a, MaskedCounts | SubsetCounts) and masked is not False
     if both and _commits(counts_or_p_a, kernel, d, tau, alpha):
         del law["masked"]
@@ -127,7 +152,7 @@ def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThresho
     return pays(kernel, budget, counts.n, risk("alpha", alpha), level)
 
 
-def read_certificate(text: str) -> Certificate | TextCertificate | CommittedCertificate:
+def read_certificate(text: str) -> AnyCertificate:
     """Read a certificate of any kind that ``to_json`` wrote; nothing in it is believed before it is verified.
 
     Raises:
@@ -144,6 +169,8 @@ def read_certificate(text: str) -> Certificate | TextCertificate | CommittedCert
         fields = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         fields = None  # what is wrong is said below
+    if isinstance(fields, dict) and "witnesses" in fields:
+        return SubsetTextCertificate.from_json(text)
     if isinstance(fields, dict) and "levels" in fields:
         return TextCertificate.from_json(text)
     if isinstance(fields, dict) and "bounds" in fields:
@@ -151,7 +178,7 @@ def read_certificate(text: str) -> Certificate | TextCertificate | CommittedCert
     return Certificate.from_json(text)
 
 
-def verify(certificate: Certificate | TextCertificate | CommittedCertificate) -> float:
+def verify(certificate: AnyCertificate) -> float:
     """Re-check a certificate of any kind rigorously and return the lower bound that its witnesses prove.
 
     Args:
@@ -172,7 +199,10 @@ def verify(certificate: Certificate | TextCertificate | CommittedCertificate) ->
         >>> verify(certificate) >= certificate.p_adv >= certificate.tau
         True
     """
-    kind("certificate", certificate, (Certificate, TextCertificate, CommittedCertificate), "give what certify returned")
+    kinds = (Certificate, TextCertificate, CommittedCertificate, SubsetTextCertificate)
+    kind("certificate", certificate, kinds, "give what certify returned")
+    if isinstance(certificate, SubsetTextCertificate):
+        return verify_subset_texts(certificate)
     if isinstance(certificate, CommittedCertificate):
         return verify_committed(certificate)
     if isinstance(certificate, TextCertificate):

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import flag, kind, nonnegative, probability, require
 from hybrid_rs.certificates import neyman_pearson
@@ -187,15 +187,22 @@ def certify_texts(
     at = threshold(tau, [(counts.example, counts.seed)] if counts else [])
     for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", at)):
         require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
-    ratio, shift = kernel.likelihood_ratio(budget, masked=given), attack_shift(epsilon, sigma)
-    image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
-    share = attacked_share(levels, epsilon, sigma=sigma)
-    value, log_t = _witnessed(share, ratio, np.zeros(()))
-    best = float(p_adv_texts(levels, epsilon, ratio, sigma=sigma))
-    if value < best:  # pooling them before the image is shifted is better
-        image, (value, log_t) = (), _witnessed(attacked_share(levels, 0.0, sigma=1.0), ratio, shift)
+    ratio = kernel.likelihood_ratio(budget, masked=given)
+    value, image, log_t = witnessed(levels, ratio, float(epsilon), float(sigma))
     law = (kernel, budget, float(epsilon), float(sigma), float(at))
     return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence)
+
+
+def witnessed(
+    levels: NDArray[np.float64], ratio: LikelihoodRatio, epsilon: float, sigma: float
+) -> tuple[float, tuple[float, ...], float]:
+    """Return the worst-case value from levels, the witnesses of the image tests (none if pooled), and of the text."""
+    shift = attack_shift(epsilon, sigma)
+    image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
+    value, log_t = _witnessed(attacked_share(levels, epsilon, sigma=sigma), ratio, np.zeros(()))
+    if value < float(p_adv_texts(levels, epsilon, ratio, sigma=sigma)):  # pooling before the image is shifted is better
+        image, (value, log_t) = (), _witnessed(attacked_share(levels, 0.0, sigma=1.0), ratio, shift)
+    return value, image, log_t
 
 
 def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple[float, float]:

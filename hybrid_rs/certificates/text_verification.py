@@ -65,15 +65,23 @@ def verify_texts(certificate: TextCertificate) -> float:
 
 def _bound(certificate: TextCertificate) -> arb:
     """What the witnesses prove, as a ball, against every adversary."""
+    shift, witnesses = shift_of(certificate.epsilon, certificate.sigma), (certificate.image_log_t, certificate.log_t)
+    return least(text_dual(certificate.levels, *witnesses, shift, law) for law in laws_of(certificate))
+
+
+def text_dual(
+    levels: tuple[float, ...], image_log_t: tuple[float, ...], log_t: float, shift: arb | None, law: list[Atom]
+) -> arb:
+    """What the witnesses prove of levels, as a ball, against one adversary."""
     from flint import arb
 
-    shift, share = shift_of(certificate.epsilon, certificate.sigma), sum(map(arb, certificate.levels), arb(0))
-    if certificate.image_log_t:
+    share = sum(map(arb, levels), arb(0))
+    if image_log_t:
         alone: list[Atom] = [(arb(1), arb(1), arb(0))]  # the text as it is
-        pairs = zip(certificate.levels, certificate.image_log_t, strict=True)
-        share = sum((dual(p, log_t, shift, alone).max(arb(0)) for p, log_t in pairs), arb(0))
+        pairs = zip(levels, image_log_t, strict=True)
+        share = sum((dual(p, u, shift, alone).max(arb(0)) for p, u in pairs), arb(0))
         shift = arb(0)  # it is spent
-    return least(dual(share / certificate.texts, certificate.log_t, shift, law) for law in laws_of(certificate))
+    return dual(share / len(levels), log_t, shift, law)
 
 
 def _check_levels(certificate: TextCertificate, context: Any) -> None:
@@ -83,18 +91,26 @@ def _check_levels(certificate: TextCertificate, context: Any) -> None:
 
     if certificate.reached is None or certificate.n is None or certificate.alpha is None:
         return
-    if certificate.n > MAX_CHECKED_DRAWS:
-        raise VerificationError(f"n = {certificate.n}: the bound of at most {MAX_CHECKED_DRAWS} images can be checked")
+    check_levels(certificate.levels, certificate.reached, certificate.n, arb(certificate.alpha), context)
+
+
+def check_levels(levels: tuple[float, ...], reached: tuple[int, ...], n: int, alpha: arb, context: Any) -> None:
+    """Refuse levels that counts of n images do not give at risk alpha, shared as by ``level_shares``."""
+    with needs("verify"):
+        from flint import arb
+
+    if n > MAX_CHECKED_DRAWS:
+        raise VerificationError(f"n = {n}: the bound of at most {MAX_CHECKED_DRAWS} images can be checked")
     context.prec = 256
-    n, m, alpha = certificate.n, certificate.texts, arb(certificate.alpha)
+    m = len(levels)
     shares = [alpha / (2 * (m - 1)) for _ in range(m - 1)] + [alpha / 2 if m > 1 else alpha]
-    for k, level in enumerate(certificate.levels):
+    for k, level in enumerate(levels):
         given = any(
             count > 0 and arb(level).beta_lower(count, n - count + 1, regularized=True) <= share
-            for count, share in list(zip(certificate.reached, shares, strict=True))[k:]
+            for count, share in list(zip(reached, shares, strict=True))[k:]
         )
         if level > 0 and not given:
             raise VerificationError(
-                f"levels[{k}] = {level!r}: the counts {certificate.reached} of {n} images do not give it at alpha = "
-                f"{certificate.alpha}; do not rely on this certificate, and make it anew with hybrid_rs.certify"
+                f"levels[{k}] = {level!r}: the counts {reached} of {n} images do not give it at its share of alpha; "
+                "do not rely on this certificate, and make it anew with hybrid_rs.certify"
             )

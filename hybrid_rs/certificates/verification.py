@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from flint import arb
 
     from hybrid_rs.certificates.committed_certificate import CommittedCertificate
+    from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate
     from hybrid_rs.certificates.text_certificate import TextCertificate
+
+    AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | SubsetTextCertificate
 
 Atom: TypeAlias = "tuple[arb, arb, arb | None]"  # clean mass, adversarial mass, log-ratio (None: 0 or infinite)
 DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
@@ -82,16 +85,14 @@ def verify(certificate: Certificate) -> float:
         return proved_by(bound, certificate, context)
 
 
-def proved_by(
-    bound: Callable[[], arb], certificate: Certificate | TextCertificate | CommittedCertificate, context: Any
-) -> float:
+def proved_by(bound: Callable[[], arb], certificate: AnyCertificate, context: Any) -> float:
     """Evaluate a bound with as many bits as it needs; return its lower end, which must not be below ``p_adv``."""
     bits = 128
     while True:
         context.prec = bits
         ball = bound()
         if not ball.is_finite():
-            raise VerificationError(f"log_t = {certificate.log_t!r}: no bound comes of a witness of this size")
+            raise VerificationError(f"{_witness(certificate)}: no bound comes of a witness of this size")
         if ball.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
             break
         bits *= 2
@@ -99,10 +100,16 @@ def proved_by(
     proved = max(0.0, math.nextafter(low, -math.inf) if ball.lower() < low else low)
     if not (ball >= certificate.p_adv or certificate.p_adv == 0):
         raise VerificationError(
-            f"p_adv = {certificate.p_adv!r}: the witness log_t = {certificate.log_t!r} proves only {proved!r}; "
+            f"p_adv = {certificate.p_adv!r}: the witness {_witness(certificate)} proves only {proved!r}; "
             "do not rely on this certificate, and make it anew with hybrid_rs.certify"
         )
     return proved
+
+
+def _witness(certificate: AnyCertificate) -> str:
+    """The witness or witnesses, as an error names them."""
+    name = "log_t" if hasattr(certificate, "log_t") else "witnesses"
+    return f"{name} = {getattr(certificate, name)!r}"
 
 
 def _check_evidence(certificate: Certificate, context: Any) -> None:

@@ -80,15 +80,13 @@ def certify(
     drawing = engine_of(engine, workers, address, checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
     require(texts == 1 or not per_d, "texts", texts, "several texts are of one classifier; leave out --per-d")
-    unknown = texts > 1 and masked and threat == "l0"
-    require(not unknown, "texts", texts, "with --masked the positions must be known; give --threat suffix")
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.guard)
     work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked, texts)
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
-        plain_too = "the better of plain and masked" if threat == "l0" else "masked"
-        result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {plain_too if masked else 'plain'}")
+        evidence = "plain and masked together" if masked else "plain"
+        result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {evidence}")
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         if texts > 1:
             result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")

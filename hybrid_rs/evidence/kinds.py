@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 
-AnyCounts: TypeAlias = Counts | MaskedCounts | SubsetCounts | TextCounts
-KINDS = (Counts, MaskedCounts, SubsetCounts, TextCounts)
+AnyCounts: TypeAlias = Counts | MaskedCounts | SubsetCounts | SubsetTextCounts | TextCounts
+KINDS = (Counts, MaskedCounts, SubsetCounts, SubsetTextCounts, TextCounts)

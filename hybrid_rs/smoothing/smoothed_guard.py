@@ -21,8 +21,8 @@ from hybrid_rs.decisions.calibrate import Calibration
 from hybrid_rs.decisions.decide import Decision, decide
 from hybrid_rs.decisions.watch import watch
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
-from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.draws import SAMPLERS, Noise, drawn
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
@@ -137,7 +137,7 @@ class SmoothedGuard:
         seed: int = ...,
         batch_draws: int = ...,
         progress: bool = ...,
-    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts: ...
+    ) -> AnyCounts: ...
 
     def sample(
         self,
@@ -149,7 +149,7 @@ class SmoothedGuard:
         seed: int = 0,
         batch_draws: int = 256,
         progress: bool = False,
-    ) -> Counts | MaskedCounts | SubsetCounts | TextCounts:
+    ) -> AnyCounts:
         """Draw noise ``n`` times and count the guard's unsafe verdicts, for every smoothed classifier of the threat.
 
         A draw is a function of (seed, example.id, its number): the batch size changes nothing, and draws 0..n-1 are
@@ -169,11 +169,11 @@ class SmoothedGuard:
 
         Returns:
             Counts, one per smoothed classifier; or, masked, MaskedCounts (suffix) or SubsetCounts (l0). With several
-            texts TextCounts: of the clean law, or, masked (suffix), for every d.
+            texts TextCounts: of the clean law, or, masked (suffix), for every d; masked (l0), SubsetTextCounts.
 
         Raises:
-            ValueError: if n, texts, seed or batch_draws is out of range; if masked evidence, or several texts, are
-                asked for a threat with more than one smoothed classifier; or both for l0.
+            ValueError: if n, texts, seed or batch_draws is out of range; or if masked evidence, or several texts, are
+                asked for a threat with more than one smoothed classifier.
         """
         law: dict[str, Any] = {"masked": masked, "seed": seed, "batch_draws": batch_draws, "progress": progress}
         if integer("texts", texts, at_least=1) > 1:
@@ -211,12 +211,12 @@ class SmoothedGuard:
         kind("example", example, Example, "give a hybrid_rs.Example")
         threshold(tau, [(example.id, seed)])
         law: dict[str, Any] = {"texts": texts, "masked": flag("masked", masked), "seed": seed, "progress": progress}
-        counts: Counts | MaskedCounts | SubsetCounts | TextCounts = self.sample(example, n, **law)
+        counts: AnyCounts = self.sample(example, n, **law)
         return self.frontier(counts, alpha=alpha, tau=tau, simultaneous=simultaneous)
 
     def frontier(
         self,
-        counts: Counts | MaskedCounts | SubsetCounts | TextCounts,
+        counts: AnyCounts,
         *,
         alpha: float = 0.01,
         tau: float | Calibration,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hybrid_rs._checks import flag, integer, kind, require
+from hybrid_rs._checks import flag, integer, kind
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts
 from hybrid_rs.smoothing.draws import BLOCK, Smoothing, Stream, answers_of, noisy_images, noisy_texts
 from hybrid_rs.smoothing.example import Example
@@ -25,7 +27,7 @@ def sample_texts(
     seed: int = 0,
     batch_draws: int = 256,
     progress: bool = False,
-) -> TextCounts:
+) -> TextCounts | SubsetTextCounts:
     """Draw ``n`` noisy images with several noisy texts each, and count how many of its texts the guard flags.
 
     A text is a function of (seed, example.id, number of the image, number of the text): more images or more texts only
@@ -37,16 +39,16 @@ def sample_texts(
         example: the input.
         n: number of images, at least 1.
         texts: m, the number of texts for each image, at least 1.
-        masked: show every text to the guard for every d with the first d pads replaced, too, which is drawing given
-            that they were (suffix threat). If False, the texts are of the clean law alone.
+        masked: suffix threat: show every text to the guard for every d with the first d pads replaced, too, which is
+            drawing given that they were. l0: keep a record of what was replaced. If False, the texts are of the clean
+            law alone.
         seed: a non-negative whole number.
         batch_draws: texts handed to the guard at a time for each condition, rounded up to a multiple of 64 images;
             bounds memory alone.
         progress: show a bar on stderr.
 
     Raises:
-        ValueError: if an argument is out of range, the threat has more than one smoothed classifier, or masked evidence
-            is asked for where positions are unknown.
+        ValueError: if an argument is out of range, or the threat has more than one smoothed classifier.
 
     Example:
         >>> class Empty:
@@ -67,14 +69,14 @@ def sample_texts(
         integer("seed", seed, at_least=0),
     )
     given = conditions(smoothed.threat, example)
-    known = not masked or given is not None
-    require(known, "masked", masked, "several texts need known positions (suffix threat): leave it out for d = 0")
-    flagged = [
-        verdicts.sum(axis=1)
-        for verdicts in drawn_texts(
-            smoothed, example, n, m, seed, batch_draws, forced=given if masked else None, progress=progress
+    law: dict[str, Any] = {"forced": given if masked else None, "progress": progress}
+    draws = _drawn(smoothed, example, n, m, seed, batch_draws, **law)
+    if masked and given is None:  # positions unknown: the ordinary draws serve all sets
+        verdicts, replaced = (np.concatenate(parts) for parts in zip(*draws, strict=True))
+        return SubsetTextCounts.from_draws(
+            verdicts[:, :, 0], replaced, smoothed.threat.max_edits, smoothed.kernel.beta, example=example.id, seed=seed
         )
-    ]
+    flagged = [verdicts.sum(axis=1) for verdicts, _ in draws]
     return TextCounts.from_flagged(np.concatenate(flagged), m, example=example.id, seed=seed)
 
 
@@ -90,6 +92,22 @@ def drawn_texts(
     progress: bool = False,
 ) -> Iterator[NDArray[np.bool_]]:
     """Yield verdicts, shape ``(images, texts, classifiers or conditions)``, batch by batch."""
+    draws = _drawn(smoothed, example, n, texts, seed, batch_draws, forced=forced, progress=progress)
+    return (verdicts for verdicts, _ in draws)
+
+
+def _drawn(
+    smoothed: Smoothing,
+    example: Example,
+    n: int,
+    texts: int,
+    seed: int,
+    batch_draws: int,
+    *,
+    forced: NDArray[np.bool_] | None,
+    progress: bool = False,
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield :func:`drawn_texts`, and where positions were replaced, shape ``(images, texts, positions)``."""
     size = BLOCK * -(-integer("batch_draws", batch_draws, at_least=1) // (BLOCK * texts))
     noised = smoothed.threat.noised(example.token_ids.size)
     clean = np.append(example.token_ids, np.full(smoothed.threat.slot, smoothed.guard.pad_id))
@@ -98,10 +116,11 @@ def drawn_texts(
         for start in range(0, n, size):
             stop = min(n, start + size)
             shown = [
-                noisy_texts(smoothed.guard, smoothed.kernel, clean, noised, forced, stream, start, stop)[0]
+                noisy_texts(smoothed.guard, smoothed.kernel, clean, noised, forced, stream, start, stop)
                 for stream in streams
             ]
+            words, replaced = zip(*shown, strict=True)
             images = noisy_images(smoothed, example, streams[0], start, stop)
-            verdicts = answers_of(smoothed.guard, "unsafe", np.concatenate(shown, axis=1), images, example.id, start)
-            yield verdicts.reshape(stop - start, texts, -1)
+            verdicts = answers_of(smoothed.guard, "unsafe", np.concatenate(words, axis=1), images, example.id, start)
+            yield verdicts.reshape(stop - start, texts, -1), np.stack(replaced, axis=1)
             bar.update(stop - start)

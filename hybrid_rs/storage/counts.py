@@ -15,6 +15,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import integer, require, shown
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.draws import SAMPLERS
 from hybrid_rs.smoothing.example import Example
@@ -89,7 +90,8 @@ class CountsStore:
             progress: show a bar on stderr while drawing.
 
         Returns:
-            one Counts per example; MaskedCounts or SubsetCounts if ``masked``; TextCounts if there are several texts.
+            one Counts per example; MaskedCounts or SubsetCounts if ``masked``; with several texts TextCounts, or
+            SubsetTextCounts if ``masked`` and the positions are unknown.
         """
         law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
         return self.sample_together([smoothed], examples, **law, progress=progress)[0]
@@ -270,6 +272,9 @@ def _evidence(unit: dict[str, Any]) -> Evidence:
     source = {"example": unit["example"], "seed": unit["seed"]}
     if "safe" in unit:
         return SubsetCounts(tuple(unit["safe"]), unit["n"], unit["length"], unit["kernel"]["beta"], **source)
+    if "reached" in unit and "length" in unit:
+        rows, law = tuple(map(tuple, unit["reached"])), (unit["texts"], unit["length"], unit["kernel"]["beta"])
+        return SubsetTextCounts(rows, unit["n"], *law, **source)
     if "reached" in unit:
         counts = TextCounts(tuple(map(tuple, unit["reached"])), unit["n"], **source)
         require(counts.texts == unit["texts"], "texts", unit["texts"], f"the counts are of {counts.texts}")

@@ -1,0 +1,209 @@
+"""A certificate from several texts for each image, positions unknown: witnesses for every number of edits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs.certificates.certificate import SCHEMA, read_fields
+from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
+from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
+from hybrid_rs.certificates.text_certificate import witnessed
+from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What speaks of one number of edits: which row of the levels, and the witnesses of its tests.
+
+    Args:
+        size: the row, by the number of positions that were replaced in its texts: 0, or at least the number of edits.
+        image_log_t: the witnesses of the image tests, one per level; empty if the texts are pooled.
+        log_t: the witness of the text channel.
+    """
+
+    size: int
+    image_log_t: tuple[float, ...]
+    log_t: float
+
+    def __post_init__(self) -> None:
+        require(type(self.size) is int, "size", repr(self.size), "give a whole number")
+        numbers = (*self.image_log_t, self.log_t) if type(self.image_log_t) is tuple else (None,)
+        real = all(isinstance(u, float) and u == u for u in numbers)
+        require(real, "image_log_t, log_t", repr(numbers), "give floats that are numbers")
+
+
+@dataclass(frozen=True)
+class SubsetTextCertificate:
+    """One statement about one smoothed classifier, from several texts for each image and sets of unknown positions.
+
+    Args:
+        levels: by size of sets, lower bounds of the least P(K >= k) of all sets; they hold together at risk alpha.
+        counts: the counts behind them.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        witnesses: one for each number of edits e = 0..d. By weak duality any numbers in them give a valid bound.
+        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        alpha: risk that a level is wrong.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
+        >>> counts = SubsetTextCounts(((1_000, 990), (640, 600)), n=1_000, texts=2, length=20, beta=0.9)
+        >>> law = {"d": 1, "epsilon": 0.5, "sigma": 0.5, "tau": 0.05}
+        >>> made = certify_subset_texts(counts, hrs.UniformKernel(beta=0.9, vocab_size=32_000), **law)
+        >>> made.certified, SubsetTextCertificate.from_json(made.to_json()) == made
+        (True, True)
+    """
+
+    levels: tuple[tuple[float, ...], ...]
+    counts: SubsetTextCounts
+    kernel: TokenKernel
+    d: int
+    epsilon: float
+    sigma: float
+    tau: float
+    witnesses: tuple[Witness, ...]
+    p_adv: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
+            value = getattr(self, name)
+            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+        for name in ("tau", "p_adv"):
+            probability(name, getattr(self, name))
+        nonnegative("epsilon", self.epsilon)
+        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
+        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        edits = text_budget("d", self.d) + 1
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
+        require(isinstance(self.counts, SubsetTextCounts), "counts", repr(self.counts), "give SubsetTextCounts")
+        same = self.counts.beta == self.kernel.beta
+        require(same, "kernel", repr(self.kernel), f"give the kernel of the draws, with beta = {self.counts.beta}")
+        rows = type(self.levels) is tuple and all(type(row) is tuple for row in self.levels)
+        shape = [len(row) for row in self.counts.reached]
+        require(rows and [*map(len, self.levels)] == shape, "levels", repr(self.levels), f"give rows of {shape} levels")
+        real = all(isinstance(x, float) for row in self.levels for x in row)
+        require(real, "levels", repr(self.levels), "give floats")
+        probability("levels", [x for row in self.levels for x in row])
+        good = type(self.witnesses) is tuple and all(isinstance(w, Witness) for w in self.witnesses)
+        require(good and len(self.witnesses) == edits, "witnesses", repr(self.witnesses), f"give {edits}, one per e")
+        for e, witness in enumerate(self.witnesses):
+            speaks = witness.size == 0 or e <= witness.size
+            fits = 0 <= witness.size < len(shape) and len(witness.image_log_t) in (0, shape[witness.size])
+            require(
+                speaks and fits, "witnesses", repr(witness), f"give a row that speaks of {e} edits, and fitting ones"
+            )
+
+    @property
+    def certified(self) -> bool:
+        """Whether the worst case stays at or above the threshold."""
+        return self.p_adv >= self.tau
+
+    @property
+    def n(self) -> int:
+        """The number of images drawn."""
+        return self.counts.n
+
+    def to_json(self) -> str:
+        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
+        fields: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields |= {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel), "counts": self.counts.to_dict()}
+        fields |= {"witnesses": [_written(w) for w in self.witnesses], "sigma": _plain(self.sigma)}
+        return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> SubsetTextCertificate:
+        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+
+        Raises:
+            ValueError: if the text is not such a certificate, or one of another schema.
+        """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
+        try:
+            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
+            fields["levels"] = tuple(tuple(row) for row in fields["levels"])
+            fields["counts"] = SubsetTextCounts.from_dict(fields["counts"])
+            fields["witnesses"] = tuple(_read(w) for w in fields["witnesses"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+
+    def __str__(self) -> str:
+        verdict = "certified" if self.certified else "not certified"
+        return (
+            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
+            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.counts.texts} texts "
+            f"for each image, any positions, with confidence {1 - self.alpha:g}, {self.n} images)"
+        )
+
+
+def certify_subset_texts(
+    counts: SubsetTextCounts,
+    kernel: TokenKernel,
+    *,
+    d: int,
+    epsilon: float,
+    sigma: float,
+    tau: float | CalibratedThreshold,
+    alpha: float = 0.01,
+) -> SubsetTextCertificate:
+    """Return the statement for one pair of budgets, certified or not, with its witnesses.
+
+    Args:
+        counts: what was drawn; ``alpha`` is the risk of all its levels together.
+        kernel: the token kernel.
+        d: text budget.
+        epsilon: image budget, l2, in the units of sigma.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
+        alpha: risk, in (0, 1).
+
+    Raises:
+        ValueError: if an argument is outside its range, or d is above the sizes counted.
+    """
+    kind("counts", counts, SubsetTextCounts, "give SubsetTextCounts")
+    kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
+    budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
+    largest = len(counts.reached) - 1
+    require(budget <= largest, "d", d, f"give at most {largest}, the largest size counted")
+    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
+        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    levels, found = counts.levels(alpha), []
+    for e in range(budget + 1):
+        sizes = [0, *range(max(e, 1), largest + 1)]
+        each = [witnessed(levels[j], ratio_of(kernel, j, e), float(epsilon), float(sigma)) for j in sizes]
+        best = int(np.argmax([value for value, _, _ in each]))
+        found.append((each[best][0], Witness(sizes[best], *each[best][1:])))
+    law = (kernel, budget, float(epsilon), float(sigma), float(level))
+    value, witnesses = min(value for value, _ in found), tuple(witness for _, witness in found)
+    return SubsetTextCertificate(
+        tuple(tuple(row.tolist()) for row in levels), counts, *law, witnesses, value, float(alpha)
+    )
+
+
+def _written(witness: Witness) -> dict[str, Any]:
+    image = [_plain(u) for u in witness.image_log_t]
+    return {"size": witness.size, "image_log_t": image, "log_t": _plain(witness.log_t)}
+
+
+def _read(fields: dict[str, Any]) -> Witness:
+    *image, log_t = (float(u) if u in ("inf", "-inf") else u for u in (*fields.pop("image_log_t"), fields.pop("log_t")))
+    return Witness(image_log_t=tuple(image), log_t=log_t, **fields)
+
+
+def _plain(value: float) -> float | str:
+    """JSON has no infinity: as a string."""
+    return str(value) if math.isinf(value) else value

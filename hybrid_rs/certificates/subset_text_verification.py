@@ -1,0 +1,63 @@
+"""Checking a certificate from several texts, positions unknown, without trusting the solver that made it.
+
+For every number of edits the witnesses are evaluated in ball arithmetic, like those of
+:mod:`hybrid_rs.certificates.text_verification`: against the law of so many edits of clean text, or given that the
+positions around them were replaced. Every row of levels is checked against its counts, at its share of the risk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_rs._extras import needs
+from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate
+from hybrid_rs.certificates.text_verification import check_levels, text_dual
+from hybrid_rs.certificates.verification import ball_arithmetic, law_of, least, proved_by, shift_of
+
+if TYPE_CHECKING:
+    from flint import arb
+
+
+def verify_subset_texts(certificate: SubsetTextCertificate) -> float:
+    """Re-check a certificate rigorously and return the lower bound that its witnesses prove.
+
+    Args:
+        certificate: the claim; its numbers are taken as the exact values of their float64.
+
+    Returns:
+        a float64 not above the worst-case value, and not below ``certificate.p_adv``.
+
+    Raises:
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the
+            levels.
+        ImportError: if python-flint is missing.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> from hybrid_rs.certificates.subset_text_certificate import certify_subset_texts
+        >>> from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
+        >>> counts = SubsetTextCounts(((1_000, 990), (640, 600)), n=1_000, texts=2, length=20, beta=0.9)
+        >>> law = {"d": 1, "epsilon": 0.5, "sigma": 0.5, "tau": 0.05}
+        >>> certificate = certify_subset_texts(counts, hrs.UniformKernel(beta=0.9, vocab_size=32_000), **law)
+        >>> verify_subset_texts(certificate) >= certificate.p_adv >= certificate.tau
+        True
+    """
+    with needs("verify"):
+        from flint import arb
+
+    counts = certificate.counts
+    with ball_arithmetic() as context:
+        context.prec = 256
+        for size, (levels, reached) in enumerate(zip(certificate.levels, counts.reached, strict=True)):
+            share = arb(certificate.alpha) / counts.subsets(size).parts
+            check_levels(levels, reached, counts.images(size), share, context)
+        return proved_by(lambda: _bound(certificate), certificate, context)
+
+
+def _bound(certificate: SubsetTextCertificate) -> arb:
+    """What the witnesses prove, as a ball, against every number of edits."""
+    shift, kernel = shift_of(certificate.epsilon, certificate.sigma), certificate.kernel
+    return least(
+        text_dual(certificate.levels[w.size], w.image_log_t, w.log_t, shift, law_of(kernel, edits, replaced=w.size))
+        for edits, w in enumerate(certificate.witnesses)
+    )
