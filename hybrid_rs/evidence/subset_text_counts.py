@@ -27,7 +27,7 @@ from hybrid_rs.evidence.subset_counts import MAX_LENGTH, Subsets
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts, level_bounds
 
 FloatArray = NDArray[np.float64]
-ENOUGH = 0.8  # share of the images that should have m_j texts with a given set of j positions replaced
+ENOUGH = 0.65  # share of the images that should have m_j texts with a given set of j positions replaced
 MAX_SETS = 20_000  # of one size: larger sizes are not counted
 
 

@@ -171,7 +171,6 @@ def test_whole_certifications_are_false_no_more_often_than_their_risk():
         (lambda: smoothed().sample(EXAMPLE, 10, texts=2, batch_draws=0), "batch_draws"),
         (lambda: smoothed().sample(EXAMPLE, 10, texts=2, seed=-1), "seed"),
         (lambda: smoothed(NESTED).sample(EXAMPLE, 10, texts=2), "threat"),
-        (lambda: smoothed(L0).sample(EXAMPLE, 10, texts=2, masked=True), "masked"),
         (lambda: smoothed().certify(EXAMPLE, 10, texts=2, tau=2.0), "tau"),
     ],
 )
