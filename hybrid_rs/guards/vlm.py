@@ -20,6 +20,7 @@ from hybrid_rs.smoothing import answers
 with needs("guard"):
     import torch
 
+    from hybrid_rs.guards import limits
     from hybrid_rs.guards.batches import BatchSize
     from hybrid_rs.guards.checkpoint import parts
     from hybrid_rs.guards.llava import LlavaVision
@@ -120,7 +121,7 @@ class VisionLanguageGuard:
             answer_prefix=answer_prefix, alphabet=alphabet, download=download,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
-        guard._require_consistent()
+        limits.require_consistent(guard)
         return guard
 
     @property
@@ -172,10 +173,8 @@ class VisionLanguageGuard:
     @property
     def max_length(self) -> int | None:
         """The most tokens of untrusted text, slot included, that the model reads beside prompt and image; None: any."""
-        text = self.model.config.get_text_config()
-        limits = (getattr(text, name, None) for name in ("max_position_embeddings", "sliding_window"))
-        known = [int(limit) for limit in limits if limit]
-        return min(known) - len(self.before) - len(self.after) if known else None
+        most = limits.most_positions(self.model.config)
+        return None if most is None else most - len(self.before) - len(self.after)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the token ids of an untrusted text, shape ``(length,)``.
@@ -223,7 +222,7 @@ class VisionLanguageGuard:
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
-        self._check(texts, pixels, index)
+        limits.require_fitting(self, texts, pixels, index)
         used, image = np.unique(index, return_inverse=True)
         root, shared = roots(texts, image)
         shared = np.minimum(shared, texts.shape[1] + len(self.after) - 1)  # the last token is always read
@@ -270,7 +269,7 @@ class VisionLanguageGuard:
             ValueError: as :meth:`scores`.
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
-        self._check(texts, pixels, np.arange(len(texts)))
+        limits.require_fitting(self, texts, pixels, np.arange(len(texts)))
         width = self.model.get_input_embeddings().embedding_dim
         gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
         by_token = np.empty((*texts.shape, width), dtype=np.float32)
@@ -322,41 +321,6 @@ class VisionLanguageGuard:
 
     def _pixels(self, images: NDArray[np.float32]) -> Any:
         return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
-
-    def _require_consistent(self) -> None:
-        """Refuse a prompt that has not as many places for an image as the model makes of one, or that is too long."""
-        placed = int(np.isin(self.before, placeholders(self.model.config)).sum())
-        try:
-            with torch.inference_mode():
-                made = self.features(self._pixels(np.zeros((1, 3, *self.image_size), dtype=np.float32))).shape[1]
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            remedy = f"the model cannot read an image of its own size; fetch the configuration again ({error})"
-            raise ValueError(f"image_size = {self.image_size}: {remedy}") from error
-        remedy = (
-            f"the model makes {made} of an image; processor and model must agree in patch_size, "
-            "num_additional_image_tokens and vision_feature_select_strategy"
-        )
-        require(placed == made, "processor", f"{placed} image tokens in the prompt", remedy)
-        room = self.max_length
-        shown = f"{len(self.before) + len(self.after)} tokens before any text"
-        require(room is None or room > 0, "prompt", shown, "the model reads no more; give a shorter policy")
-
-    def _check(self, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]) -> None:
-        require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
-        limit, length = self.max_length, texts.shape[1]
-        remedy = f"the model reads at most {limit} beside the prompt and the image: its positions, or its window"
-        require(limit is None or length <= limit, "token_ids", f"{length} tokens in a text", remedy)
-        require(index.shape == (len(texts),), "image_index", index.shape, f"give one image per text, ({len(texts)},)")
-        fits = images.ndim == 4 and images.shape[1:] == (3, *self.image_size)
-        remedy = f"give shape (images, 3, {self.image_size[0]}, {self.image_size[1]})"
-        require(fits, "images", images.shape, remedy)
-        inside = index.size == 0 or (index.min() >= 0 and index.max() < len(images))
-        require(bool(inside), "image_index", index, f"give places from 0 to {len(images) - 1}")
-        known = (texts >= 0) & (texts < self.model.get_input_embeddings().num_embeddings)
-        known &= ~np.isin(texts, placeholders(self.model.config))
-        if not known.all():
-            bad = int(texts[~known][0])
-            require(False, "token_ids", bad, "give ids of the model's vocabulary, without the image placeholder")
 
 
 def _cache_name(language: Any) -> str:
