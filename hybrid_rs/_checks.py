@@ -1,4 +1,4 @@
-"""Every complaint about an argument in one form: its name, its value, the remedy. A value is checked, never coerced."""
+"""Checks of arguments, with error messages in one form: ``name = value: remedy``. A value is checked, never coerced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def require(condition: bool, name: str, value: Any, remedy: str, how: Callable[[
 
 
 def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str:
-    r"""The value as a message repeats it: one line of at most 200 characters (``most``), whatever it is.
+    r"""Return a value as a message shows it: one line of at most 200 characters (``most``), for any value.
 
     Example:
         >>> shown(np.zeros(1_000_000)), shown(list(range(9))), shown("two" + chr(10) + "lines")
@@ -49,13 +49,13 @@ def shown(value: Any, how: Callable[[Any], str] = str, most: int = SHOWN) -> str
 
 
 def kind(name: str, value: Any, of: type | tuple[type, ...], remedy: str) -> Any:
-    """The value, which must be an object of that type, or have what that protocol asks for."""
+    """Return the value, which must be an instance of that type or satisfy that protocol."""
     require(isinstance(value, of) and not isinstance(value, type), name, value, remedy, repr)
     return value
 
 
 def several(name: str, value: Any, remedy: str, of: type | tuple[type, ...] = object) -> list[Any]:
-    """The members of a value that one can go through, each of that type, as a list."""
+    """Return the members of an iterable, each of that type, as a list."""
     try:
         each = None if isinstance(value, str | bytes | type) else list(value)
     except TypeError:
@@ -66,55 +66,55 @@ def several(name: str, value: Any, remedy: str, of: type | tuple[type, ...] = ob
 
 
 def flag(name: str, value: Any) -> bool:
-    """The value, which must be True or False: what is merely truthy, such as "false", is refused."""
+    """Return the value, which must be True or False; a merely truthy value, such as "false", is refused."""
     require(isinstance(value, bool | np.bool_), name, value, "give True or False", repr)
     return bool(value)
 
 
 def text(name: str, value: Any) -> str:
-    """The value, which must be a string."""
+    """Return the value, which must be a string."""
     require(isinstance(value, str), name, value, "give a string", repr)
     return str(value)
 
 
 def probability(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array whose entries all lie in [0, 1]."""
+    """Return the value as a float64 array whose entries all lie in [0, 1]."""
     return _in_range(name, value, lambda a: (a >= 0) & (a <= 1), "give probabilities in [0, 1]")
 
 
 def nonnegative(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array of finite entries, none negative."""
+    """Return the value as a float64 array of finite entries, none negative."""
     return _in_range(name, value, lambda a: (a >= 0) & (a < np.inf), "give finite numbers that are not negative")
 
 
 def nonnegative_or_infinite(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array of entries that are not negative; infinity is allowed."""
+    """Return the value as a float64 array of entries that are not negative; infinity is allowed."""
     return _in_range(name, value, lambda a: a >= 0, "give numbers that are not negative")
 
 
 def positive(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array of positive entries; infinity is allowed."""
+    """Return the value as a float64 array of positive entries; infinity is allowed."""
     return _in_range(name, value, lambda a: a > 0, "give positive numbers")
 
 
 def risks(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array of numbers strictly between 0 and 1."""
+    """Return the value as a float64 array of numbers strictly between 0 and 1."""
     return _in_range(name, value, lambda a: (a > 0) & (a < 1), "give a risk in (0, 1), such as 0.01")
 
 
 def one(name: str, array: FloatArray) -> float:
-    """The one number of an array, which must have no axes."""
+    """Return the number in an array, which must have no axes."""
     require(array.ndim == 0, name, array, "give one number")
     return float(array)
 
 
 def risk(name: str, value: Any) -> float:
-    """The value as one number strictly between 0 and 1."""
+    """Return the value as one number strictly between 0 and 1."""
     return one(name, risks(name, value))
 
 
 def successes(k: Any, n: Any, *, at_least: int) -> tuple[FloatArray, FloatArray]:
-    """The two as float64 arrays of whole numbers, with n no smaller than ``at_least`` and k from 0 to n."""
+    """Return k and n as float64 arrays of whole numbers; n must be at least ``at_least``, and k from 0 to n."""
     draws = _whole("n", n, at_least, f"give whole numbers of draws, at least {at_least}")
     hits = _whole("k", k, 0, "give whole numbers from 0 to n")
     wide_hits, wide_draws = broadcast(k=hits, n=draws)
@@ -126,7 +126,7 @@ def successes(k: Any, n: Any, *, at_least: int) -> tuple[FloatArray, FloatArray]
 
 
 def broadcast(**arrays: FloatArray) -> list[FloatArray]:
-    """The arrays in their common shape; if there is none, an error that names all of them."""
+    """Return the arrays in their common shape; if they have none, the error names all of them."""
     try:
         return list(np.broadcast_arrays(*arrays.values()))
     except ValueError:
@@ -135,12 +135,12 @@ def broadcast(**arrays: FloatArray) -> list[FloatArray]:
 
 
 def numbers(name: str, value: Any) -> FloatArray:
-    """The value as a float64 array of any numbers, nan and infinity among them."""
+    """Return the value as a float64 array of any numbers, including nan and infinity."""
     return _in_range(name, value, lambda a: np.ones(a.shape, dtype=bool), "give numbers")
 
 
 def integer(name: str, value: Any, at_least: int, at_most: int = INT64) -> int:
-    """The value as an int from ``at_least`` to ``at_most``; a float with a fraction, or a bool, is refused."""
+    """Return the value as an int from ``at_least`` to ``at_most``; a float with a fraction, or a bool, is refused."""
     number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
     whole = whole or (isinstance(number, float | np.floating) and bool(number.is_integer()))
@@ -171,15 +171,15 @@ def _whole(name: str, value: Any, at_least: int, remedy: str) -> FloatArray:
 
 
 def _as_count(number: float) -> float | int:
-    """The number as a message shows a count: 11, not 11.0."""
+    """Return a number as a message shows a count: 11, not 11.0."""
     return int(number) if np.isfinite(number) and number == np.floor(number) else float(number)
 
 
 def _numbers(value: Any) -> FloatArray | None:
-    """The value as a float64 array that equals it, or None where it is not all real numbers.
+    """Return the value as an equal float64 array, or None if some of it is not a real number.
 
-    A bool, a string, a Decimal, a complex number or a hole in a masked array has no place among them, nor has a number
-    that a float64 would round.
+    Bools, strings, Decimals, complex numbers and masked entries are not accepted, nor are numbers that a float64 would
+    round.
     """
     if type(value) is float:
         return np.array(value)
@@ -198,6 +198,6 @@ def _numbers(value: Any) -> FloatArray | None:
 
 
 def _has_bool(value: Any) -> bool:
-    if isinstance(value, list | tuple):  # whose bools an array would have turned into numbers
+    if isinstance(value, list | tuple):  # an array would have turned their bools into numbers
         return any(_has_bool(each) for each in value)
     return isinstance(value, bool | np.bool_)

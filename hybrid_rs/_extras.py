@@ -1,4 +1,4 @@
-"""Packages that only some users need: one way to import them, and one message when they are missing."""
+"""Optional packages: one way to import them, and one message when they are missing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "flint": "python-flint"}
-"""What pip calls a package that Python imports by another name."""
+"""The names that pip uses for packages that are imported under another name."""
 
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Name the missing package, and the extra that brings it, when an import in this block fails.
+    """If an import in this block fails, name the missing package and the extra that installs it.
 
     Args:
         extra: a key of ``[project.optional-dependencies]`` in ``pyproject.toml``.
@@ -29,7 +29,7 @@ def needs(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name in ("", "hybrid_rs"):  # a mistake of our own, which no extra mends
+        if name in ("", "hybrid_rs"):  # a mistake in this package, which no extra fixes
             raise
         said = f'{DISTRIBUTIONS.get(name, name)} is not installed: pip install "hybrid_rs[{extra}]"'
         raise ImportError(said, name=name) from error

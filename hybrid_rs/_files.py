@@ -1,4 +1,4 @@
-"""Files of text, read and written with one rule each: UTF-8, JSON without extras, whole or not at all."""
+"""Text files: always UTF-8, strict JSON, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WIDE = "it is UTF-16 or UTF-32; save it as UTF-8"
 
 
 def utf8(data: bytes) -> str:
-    r"""Return bytes as text. They must be UTF-8; a byte order mark before them is left out.
+    r"""Decode bytes, which must be UTF-8; a leading byte order mark is dropped.
 
     Raises:
         ValueError: with the reason.
@@ -46,10 +46,10 @@ def read_text(name: str, path: Path) -> str:
 
 
 def write_whole(name: str, path: Path, content: str | bytes) -> None:
-    """Write a file so that it is the new one or, whatever happens, the one that was there before.
+    """Write a file atomically: whatever happens, it has either the new content or the old one.
 
-    The content goes to a file beside it, which then takes its place. What is no ordinary file, such as
-    ``/dev/stdout``, is written to as it is.
+    The content is written to a temporary file in the same folder, which then replaces the old file. A special file,
+    such as ``/dev/stdout``, is written directly.
 
     Args:
         name: the parameter that the path was given as.
@@ -57,7 +57,7 @@ def write_whole(name: str, path: Path, content: str | bytes) -> None:
         content: text, written as UTF-8 with the line ends that it has, or bytes.
 
     Raises:
-        ValueError: if the path is a folder or lies in none, or cannot be written.
+        ValueError: if the path is a folder, is not in an existing folder, or cannot be written.
 
     Example:
         >>> import tempfile
@@ -91,7 +91,7 @@ def write_whole(name: str, path: Path, content: str | bytes) -> None:
 
 
 def check_writable(name: str, path: Path) -> None:
-    """Refuse a path at which no file can be written, before the work that is to be written there."""
+    """Require that a file can be written at this path; call it before the work whose result goes there."""
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -103,16 +103,16 @@ def check_writable(name: str, path: Path) -> None:
 
 
 def strict_json(value: Any, **options: Any) -> str:
-    """Return a value as JSON that every reader takes: nan and infinity, for which JSON has no number, are refused."""
+    """Return a value as standard JSON; nan and infinity, which JSON cannot express, are refused."""
     return json.dumps(value, allow_nan=False, **options)
 
 
 def parsed_json(text: str, *, strict: bool = True) -> Any:
-    """Return the value of a JSON text; a name that an object has twice is refused.
+    """Parse a JSON text; an object with the same name twice is refused.
 
     Args:
         text: the text.
-        strict: refuse NaN and Infinity, which are no JSON, but which Python writes unless it is told not to.
+        strict: refuse NaN and Infinity, which are not JSON although Python writes them by default.
 
     Raises:
         ValueError: with the reason.

@@ -22,14 +22,15 @@ def bracketed_root(
 ) -> FloatArray:
     """Return, element by element, where a monotone function changes its sign between ``low`` and ``high``.
 
-    Chandrupatla's method interpolates through three function values. Where they are equal, as on the stairs of a
-    nearly discrete distribution, SciPy 1.17 gives an element up (x = nan) or creeps; what it has not
-    finished in 40 rounds is bisected.
+    Chandrupatla's method interpolates through three function values. Where these are equal, as on the steps of a nearly
+    discrete distribution, SciPy 1.17 gives up on an element (x = nan) or converges very slowly. Elements that it has
+    not finished in 40 iterations are bisected.
 
     Args:
         function: called as ``function(x, *args)`` on flat arrays of one length.
         low: shape ``(n,)``, one end of the bracket.
-        high: shape ``(n,)``, the other; where the function has one sign at both, the end nearer to zero is returned.
+        high: shape ``(n,)``, the other end. If the function has the same sign at both ends, the end where it is
+            nearer to zero is returned.
         args: arrays of shape ``(n,)``.
         xatol: absolute tolerance of x.
         xrtol: relative tolerance of x.
@@ -47,7 +48,7 @@ def bracketed_root(
     left = np.flatnonzero(~found.success & ~same_sign)
     if left.size:
         args = tuple(arg[left] for arg in args)
-        a, b = low[left], high[left]  # not the bracket it left: that may hold the nan
+        a, b = low[left], high[left]  # start again from the full bracket: SciPy's last one may contain the nan
         sign = np.sign(function(a, *args))
         while np.any(np.abs(b - a) > xatol + xrtol * np.abs(a) + 2 * np.spacing(np.abs(a))):
             middle = a + (b - a) / 2

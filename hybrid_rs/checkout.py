@@ -1,4 +1,4 @@
-"""Where the package finds its files: carried inside it when installed, or in the source tree around it."""
+"""Where the package finds its files: inside it when it is installed, or in the source tree around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TREE = PACKAGE.parent
 
 
 def carried(name: str) -> Path:
-    """The folder of ``data/`` that travels with the package: in it when installed, beside it in the source tree.
+    """Return a folder of ``data/`` that is part of the package: inside it when installed, else in the source tree.
 
     Args:
         name: a folder of ``data/`` that ``pyproject.toml`` maps into the package, such as ``"bay_guard"``.
@@ -26,23 +26,23 @@ def carried(name: str) -> Path:
 
 
 def in_tree() -> bool:
-    """Whether the package lies in its source tree, with the notebooks and the stored counts around it."""
+    """Return whether the package is in its source tree, together with the notebooks and the stored counts."""
     return (TREE / "pyproject.toml").is_file() and (TREE / "notebooks" / "experiments").is_dir()
 
 
 def require_tree(what: str) -> None:
-    """Raise unless the package lies in its source tree.
+    """Raise an error unless the package is in its source tree.
 
     Args:
-        what: what needs the tree, as the sentence should begin.
+        what: what needs the tree; the message begins with it.
 
     Raises:
         FileNotFoundError: in an installed copy.
     """
     if not in_tree():
         raise FileNotFoundError(
-            f"{what}: this needs the source tree of hybrid_rs, which is not around the installed copy in {PACKAGE}; "
-            "download or clone the repository and work there: make env"
+            f"{what}: this needs the source tree of hybrid_rs, but the package is installed in {PACKAGE}; "
+            "clone the repository and work there: make env"
         )
 
 

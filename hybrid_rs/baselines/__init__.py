@@ -1,1 +1,5 @@
-"""What one would do without the joint certificate: subsampling, composition of two certificates, one modality alone."""
+"""Alternatives to the joint certificate, to compare it with.
+
+``unimodal`` smooths image or text alone, ``composition`` combines two such certificates, and ``subsampling`` with
+``mmcert`` certifies by random subsets of pixels and tokens.
+"""

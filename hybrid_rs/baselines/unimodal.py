@@ -84,15 +84,17 @@ def trials(
     for example in examples:
         for d, epsilon in pairs:
             how = {"d": d, "epsilon": float(epsilon), "effort": asdict(effort or Effort()), "n": n, "seed": seed}
-            asked = described(classifier, smoothed, example) | how
-            if kept.get(asked) is None:
+            asked = described(classifier, smoothed, example.id) | how
+
+            def attacked(example: Example = example, d: int = d, epsilon: float = epsilon) -> dict[str, Any]:
                 lacks = f"it lacks {example.id} at d = {d}, epsilon = {epsilon:g}: make it first"
                 require(search, "store", store, lacks)
                 attack = attack_jointly(smoothed, example, d, epsilon, effort=effort, seed=seed)
                 judged = evaluate(smoothed, example, attack, n, seed=seed + 1)
                 used = {"edits": attack.edits, "epsilon_used": round(attack.epsilon_used, 6)}
-                kept.append([asked | used | {"text": attack.token_ids.tolist(), "unsafe": judged.unsafe}])
-            rows.append({"smoothing": smoothing} | (kept.get(asked) or {}))
+                return used | {"text": attack.token_ids.tolist(), "unsafe": judged.unsafe}
+
+            rows.append({"smoothing": smoothing} | kept.get_or_make(asked, attacked))
     return pd.DataFrame(rows)
 
 

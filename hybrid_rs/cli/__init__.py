@@ -1,5 +1,7 @@
 """The command line, ``hybrid-rs``: one module for each kind of command.
 
+``application`` lists the commands. ``options`` declares the options that several of them share; ``data`` and
+``loading`` turn these into a data set, a guard, a smoothing and an engine. ``showing`` prints results and notes.
 Nothing heavy is imported here, so that a Ctrl-C ends with status 130 from the first moment on.
 """
 
@@ -22,8 +24,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one is enough
-        print("\ninterrupted: nothing finished", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore a second Ctrl-C
+        print("\ninterrupted: nothing was finished", file=sys.stderr)
         sys.exit(130)
 
 

@@ -1,4 +1,4 @@
-"""The commands, each from its module, and what becomes of their errors."""
+"""The command line application: its commands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 
 import hybrid_rs
 from hybrid_rs.cli import attacking, certifying, deciding, doctor, exchanging, experiments, mathematics
+from hybrid_rs.cli.options import grouped
 from hybrid_rs.cli.showing import interruptible, note
 
 EPILOG = (
-    "Exit status: 0 if all went well, 1 after an error (one message on stderr), 2 if the command was mistyped, 130 "
-    "after Ctrl-C. Results go to stdout, progress and notes to stderr. Nothing is fetched unless --download says so. "
-    "With HYBRID_RS_DEBUG=1 in the environment an error shows its traceback. "
-    "Completion by the tab key: hybrid-rs --install-completion."
+    "Exit status: 0 on success, 1 after an error (one message on stderr), 2 if the command was mistyped, 130 "
+    "after Ctrl-C. Results go to stdout, progress and notes to stderr. Nothing is downloaded without --download. "
+    "Set HYBRID_RS_DEBUG=1 in the environment to see the traceback of an error. "
+    "For completion with the tab key: hybrid-rs --install-completion."
 )
 
 app = typer.Typer(
@@ -57,21 +58,23 @@ for command in (
     experiments.run,
     experiments.train,
 ):
-    app.command(command.__name__.rstrip("_"))(interruptible(command))
+    app.command(command.__name__.rstrip("_"))(interruptible(grouped(command)))
 
 
 def run() -> None:
-    """Run the command line; an error is one message on stderr and exit code 1, and with HYBRID_RS_DEBUG a traceback."""
+    """Run the command line; an error gives one message on stderr (or a traceback, for debugging) and exit status 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what a console cannot show is shown by its code
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a letter that the console cannot show is printed as its code
     try:
         app()
     except Exception as error:
         if os.environ.get("HYBRID_RS_DEBUG"):
             raise
         expected = isinstance(error, ValueError | ImportError | RuntimeError | OSError)
-        more = "unexpected error: with HYBRID_RS_DEBUG=1 in the environment the traceback is shown"
+        more = "unexpected error: set HYBRID_RS_DEBUG=1 in the environment to see the traceback"
         said = str(error) if expected else f"{type(error).__name__}: {error}; {more}"
         note(f"error: {said}")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``hybrid-rs attack``: how far an adaptive attack gets, beside what is certified there."""
+"""``hybrid-rs attack``: how low an adaptive attack gets, compared with the certified bound."""
 
 from __future__ import annotations
 
@@ -12,83 +12,54 @@ from hybrid_rs._checks import shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
-RISK = 0.01  # that all bounds and attacked values together say a certificate is broken that holds
+RISK = 0.01  # probability of calling any valid certificate broken, over all bounds and attacked values together
 
 
 def attack(
-    data: o.Data,
-    model: o.Model,
+    source: Source,
+    checkpoint: Checkpoint,
     d: o.Budget,
     epsilon: o.Epsilon,
-    layout: o.LayoutOption = None,
-    split: o.Split = None,
-    kind: o.Kind = "SD_TYPO",
-    field: o.Field = None,
-    fit: o.FitOption = "stretch",
-    on_problem: o.OnProblemOption = "refuse",
-    limit: o.Limit = None,
-    max_pixels: o.MaxPixels = o.MAX_PIXELS,
-    device: o.Device = "cpu",
-    dtype: o.Dtype = "float32",
-    margin: o.Margin = 0.0,
-    batch_size: o.BatchSize = 256,
-    policy: o.Policy = None,
-    answer_prefix: o.AnswerPrefix = "",
-    image_size: o.ImageSize = None,
-    denoiser: o.Denoiser = None,
-    download: o.Download = False,
-    sigma: o.Sigma = 0.5,
-    beta: o.Beta = 0.25,
-    threat: o.ThreatOption = "suffix",
-    max_edits: o.MaxEdits = 8,
+    smoothing: Smoothing,
+    counting: Counting,
     tau: o.Tau = 4.6e-5,
     effort: Annotated[Literal["adaptive", "stronger"], typer.Option(help="How hard to search.")] = "adaptive",
     fresh: Annotated[int, typer.Option(min=1, max=o.MAX_DRAWS, help="Fresh draws at the attacked input.")] = 1000,
-    n: o.N = 10_000,
     alpha: o.Alpha = 0.01,
-    seed: o.Seed = 0,
-    store: o.Store = Path("counts.jsonl"),
     attacks: Annotated[
-        Path, typer.Option(help="File of finished attacks; what it has is not searched again.", rich_help_panel=o.DRAWS)
+        Path, typer.Option(help="File of finished attacks; these are not searched again.", rich_help_panel=o.DRAWS)
     ] = Path("attacks.jsonl"),
-    engine: o.EngineOption = None,
-    workers: o.Workers = None,
-    address: o.Address = None,
     as_json: o.Json = False,
-    progress: o.Progress = True,
 ) -> None:
-    """Attack every example that is not labelled safe within (d, epsilon), and compare with what is certified there.
+    """Attack every example that is not labelled safe within (d, epsilon), and compare with the certified bound.
 
     The search sees inside the guard and averages over the noise. The value at the attacked input is estimated on fresh
-    draws, which neither search nor certificate used. Exit status 1 if one is shown to lie below its certified bound.
+    draws, which neither the search nor the certificate used. The exit status is 1 if a value is shown to be below its
+    certified bound.
     """
     from hybrid_rs.attacks import ADAPTIVE, STRONGER
     from hybrid_rs.attacks.bounds import beside_bounds
     from hybrid_rs.storage.attacks import AttackStore
 
-    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=max_edits)
-    source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
-    asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
-    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
-    entries = source.entries()
-    smoothing, drawing = Smoothing(sigma, beta, threat, max_edits), engine_of(engine, workers, address, checkpoint)
+    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
+    engine, entries, progress = counting.engine_for(checkpoint), source.entries(), counting.progress
     smoothed = smoothing.of(checkpoint.guard)
-    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked=True)
+    work = Work(smoothed, checkpoint.name, counting, engine, masked=True)
     kept, search = AttackStore(attacks, checkpoint.name), {"adaptive": ADAPTIVE, "stronger": STRONGER}[effort]
     rows, evidence, left_out = [], list[Any](), [str(problem) for problem in entries.problems]
     kernel: Any = smoothed.kernel
     if not as_json:
         result("     clean  certified  masked    attacked  (between)             edits  epsilon  label   id")
-    with resumable(store, attacks):
-        drawn = list(work.counts(source, entries, progress=progress, safe=False))
+    with resumable(counting.store, attacks):
+        drawn = list(work.counts(source, entries, safe=False))
         for example, counts in tqdm(drawn, unit="attack", disable=not progress):
             if len(counts.p_s(alpha)) <= d:
                 left_out.append(f"{shown(example.id)}: fewer than d = {d} tokens to edit")
                 continue
-            row = kept.attack(smoothed, example, d, epsilon, effort=search, seed=seed, n=fresh)
+            row = kept.attack(smoothed, example, d, epsilon, effort=search, seed=counting.seed, n=fresh)
             rows.append(row)
             evidence.append(counts)
             found = beside_bounds([row], [counts], kernel, alpha=alpha).iloc[0]
@@ -114,22 +85,22 @@ def attack(
     for line in [*left_out, *map(str, work.problems)]:
         say(f"left out: {line}")
     if not rows:
-        say("Nothing was attacked: no example is left that is not labelled safe.")
+        say("Nothing was attacked: every example is labelled safe or was left out.")
         return
     table = beside_bounds(rows, evidence, kernel, alpha=alpha, risk=RISK)
     broken = table[table["upper"] < table["floor"]]
     if len(broken):
         names = shown(", ".join(broken["example"]))
         raise RuntimeError(
-            f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value lies below its "
-            f"certified bound p_adv ({names}). By chance that happens once in {1 / RISK:.0f} times at most; else it is "
-            f"a mistake in the guard (verdicts that depend on more than the input) or in this package. Try another "
-            f"--seed, and report it with {store} and {attacks}."
+            f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value is below its "
+            f"certified bound p_adv ({names}). By chance this happens at most once in {1 / RISK:.0f} times. Otherwise "
+            f"there is a mistake in the guard (verdicts that depend on more than the input) or in this package. Try "
+            f"another --seed, and report it with {counting.store} and {attacks}."
         )
     under = int((table["g"] < tau).sum())
     say(
-        f"In {len(rows)} attacks the smoothed value is never shown below p_adv (all bounds at once, risk {RISK:g}). "
-        f"Its estimate is below tau = {tau:g} in {under}."
+        f"In {len(rows)} attacks no smoothed value is shown to be below p_adv (all bounds at once, risk {RISK:g}). "
+        f"The estimate is below tau = {tau:g} in {under}."
     )
 
 

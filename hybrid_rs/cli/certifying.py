@@ -1,12 +1,10 @@
-"""``hybrid-rs certify``: counts and frontiers of a guard on a data set, and the false alarms beside them."""
+"""``hybrid-rs certify``: counts and frontiers of a guard on a data set, and its false alarms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,74 +13,44 @@ from tqdm import tqdm
 from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law, engine_of
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
     from hybrid_rs.certificates.frontier import Frontier
     from hybrid_rs.datasets import Entries, Problem
     from hybrid_rs.smoothing.example import Example
-    from hybrid_rs.smoothing.guard import Guard
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-    from hybrid_rs.storage.engines import Drawing, Engine, Unit
+    from hybrid_rs.storage.engines import Engine
 
 
 def certify(
-    data: o.Data,
-    model: o.Model,
-    layout: o.LayoutOption = None,
-    split: o.Split = None,
-    kind: o.Kind = "SD_TYPO",
-    field: o.Field = None,
-    fit: o.FitOption = "stretch",
-    on_problem: o.OnProblemOption = "refuse",
-    limit: o.Limit = None,
-    max_pixels: o.MaxPixels = o.MAX_PIXELS,
-    device: o.Device = "cpu",
-    dtype: o.Dtype = "float32",
-    margin: o.Margin = 0.0,
-    batch_size: o.BatchSize = 256,
-    policy: o.Policy = None,
-    answer_prefix: o.AnswerPrefix = "",
-    image_size: o.ImageSize = None,
-    denoiser: o.Denoiser = None,
-    download: o.Download = False,
-    sigma: o.Sigma = 0.5,
-    beta: o.Beta = 0.25,
-    threat: o.ThreatOption = "suffix",
-    max_edits: o.MaxEdits = 8,
+    source: Source,
+    checkpoint: Checkpoint,
+    smoothing: Smoothing,
+    counting: Counting,
     per_d: o.PerD = False,
     masked: o.Masked = False,
     simultaneous: o.Simultaneous = False,
     tau: o.Tau = 4.6e-5,
-    n: o.N = 10_000,
     texts: o.Texts = 1,
     alpha: o.Alpha = 0.01,
-    seed: o.Seed = 0,
-    store: o.Store = Path("counts.jsonl"),
-    engine: o.EngineOption = None,
-    workers: o.Workers = None,
-    address: o.Address = None,
     as_json: o.Json = False,
-    progress: o.Progress = True,
 ) -> None:
     """Certify a guard on a data set: for every example the image radius at each number of edited tokens.
 
     Examples that are labelled safe are not certified: they show the false alarms at the same threshold. Counts are
-    kept as they are finished: after a Ctrl-C the same command goes on where it was. Radii are rounded down; in JSON
-    they are not rounded at all.
+    stored as they are finished: after a Ctrl-C the same command continues where it stopped. Radii are rounded down; in
+    JSON they are not rounded.
     """
-    source = Source(data, layout, split, kind, field, fit, on_problem, limit, max_pixels)
-    asked_with = (policy, answer_prefix, image_size, denoiser, sigma)
-    checkpoint = Checkpoint(model, device, dtype, margin, batch_size, download, *asked_with)
-    smoothing = Smoothing(sigma, beta, threat, max_edits, per_d)
     check_law(tau, alpha)
-    drawing = engine_of(engine, workers, address, checkpoint)
+    smoothing = replace(smoothing, per_d=per_d)
+    engine = counting.engine_for(checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
     require(texts == 1 or not per_d, "texts", texts, "several texts are of one classifier; leave out --per-d")
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.guard)
-    work = Work(smoothed, checkpoint.name, store, drawing, n, seed, masked, texts)
+    work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
         evidence = "plain and masked together" if masked else "plain"
@@ -90,15 +58,16 @@ def certify(
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         if texts > 1:
             result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")
-        result(f"{'p':>9}{'edits':>7}" + "".join(f"{f'd = {d}':>8}" for d in range(max_edits + 1)) + "  label   id")
-    with resumable(store):
-        for found in work.counts(source, entries, progress=progress):
-            report.add(*found)
+        budgets = "".join(f"{f'd = {d}':>8}" for d in range(smoothing.max_edits + 1))
+        result(f"{'p':>9}{'edits':>7}{budgets}  label   id")
+    with resumable(counting.store):
+        for example, counts in work.counts(source, entries):
+            report.add(example, counts)
     report.close([*entries.problems, *work.problems])
 
 
 class Report:
-    """What is said of each example as it comes, and of all of them at the end."""
+    """What is printed for each example, and about all of them at the end."""
 
     def __init__(self, work: Work, tau: float, alpha: float, simultaneous: bool, as_json: bool) -> None:
         self.work, self.as_json, self.tau, self.alpha, self.simultaneous = work, as_json, tau, alpha, simultaneous
@@ -106,7 +75,7 @@ class Report:
         self.safe: list[Any] = []
 
     def add(self, example: Example, counts: Any) -> None:
-        """Say what the counts of one example show."""
+        """Print what the counts of one example show."""
         if example.unsafe is False:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
@@ -129,17 +98,17 @@ class Report:
         guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         guard["guard"] = repr(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
-        law |= {"texts": counts.texts} if hasattr(counts, "texts") else {}
+        law |= {"texts": counts.texts} if counts.texts > 1 else {}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:
-        """Say what all of them show: on stderr if stdout is for JSON."""
+        """Print what all examples show: on stderr if stdout is for JSON."""
         say = note if self.as_json else result
         for line in [*self._certified(), *self._false_alarms()]:
             say(line)
         if problems:
-            say(f"{len(problems)} entries left out:")
+            say(f"{len(problems)} entries were left out:")
             for problem in problems:
                 say(f"  {problem}")
 
@@ -154,7 +123,7 @@ class Report:
             f"{'certified':>16}" + "".join(f"{k:>8}" for k in certified.sum(axis=0)),
             f"{'mean radius':>16}{radii_row(means.tolist())}",
             f"Of {len(radii)} examples not labelled safe {int(certified[:, 0].sum())} are certified at d = 0. Mean "
-            f"edits: {down(float(edits), 2)}, none counts as 0. A mean radius is over those certified at its d.",
+            f"edits: {down(float(edits), 2)} (0 where none is certified). Mean radii are over those certified at d.",
             f"Of each example: {self.frontiers[0].claim}",
         ]
 
@@ -162,7 +131,7 @@ class Report:
         from hybrid_rs.decisions.calibrate import flagged_share
 
         if not self.safe:
-            return ["No example is labelled safe: what is certified says nothing about false alarms at this tau."]
+            return ["No example is labelled safe, so nothing is known about false alarms at this tau."]
         m = len(self.safe)
         seen, deployed = (flagged_share(self.safe, self.tau, alpha) for alpha in (None, self.alpha))
         lines = []
@@ -179,77 +148,48 @@ class Work:
     """The counts of a data set, from the store or drawn into it."""
 
     def __init__(
-        self,
-        smoothed: SmoothedGuard,
-        name: str,
-        store: Path,
-        engine: Engine,
-        n: int,
-        seed: int,
-        masked: bool,
-        texts: int = 1,
+        self, smoothed: SmoothedGuard, name: str, counting: Counting, engine: Engine, *, masked: bool, texts: int = 1
     ) -> None:
         from hybrid_rs.storage.counts import CountsStore
         from hybrid_rs.storage.engines import Local
 
-        self.smoothed, self.n, self.seed, self.masked, self.texts = smoothed, n, seed, masked, texts
+        self.smoothed, self.counting, self.masked, self.texts = smoothed, counting, masked, texts
         self.problems: list[Problem] = []
-        self._watched = Watched(engine)
-        self.store = CountsStore(store, name, self._watched)
-        self.at_once = 1 if isinstance(engine, Local) else 64  # workers want work in hand; this process shows each one
+        self.store = CountsStore(counting.store, name, engine)
+        self.at_once = 1 if isinstance(engine, Local) else 64  # several workers need several examples to draw
 
-    def counts(
-        self, source: Source, entries: Entries, *, progress: bool, safe: bool = True
-    ) -> Iterator[tuple[Example, Any]]:
-        """Yield every example with its counts: masked, of several texts, if asked for, unless it is labelled safe.
+    def counts(self, source: Source, entries: Entries, *, safe: bool = True) -> Iterator[tuple[Example, Any]]:
+        """Yield every example with its counts; those of examples not labelled safe are masked, or of several texts, if
+        that was asked for.
 
         Args:
             source: the data set.
             entries: its entries.
-            progress: show a bar on stderr.
-            safe: take the examples, too, that are labelled safe.
+            safe: include the examples that are labelled safe.
         """
         if not safe:
             entries = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is not False))
-        examples = source.examples(entries, self.smoothed, self.problems)
-        total = self.n * len(entries)
-        stored = 0
-        with tqdm(total=total, unit="draw", unit_scale=True, disable=not progress) as bar:
-            self._watched.bar = bar
+        examples, n = source.examples(entries, self.smoothed, self.problems), self.counting.n
+        taken = drawn = 0
+        with tqdm(total=n * len(entries), unit="draw", unit_scale=True, disable=not self.counting.progress) as bar:
+
+            def finished(draws: int) -> None:
+                nonlocal drawn
+                drawn += 1
+                bar.update(draws)
+
             while usable := list(islice(examples, self.at_once)):
                 found: dict[str, Any] = {}
                 for safe_ones in {example.unsafe is False for example in usable}:
                     group = [example for example in usable if (example.unsafe is False) is safe_ones]
-                    law: dict[str, Any] = {"n": self.n, "seed": self.seed}
-                    law |= {} if safe_ones else {"masked": self.masked, "texts": self.texts}
-                    known = sum(self.store.get(self.smoothed, example, **law) is not None for example in group)
-                    stored += known
-                    bar.total = self.n * (len(entries) - stored - len(self.problems))
-                    bar.refresh()
-                    counts = self.store.sample(self.smoothed, group, **law, progress=False)
+                    law: dict[str, Any] = {} if safe_ones else {"masked": self.masked, "texts": self.texts}
+                    law |= {"n": n, "seed": self.counting.seed, "progress": finished}
+                    counts = self.store.sample(self.smoothed, group, **law)
                     found |= dict(zip((example.id for example in group), counts, strict=True))
+                taken += len(usable)
+                bar.total = n * (len(entries) - (taken - drawn) - len(self.problems))
+                bar.refresh()
                 for example in usable:
                     yield example, found[example.id]
-        if stored:
-            note(f"{stored} of {len(entries)} examples were in {self.store.path} already")
-
-
-@dataclass
-class Watched:
-    """An engine whose draws a bar counts; in this process, each draw."""
-
-    engine: Any
-    bar: Any = None
-
-    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield every unit with its counts, in the order of ``units``."""
-        from hybrid_rs.storage.engines import Local
-
-        if isinstance(self.engine, Local):
-            drawing: Any = ((unit, unit.draw(guard, progress=not self.bar.disable)) for unit in units)
-        else:
-            drawing = self.engine.draw(guard, units)
-        with closing(drawing):
-            for unit, evidence in drawing:
-                self.bar.update(unit.n)
-                yield unit, evidence
+        if taken > drawn:
+            note(f"{taken - drawn} of {len(entries)} examples were already in {self.store.path}")

@@ -1,4 +1,4 @@
-"""What commands make of their options on data: the entries of a data set on disk, and the guard's example of each."""
+"""The options about data: they give the entries of a data set on disk, and the guard's example of each entry."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybrid_rs._checks import require, shown
+from hybrid_rs.cli import options as o
 
 if TYPE_CHECKING:
-    from hybrid_rs.datasets import Entries, Entry, Problem
+    from hybrid_rs.datasets import Entries, Problem
     from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
@@ -20,17 +24,17 @@ FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "
 
 @dataclass(frozen=True)
 class Source:
-    """A data set on disk, as the options name it."""
+    """A data set on disk; a group of options."""
 
-    data: Path
-    layout: str | None
-    split: str | None
-    kind: Any
-    field: list[str] | None
-    fit: Any
-    on_problem: Any
-    limit: int | None
-    max_pixels: int
+    data: o.Data
+    layout: o.LayoutOption = None
+    split: o.Split = None
+    kind: o.Kind = "SD_TYPO"
+    field: o.Field = None
+    fit: o.FitOption = "stretch"
+    on_problem: o.OnProblemOption = "refuse"
+    limit: o.Limit = None
+    max_pixels: o.MaxPixels = o.MAX_PIXELS
 
     def entries(self) -> Entries:
         """Load the entries, the first ``limit`` of them.
@@ -62,49 +66,48 @@ class Source:
         return replace(found, entries=found.entries[: self.limit])
 
     def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
-        """Yield the guard's example of every entry; one that has none is refused, or put with the problems.
+        """Yield the guard's example of every entry; an entry that cannot be used is an error or goes to ``problems``.
 
-        All texts are looked at before the first example is made.
+        All texts are encoded before the first image is read.
 
         Raises:
-            ValueError: if one is refused, or none is left.
+            ValueError: if an entry is refused, or none is left.
         """
         from hybrid_rs.smoothing.draws import require_readable
 
         guard: Any = smoothed.guard
 
-        def readable(entry: Entry) -> bool:
-            with self._blaming(entry, problems):
-                length = len(guard.encode(entry.text))
-                smoothed.threat.noised(length)  # a threat may need a text that is not empty
-                require_readable(guard, length + smoothed.threat.slot, "text")
-                return True
-            return False
-
-        usable = [entry for entry in entries if readable(entry)]
-        _some(len(usable) or not len(entries), self.data, problems)
-        for entry in usable:
-            with self._blaming(entry, problems):
-                yield next(replace(entries, entries=(entry,)).examples(guard.encode, guard.image_size, fit=self.fit))
+        encoded: dict[str, NDArray[np.int64]] = {}
+        for entry in entries:
+            with self._blaming(entry.id, problems):
+                token_ids = guard.encode(entry.text)
+                smoothed.threat.noised(len(token_ids))  # a threat may need a text that is not empty
+                require_readable(guard, len(token_ids) + smoothed.threat.slot, "text")
+                encoded[entry.id] = token_ids
+        _some(len(encoded) or not len(entries), self.data, problems)
+        for entry in entries:
+            if entry.id in encoded:
+                with self._blaming(entry.id, problems):
+                    yield entry.example(encoded[entry.id], guard.image_size, fit=self.fit, max_pixels=self.max_pixels)
 
     @property
     def _common(self) -> dict[str, Any]:
         return {"on_problem": self.on_problem, "max_pixels": self.max_pixels}
 
     @contextmanager
-    def _blaming(self, entry: Entry, problems: list[Problem]) -> Iterator[None]:
-        """Name the entry in an error, or put it with the problems."""
+    def _blaming(self, entry: str, problems: list[Problem]) -> Iterator[None]:
+        """Name the entry in an error; with ``--on-problem skip`` add it to the problems instead."""
         from hybrid_rs.datasets import Problem
 
         try:
             yield
         except ValueError as error:
-            reason = str(error).removeprefix(f"entry {shown(entry.id)}: ")
+            reason = str(error).removeprefix(f"entry {shown(entry)}: ")
             if self.on_problem == "refuse":
                 raise ValueError(
-                    f"entry {shown(entry.id)}: {shown(reason, most=600)}; give --on-problem skip to go on without it"
+                    f"entry {shown(entry)}: {shown(reason, most=600)}; give --on-problem skip to leave it out"
                 ) from error
-            problems.append(Problem(entry.id, reason))
+            problems.append(Problem(entry, reason))
 
     def _fields(self, layout: str) -> dict[str, Any]:
         found, known = {}, FIELDS.get(layout, ())
@@ -118,16 +121,16 @@ class Source:
 
 def _some(usable: int | bool, data: Path, problems: Iterable[Problem]) -> None:
     shown = "".join(f"\n  {problem}" for problem in problems)
-    require(bool(usable), "data", repr(str(data)), f"no entry of it can be used{shown}")
+    require(bool(usable), "data", repr(str(data)), f"none of its entries can be used{shown}")
 
 
 def guessed_layout(path: Path) -> str:
-    """Return the layout that a path shows by the files it has.
+    """Detect the layout of a data set from its files.
 
     Raises:
-        ValueError: if there is no such path, or it shows none or several.
+        ValueError: if there is no such path, or it fits no layout or several.
     """
-    require(path.exists(), "data", repr(str(path)), "there is no such file or folder; nothing is downloaded")
+    require(path.exists(), "data", repr(str(path)), "no such file or folder; nothing is downloaded")
     if path.is_file():
         require(path.suffix == ".jsonl", "data", repr(str(path)), "give a .jsonl file, or say --layout jsonl")
         return "jsonl"
@@ -139,6 +142,6 @@ def guessed_layout(path: Path) -> str:
     }
     found = [name for name, shown in signs.items() if shown]
     seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
-    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder that one has"
+    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder of one"
     require(len(found) == 1, "data", repr(str(path)), f"{seen}; {choice}")
     return found[0]

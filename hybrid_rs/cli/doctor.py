@@ -1,4 +1,4 @@
-"""``hybrid-rs doctor``: what this machine can run, and the one-line remedy for what it cannot."""
+"""``hybrid-rs doctor``: what this machine can run, and a one-line remedy for everything that it cannot."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from hybrid_rs.cli import options as o
 from hybrid_rs.cli.showing import json_line, result
 
 LOCK, PROJECT = TREE / "requirements.lock", TREE / "pyproject.toml"
-PLENTY = 1.0  # GiB of free disk below which a word is said
+PLENTY = 1.0  # GiB of free disk; with less there is a warning
 
 
 def doctor(as_json: o.Json = False) -> None:
-    """Say what this machine can run; exit status 0 if it can certify a guard.
+    """Print what this machine can run; the exit status is 0 if it can certify a guard.
 
-    Loads the small guard, asks it for verdicts for a second, and compares installed packages with the lock file.
-    Nothing is fetched.
+    Loads the small guard, measures its speed for a second, and compares the installed packages with the lock file.
+    Nothing is downloaded.
     """
     facts: dict[str, Any] = {"python": platform.python_version(), "hybrid_rs": _version("hybrid_rs") or "source tree"}
     facts |= _packages() | _machine() | _guard()
@@ -44,11 +44,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"Python     {facts['python']}, hybrid_rs {facts['hybrid_rs']}"]
     differ = facts["differ_from_lock"]
     if differ is None:
-        lines.append("packages   no requirements.lock beside the package: versions were not compared")
+        lines.append("packages   there is no requirements.lock: versions were not compared")
     elif differ:
         shown = ", ".join(f"{name} {have} (lock: {locked})" for name, (have, locked) in differ.items())
         lines.append(
-            f"packages   {len(differ)} of {facts['locked']} differ from the lock: {shown}; make env installs those"
+            f"packages   {len(differ)} of {facts['locked']} differ from the lock: {shown}; "
+            "make env installs the locked versions"
         )
     else:
         lines.append(f"packages   {facts['locked']} installed, all as in requirements.lock")
@@ -58,13 +59,14 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     lines.append(
         f"cores      {facts['cores']}; torch sees {', '.join(facts['devices']) or 'nothing: it is not installed'}"
     )
-    warn = "; a store of counts needs little, a checkpoint of 7 billion weights 15 GiB" * (facts["free_gib"] < PLENTY)
+    warn = "; a store of counts is small, but a checkpoint of 7 billion weights takes 15 GiB"
+    warn *= facts["free_gib"] < PLENTY
     lines.append(f"disk       {facts['free_gib']:.1f} GiB free in this folder{warn}")
-    lines.append("hub        not needed: nothing is fetched unless --download says so")
+    lines.append("hub        not needed: nothing is downloaded without --download")
     lines.append(f"guard      {facts['guard']}")
     if facts["draws_per_second"]:
         lines.append(
-            f"draws      {facts['draws_per_second']:.0f} a second by the small guard on {facts['measured_on']}: "
+            f"draws      {facts['draws_per_second']:.0f} per second with the small guard on {facts['measured_on']}: "
             f"10,000 draws in {10_000 / facts['draws_per_second']:.0f} s"
         )
     able = "can" if facts["can_certify"] else "cannot"
@@ -79,7 +81,7 @@ def _version(name: str) -> str | None:
 
 
 def _packages() -> dict[str, Any]:
-    """What differs from the lock file, and what each extra lacks."""
+    """Return which packages differ from the lock file, and which packages each extra lacks."""
     differ: dict[str, tuple[str, str]] | None = None
     count = 0
     if LOCK.is_file():
@@ -96,7 +98,7 @@ def _packages() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, list[str]]:
-    """What each extra asks for: by the source tree, or else by what was installed."""
+    """Return the requirements of each extra, from the source tree or else from the installed metadata."""
     found: dict[str, list[str]] = {}
     if PROJECT.is_file():
         found = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
@@ -123,7 +125,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _guard() -> dict[str, Any]:
-    """Whether the small guard gives a verdict, and how many draws it makes in a second."""
+    """Return whether the small guard gives a verdict, and its number of draws per second."""
     found: dict[str, Any] = {"guard": "", "draws_per_second": None, "measured_on": None, "can_certify": False}
     try:
         with needs("guard"):
@@ -133,7 +135,7 @@ def _guard() -> dict[str, Any]:
     except ImportError as error:
         return found | {"guard": str(error)}
     if not (CHECKPOINT / "model.safetensors").is_file():
-        said = f"the small guard is not at {CHECKPOINT}; one of your own can be certified: hybrid-rs certify --help"
+        said = f"the small guard is not at {CHECKPOINT}; you can certify your own guard: hybrid-rs certify --help"
         return found | {"guard": said, "can_certify": True}
     from hybrid_rs.cli.loading import Smoothing
     from hybrid_rs.small_guard import notes as bay_notes

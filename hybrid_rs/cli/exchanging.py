@@ -15,7 +15,7 @@ from hybrid_rs.certificates.kernels import MAX_EDITS
 from hybrid_rs.certificates.rounding import floored
 from hybrid_rs.cli.showing import json_line, note, radii_row, result
 
-# what lines of one run of certify share
+# fields that all lines of one run of certify have in common
 SETTING = (
     "classifier",
     "guard",
@@ -32,17 +32,15 @@ SETTING = (
 )
 SourceFile = Annotated[
     Path,
-    typer.Argument(
-        help="A store of counts, what certify --json printed, the authors' result JSON, or such a table itself."
-    ),
+    typer.Argument(help="A store of counts, the output of certify --json, the authors' result JSON, or such a table."),
 ]
 
 
 def export(
     file: SourceFile,
     d: Annotated[int, typer.Option("--d", min=0, max=MAX_EDITS, help="Text budget whose radii are written.")] = 0,
-    tau: Annotated[float, typer.Option(help="Threshold; of a store of counts only.")] = 4.6e-5,
-    alpha: Annotated[float, typer.Option(help="Risk of each bound; of a store of counts only.")] = 0.01,
+    tau: Annotated[float, typer.Option(help="Threshold; used for a store of counts only.")] = 4.6e-5,
+    alpha: Annotated[float, typer.Option(help="Risk of each bound; used for a store of counts only.")] = 0.01,
     run: Annotated[str | None, typer.Option(help="Which run of a store of counts, if it has several.")] = None,
     safe: Annotated[
         bool, typer.Option("--safe", help="Write label 0 (safe) where the file has no labels; default: 1, unsafe.")
@@ -51,9 +49,9 @@ def export(
 ) -> None:
     r"""Write the tab-separated table idx, label, predict, radius, correct, time that certification tools share.
 
-    It is the format of Cohen et al. (2019): idx is the example's place among those that were read, predict is 1 where
-    "unsafe" is certified at the text budget, and -1 where nothing is; the radius is that of the image, rounded down.
-    Nothing here records time: the column holds nan, which tools read as missing.
+    This is the format of Cohen et al. (2019). idx numbers the examples in the order in which they were read. predict is
+    1 where "unsafe" is certified at the text budget, and -1 otherwise. The radius is that of the image, rounded down.
+    Times are not recorded: the column holds nan, which tools read as missing.
     """
     from hybrid_rs.storage.exchange import certified_row, read_authors, read_table, write_table
 
@@ -61,17 +59,17 @@ def export(
     if out is not None:
         check_writable("out", out)
     if kind == "table":
-        require(d == 0, "d", d, "a table has one radius for each example, of whatever d it was made for; leave it out")
+        require(d == 0, "d", d, "a table has one radius per example, for one d that it does not name; leave --d out")
         rows = read_table(file)
     elif kind == "authors":
-        require(d >= 1, "d", d, "the authors' scripts certify from d = 1 on; give --d")
+        require(d >= 1, "d", d, "the authors' scripts certify d = 1 and more; give --d")
         rows = [certified_row(each.example, label, each.radius(d)) for each in read_authors(file)]
     elif kind == "certified":
         rows = [certified_row(*line) for line in _certified(file, d, label)]
     else:
         rows = [certified_row(at, label, radius) for at, radius in enumerate(_stored(file, d, tau, alpha, run))]
         said = "safe" if safe else "unsafe"
-        note(f"counts have no labels: every line says {said}; what certify --json printed has the labels of the data")
+        note(f"counts have no labels: every line says {said}; the output of certify --json has the labels of the data")
     text = write_table(rows)
     if out is None:
         result(text.rstrip("\n"))
@@ -86,14 +84,14 @@ def import_(
         int | None,
         typer.Option(
             min=2,
-            help="Size of the authors' replacement alphabet, which their scripts print: check their radii with it.",
+            help="Size of the authors' replacement alphabet, which their scripts print; their radii are then checked.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; radii are not rounded.")] = False,
 ) -> None:
-    """Read the results of another tool and sum them up; the authors' radii are computed anew from their counts."""
+    """Summarise the results of another tool; the authors' radii are recomputed from their counts."""
     kind = _kind(file)
-    require(kind in ("table", "authors"), "file", repr(str(file)), "it was written here; export reads it")
+    require(kind in ("table", "authors"), "file", repr(str(file)), "this package wrote it; use export to read it")
     facts = _table_facts(file) if kind == "table" else _authors_facts(file, vocab_size)
     if as_json:
         result(json_line(facts))
@@ -133,7 +131,7 @@ def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
 
     results = read_authors(file)
     settings = {each.setting for each in results}
-    require(len(settings) == 1, "file", repr(str(file)), f"its examples differ in setting: {settings}")
+    require(len(settings) == 1, "file", repr(str(file)), f"its examples have different settings: {settings}")
     first = results[0]
     names = ("threat", "kernel", "beta", "sigma", "tau", "n", "alpha", "shared")
     facts: dict[str, Any] = {"examples": len(results)} | {name: getattr(first, name) for name in names}
@@ -154,8 +152,8 @@ def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
 
 
 def _show_authors(facts: dict[str, Any]) -> None:
-    whose = "one set of draws for every d" if facts["shared"] else "draws, and a classifier, for each d"
-    noise = "beta = {beta:g}, sigma = {sigma:g}" if facts["sigma"] else "beta = {beta:g}, text alone"
+    whose = "one set of draws for every d" if facts["shared"] else "its own draws and classifier for each d"
+    noise = "beta = {beta:g}, sigma = {sigma:g}" if facts["sigma"] else "beta = {beta:g}, text only"
     said = "{examples} examples of the authors' scripts: {threat}, {kernel} kernel, " + noise
     result((said + ", tau = {tau:g}, n = {n}, alpha = {alpha:g}; ").format(**facts) + whose)
     known = all("ours" in row for row in facts["curve"])
@@ -168,14 +166,12 @@ def _show_authors(facts: dict[str, Any]) -> None:
         ]
         result(f"{row['d']:>3}" + "      ".join(shown) + (f"{row['larger']:>15}" if known else ""))
     if not known:
-        note(
-            "their radii were not checked: give --vocab-size, the number of tokens that their script said were allowed"
-        )
-    note("the file does not say whether a denoiser was used; if so, see what their radii are measured in")
+        note("their radii were not checked: give --vocab-size, the number of allowed tokens that their script printed")
+    note("the file does not say whether a denoiser was used; if one was, check the units of their radii")
 
 
 def _larger(theirs: float, ours: float) -> bool:
-    """Whether they certify what we do not: more than the last digits of their bisection."""
+    """Return whether their radius exceeds ours by more than the last digits of their bisection."""
     return not math.isnan(theirs) and (math.isnan(ours) or theirs > ours * (1 + 1e-6) + 1e-6)
 
 
@@ -194,18 +190,18 @@ def _kind(file: Path) -> str:
     try:
         value = parsed_json(first)
     except ValueError:
-        return "authors"  # JSON of many lines; what is none at all is refused when it is read
+        return "authors"  # JSON of several lines; a file that is not JSON is refused when it is read
     if not isinstance(value, dict) or "results" in value:
         return "authors"
     if "label" in value and "tau" in value and "d" not in value:
         return "certified"
-    remedy = "give a store of counts, what certify --json printed, a table, or the authors' certification results"
+    remedy = "give a store of counts, the output of certify --json, a table, or the authors' certification results"
     require("schema" in value and "d" not in value, "file", repr(str(file)), remedy)  # decisions and attacks have a d
     return "store"
 
 
 def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
-    """Places, labels and radii, from lines of ``certify --json``; examples labelled safe have a place and no radius."""
+    """Return numbers, labels and radii from lines of ``certify --json``; safe examples have a number but no line."""
     found, settings, seen = [], set(), set()
     for number, line in enumerate(read_text("file", file).rstrip("\n").split("\n"), start=1):
         where = f"{file}, line {number}"
@@ -223,12 +219,12 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             said = f"{where} = {shown(line[:60], repr)}: not from certify --json ({shown(error)})"
             raise ValueError(said) from error
-    require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run, not of {len(settings)}")
+    require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run; these are of {len(settings)}")
     return found
 
 
 def _radius(radii: list[Any], d: int) -> float:
-    """The radius at d, nan where there is none; all of them are checked."""
+    """Return the radius at d, nan if there is none, after checking all radii."""
     require(isinstance(radii, list), "radii", radii, "give a list")
     require(d < len(radii), "d", d, f"give at most {len(radii) - 1}")
     values = [math.nan if each is None else math.inf if each == "inf" else each for each in radii]
@@ -238,7 +234,7 @@ def _radius(radii: list[Any], d: int) -> float:
 
 
 def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> list[float]:
-    """Radii of the examples of one run, from a store of counts."""
+    """Return the radii of the examples of one run in a store of counts."""
     import hybrid_rs as hrs
     from hybrid_rs.storage.counts import run_of, units
 
@@ -248,15 +244,18 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
         try:
             integer("max_edits", unit["threat"]["max_edits"], at_least=1)
             require(
-                unit["kernel"]["name"] in kernels, "kernel", unit["kernel"]["name"], "its radii are not computed here"
+                unit["kernel"]["name"] in kernels,
+                "kernel",
+                unit["kernel"]["name"],
+                "radii of this kernel are not computed here",
             )
             _described([unit])
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}, line {number}: no unit that can be exported ({shown(error)})") from error
-        runs.setdefault(run_of(unit), {})[unit["example"]] = unit, counts  # a line that is there twice counts once
+            raise ValueError(f"{file}, line {number}: this line cannot be exported ({shown(error)})") from error
+        runs.setdefault(run_of(unit), {})[unit["example"]] = unit, counts  # a repeated line counts once
     listed = "".join(f"\n  {name}: {_described([unit for unit, _ in found.values()])}" for name, found in runs.items())
     if run is None:
-        require(len(runs) == 1, "run", "none given", f"the file has several; give --run with one of{listed}")
+        require(len(runs) == 1, "run", "none given", f"the file has several runs; give --run with one of{listed}")
         run = next(iter(runs))
     require(run in runs, "run", repr(run), f"give one of{listed}")
     radii = []

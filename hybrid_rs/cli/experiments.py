@@ -17,19 +17,21 @@ OUT = Path("bay_guard")
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint: a new one, or of an earlier training.")] = OUT,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the checkpoint: a new one, or that of an earlier training.")
+    ] = OUT,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 3000,
     batch_size: Annotated[int, typer.Option(help="Prompts per step.")] = 128,
     seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     examples: Annotated[
-        int, typer.Option(min=10, help="Test examples per language that measure the guard for its model card.")
+        int, typer.Option(min=10, help="Test examples per language for the accuracies in the model card.")
     ] = 1000,
 ) -> None:
     """Train the small guard from scratch, measure it, and write its checkpoint with its model card.
 
-    With the default options training takes about 8 minutes on two CPU cores, and measuring about one. The book's own
-    guard was made by: hybrid-rs train --out data/bay_guard
+    With the default options, training takes about 8 minutes on two CPU cores, and measuring about one minute. The
+    book's own guard was made by: hybrid-rs train --out data/bay_guard
     """
     from hybrid_rs.small_guard.evaluation import evaluate_bay_guard
     from hybrid_rs.small_guard.training import train_bay_guard
@@ -37,7 +39,7 @@ def train(
     ours = not in_tree() and out.resolve().is_relative_to(PACKAGE)
     require(not ours, "out", repr(str(out)), "this is inside the installed package; give a folder of your own")
     known = not out.exists() or (out.is_dir() and ((out / "training.json").is_file() or not any(out.iterdir())))
-    require(known, "out", repr(str(out)), "other files are there; give a new folder")
+    require(known, "out", repr(str(out)), "it contains other files; give a new folder")
     folder = train_bay_guard(out, steps=steps, batch_size=batch_size, seed=seed, device=device)
     evaluate_bay_guard(folder, n=examples)
     typer.echo((folder / "README.md").read_text())
@@ -47,7 +49,9 @@ def run(
     name: Annotated[str, typer.Argument(help="Notebook of notebooks/experiments, without .ipynb; or all.")] = "all",
     profile: Annotated[str, typer.Option(help="Size of the run: quick, standard or full.")] = "quick",
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE; repeatable.")] = None,
-    resample: Annotated[bool, typer.Option("--resample", help="Draw everything again, into data/resampled.")] = False,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Draw everything again and keep it in data/resampled.")
+    ] = False,
     engine: EngineOption = None,
     workers: Workers = None,
     address: Address = None,
@@ -57,10 +61,11 @@ def run(
 ) -> None:
     """Run experiment notebooks with papermill; an unknown parameter is an error.
 
-    Of all notebooks, each gets the parameters that it declares, and one that fails does not stop the others. How the
-    guard is loaded is a parameter: -p guard="{'device': 'cuda'}". Files of the book are read and never changed: what
-    they lack is drawn into data/counts/*.local.jsonl, and all of it with --resample into data/resampled, where a run
-    that was stopped goes on. Counts are drawn by the engine; streams and attacks are made in one process.
+    If all notebooks are run, each gets the parameters that it declares, and a failure does not stop the others. How the
+    guard is loaded is a parameter: -p guard="{'device': 'cuda'}". The stored results of the book are read and never
+    changed: missing counts are drawn into data/counts/*.local.jsonl. With --resample, everything is drawn again into
+    data/resampled, and a run that was stopped can be resumed. The engine draws counts; streams and attacks are made in
+    one process.
     """
     from hybrid_rs.experiments.runner import run_experiment, run_experiments
     from hybrid_rs.storage.engines import engine_name
@@ -70,7 +75,7 @@ def run(
     given = dict(_assignment(text) for text in parameter or [])
     if resample:
         given["resample"] = True
-        note("what is drawn again is kept in data/resampled, or beside your own data: remove the folder to start anew")
+        note("new draws are kept in data/resampled, or next to your own data: remove that folder to start again")
     if engine or workers or address:
         given["engine"] = engine_name(engine, workers, address)
     folder, failed = output or Path(), {}
@@ -88,7 +93,7 @@ def run(
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """Split NAME=VALUE; the value is a Python literal where it is one, else the word itself.
+    """Split NAME=VALUE; the value is read as a Python literal if possible, else as a string.
 
     Example:
         >>> _assignment("sigma=0.5"), _assignment("kernel=uniform")

@@ -1,4 +1,4 @@
-"""What commands make of their options: a guard with a name of its own, a smoothing, an engine."""
+"""The options about guard, noise and threat: they give a guard, a smoothed guard, and an engine that draws."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
 from hybrid_rs.checkout import carried
+from hybrid_rs.cli import options as o
 from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
@@ -24,23 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A guard on disk, what it is asked, and how to run it."""
+    """A guard on disk, what it is asked, and how to run it; a group of options."""
 
-    model: str
-    device: str
-    dtype: Any
-    margin: float
-    batch_size: int
-    download: bool
-    policy: Path | None = None
-    answer_prefix: str = ""
-    image_size: int | None = None
-    denoiser: str | None = None
-    sigma: float = 0.0  # that the denoiser takes out
+    model: o.Model
+    device: o.Device = "cpu"
+    dtype: o.Dtype = "float32"
+    margin: o.Margin = 0.0
+    batch_size: o.BatchSize = 256
+    policy: o.Policy = None
+    answer_prefix: o.AnswerPrefix = ""
+    image_size: o.ImageSize = None
+    denoiser: o.Denoiser = None
+    download: o.Download = False
+    sigma: o.Sigma = 0.5  # that the denoiser takes out: the option of the smoothing
 
     def __post_init__(self) -> None:
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
-        self.options  # noqa: B018  a policy that cannot be read is found out at once
+        self.options  # noqa: B018  a policy that cannot be read is an error at once
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What tells the guard from others in a store; it is loaded for that."""
+        """The guard's identity, under which stores keep its counts; the guard is loaded to compute it."""
         own: Any = self.guard
         return str(own.identity)
 
@@ -78,7 +79,7 @@ class Checkpoint:
 def load_guard(
     model: str, options: dict[str, Any], denoiser: str | None, sigma: float, *, download: bool = False
 ) -> Guard:
-    """Load the guard, with an early word on a model or a device that is not there."""
+    """Load the guard; a model or a device that does not exist is an error before anything is read."""
     with needs("guard"):
         import torch
         from transformers.utils import logging
@@ -102,13 +103,13 @@ def load_guard(
 
 
 def _built_in(model: str) -> str:
-    """The folder of the small guard that travels with the package, where a user says its name; else what was said."""
+    """Replace the name of the small guard by its folder in the package; leave any other model as it is."""
     return str(carried(model)) if model == "bay_guard" and not Path(model).exists() else model
 
 
 @contextmanager
 def _called(option: str, folder: str, download: bool) -> Iterator[None]:
-    """Say of a path that it is that option's, and of one that is not there that it is not."""
+    """Re-raise errors about a path under the option's name, and say so if there is no such path."""
     try:
         yield
     except ValueError as error:
@@ -122,13 +123,13 @@ def _called(option: str, folder: str, download: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The noise and the threat."""
+    """The noise and the threat; a group of options."""
 
-    sigma: float
-    beta: float
-    threat: str
-    max_edits: int
-    per_d: bool = False
+    sigma: o.Sigma = 0.5
+    beta: o.Beta = 0.25
+    threat: o.ThreatOption = "suffix"
+    max_edits: o.MaxEdits = 8
+    per_d: bool = False  # an option of those commands that can use it
 
     def __post_init__(self) -> None:
         nonnegative("sigma", self.sigma)
@@ -154,15 +155,28 @@ class Smoothing:
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:
-    """Refuse what would be refused after drawing, or after loading a guard."""
+    """Check these values before a guard is loaded and anything is drawn."""
     require(0 <= tau <= 1, "tau", tau, "give a threshold in [0, 1]")
     require(0 < alpha < 1, "alpha", alpha, "give a risk in (0, 1)")
     require(d <= max_edits, "d", d, f"give at most --max-edits {max_edits}")
     nonnegative("epsilon", epsilon)
 
 
-def engine_of(engine: str | None, workers: int | None, address: str | None, checkpoint: Checkpoint) -> Local | Ray:
-    """Return the engine that draws what a store lacks."""
-    from hybrid_rs.storage.engines import engine_name, get_engine
+@dataclass(frozen=True)
+class Counting:
+    """How many draws, where they are made and where their counts are kept; a group of options."""
 
-    return get_engine(engine_name(engine, workers, address), checkpoint.load)
+    n: o.N = 10_000
+    seed: o.Seed = 0
+    store: o.Store = Path("counts.jsonl")
+    engine: o.EngineOption = None
+    workers: o.Workers = None
+    address: o.Address = None
+    progress: o.Progress = True
+
+    def engine_for(self, checkpoint: Checkpoint) -> Local | Ray:
+        """Return the engine that draws what the store lacks."""
+        from hybrid_rs.storage.engines import engine_name, get_engine
+
+        name = engine_name(self.engine, self.workers, self.address)
+        return get_engine(name, checkpoint.load, progress=self.progress)

@@ -1,4 +1,4 @@
-"""Commands that need no guard: radii, plans, and the check of certificates."""
+"""Commands that need no guard: radii, plans, and the verification of certificates."""
 
 from __future__ import annotations
 
@@ -47,36 +47,37 @@ def plan(
         float | None, typer.Option(help="Image budget of the target, l2, in the units of sigma.")
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", min=1, max=MAX_DRAWS, help="Draws, instead of a target: what can they certify?")
+        int | None,
+        typer.Option("--n", min=1, max=MAX_DRAWS, help="Number of draws, instead of a target: what can they certify?"),
     ] = None,
-    d_max: Annotated[int, typer.Option(min=0, max=MAX_EDITS, help="Largest text budget looked at with --n.")] = 8,
+    d_max: Annotated[int, typer.Option(min=0, max=MAX_EDITS, help="Largest text budget shown with --n.")] = 8,
     vocab_size: Annotated[int, typer.Option(help="Size V of the replacement alphabet.")] = 32_000,
     beta: Annotated[float, typer.Option(help="Probability that a token is replaced.")] = 0.25,
     sigma: Annotated[float, typer.Option(help="Standard deviation of the image noise.")] = 1.0,
     tau: Annotated[float, typer.Option(help="Decision threshold.")] = 4.6e-5,
     alpha: Annotated[float, typer.Option(help="Risk of the confidence bound.")] = 0.01,
-    p_a: Annotated[float, typer.Option("--p-a", help="True probability hoped for (p_S with --masked).")] = 1.0,
-    power: Annotated[float, typer.Option(help="Probability with which the draws are to certify.")] = 0.9,
+    p_a: Annotated[float, typer.Option("--p-a", help="True probability that you expect (p_S with --masked).")] = 1.0,
+    power: Annotated[float, typer.Option(help="Probability with which the draws should certify.")] = 0.9,
     masked: Annotated[bool, typer.Option("--masked", help="Draw given that edited positions are replaced.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Print what a target requires, and the draws that show it; or, of --n draws, what they can certify at most.
+    """Print the p_A and the draws that a target needs; or, with --n, the most that so many draws can certify.
 
-    All for the uniform kernel.
+    The kernel is the uniform one.
     """
     import hybrid_rs as hrs
 
     if (n is None) == (d is None and epsilon is None) or (d is None) != (epsilon is None):
-        raise ValueError(f"d, epsilon, n = {d}, {epsilon}, {n}: give --d and --epsilon, a target, or --n, some draws")
+        raise ValueError(
+            f"d, epsilon, n = {d}, {epsilon}, {n}: give a target (--d and --epsilon) or a number of draws (--n)"
+        )
     kernel = hrs.UniformKernel(beta=beta, vocab_size=vocab_size)
     law = {"sigma": sigma, "tau": tau, "alpha": alpha}
     if n is not None:
-        require(p_a == 1, "p_a", p_a, "leave it out with --n: the most is certified if all draws are unsafe")
+        require(p_a == 1, "p_a", p_a, "leave it out with --n: the ceiling assumes that all draws are unsafe")
         most = hrs.ceiling(n, kernel, **law, d_max=d_max, masked=masked)
         found = {"n": n, "vocab_size": vocab_size, "beta": beta, **law, "masked": masked, "radii": most.radii.tolist()}
-        typer.echo(
-            json_line(found) if as_json else f"If all {n} draws are unsafe, which no model can improve on:\n{most}"
-        )
+        typer.echo(json_line(found) if as_json else f"If all {n} draws are unsafe, the best possible result:\n{most}")
     elif d is not None and epsilon is not None:
         made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
         typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
@@ -86,7 +87,7 @@ def verify(
     file: Annotated[Path, typer.Argument(help="Certificates, one JSON object a line, as `to_json` writes them.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Check every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
+    """Verify every certificate of a file in interval arithmetic; exit status 1 if one does not hold."""
     import hybrid_rs as hrs
 
     text = read_text("file", file)

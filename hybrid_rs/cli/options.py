@@ -1,9 +1,13 @@
-"""The options that several commands share, each declared once."""
+"""The options that several commands share, each declared once, and how they reach a command in groups."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import typer
 
@@ -19,11 +23,11 @@ Data = Annotated[
     Path,
     typer.Argument(
         help="A JSONL file or its folder; or the folder of Hateful Memes, MM-SafetyBench (data) or Hugging Face data. "
-        'A line of JSONL: {"image": "a.png", "text": "...", "label": 1}; label 1 is unsafe, 0 safe, none not known.'
+        'A line of JSONL: {"image": "a.png", "text": "...", "label": 1}; label 1 means unsafe, 0 safe; optional.'
     ),
 ]
 LayoutOption = Annotated[
-    Layout | None, typer.Option("--layout", help="What DATA is; guessed where left out.", rich_help_panel=DATA)
+    Layout | None, typer.Option("--layout", help="The layout of DATA; by default it is detected.", rich_help_panel=DATA)
 ]
 Split = Annotated[
     str | None,
@@ -36,13 +40,13 @@ Field = Annotated[
     list[str] | None,
     typer.Option(
         "--field",
-        help="Where JSONL or a Hugging Face data set has what: image=NAME, text=NAME, label=NAME, id=NAME; repeatable.",
+        help="Names of fields of JSONL or Hugging Face data: image=NAME, text=NAME, label=NAME, id=NAME; repeatable.",
         rich_help_panel=DATA,
     ),
 ]
 FitOption = Annotated[
     Literal["stretch", "crop", "pad"],
-    typer.Option("--fit", help="How images of another shape are met.", rich_help_panel=DATA),
+    typer.Option("--fit", help="How images of another shape are resized.", rich_help_panel=DATA),
 ]
 OnProblemOption = Annotated[
     Literal["refuse", "skip"],
@@ -52,7 +56,7 @@ MaxPixels = Annotated[
     int, typer.Option(min=1, help="Largest image that is read, height times width.", rich_help_panel=DATA)
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Take only so many entries, from the beginning.", rich_help_panel=DATA)
+    int | None, typer.Option(min=1, help="Use only this many entries, the first ones.", rich_help_panel=DATA)
 ]
 
 Model = Annotated[
@@ -65,42 +69,50 @@ Model = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_panel=GUARD)]
 Dtype = Annotated[Literal["float32", "bfloat16"], typer.Option(help="Precision of the weights.", rich_help_panel=GUARD)]
 Margin = Annotated[
-    float, typer.Option(help="Logits by which unsafe must win; more means fewer false alarms.", rich_help_panel=GUARD)
+    float,
+    typer.Option(
+        help="By how many logits unsafe must beat safe; a larger margin gives fewer false alarms.",
+        rich_help_panel=GUARD,
+    ),
 ]
 BatchSize = Annotated[
     int,
-    typer.Option(min=1, max=2**20, help="Texts in one forward pass; fewer if memory runs out.", rich_help_panel=GUARD),
+    typer.Option(
+        min=1, max=2**20, help="Texts in one forward pass; halved when memory runs out.", rich_help_panel=GUARD
+    ),
 ]
 Policy = Annotated[
     Path | None,
     typer.Option(
-        help="File whose text goes before the untrusted text, in the same turn: the guard's policy.",
+        help="File with the guard's policy, which goes before the untrusted text, in the same turn.",
         rich_help_panel=GUARD,
     ),
 ]
 AnswerPrefix = Annotated[
     str,
-    typer.Option(help="How the answer is made to begin; the verdict is read after it.", rich_help_panel=GUARD),
+    typer.Option(
+        help="Text that the answer is forced to begin with; the verdict is read after it.", rich_help_panel=GUARD
+    ),
 ]
 ImageSize = Annotated[
     int | None,
     typer.Option(
         min=1,
         max=2**13,
-        help="Side of the images in which noise and budget are measured; default: what the checkpoint takes.",
+        help="Side of the images in which noise and budget are measured; default: the checkpoint's own.",
         rich_help_panel=GUARD,
     ),
 ]
 Denoiser = Annotated[
     str | None,
     typer.Option(
-        help="Folder of a DDPM pipeline that takes noise of --sigma out of the image before the guard sees it.",
+        help="Folder of a DDPM pipeline that removes noise of level --sigma before the guard sees the image.",
         rich_help_panel=GUARD,
     ),
 ]
 Download = Annotated[
     bool,
-    typer.Option("--download", help="Fetch a checkpoint from the hub if it is not on disk.", rich_help_panel=GUARD),
+    typer.Option("--download", help="Download a checkpoint from the hub if it is not on disk.", rich_help_panel=GUARD),
 ]
 
 Sigma = Annotated[
@@ -111,7 +123,7 @@ ThreatOption = Annotated[
     ThreatName,
     typer.Option(
         "--threat",
-        help="suffix: the adversary writes into a slot after the text. l0: replaces tokens anywhere.",
+        help="suffix: the adversary writes into a slot after the text. l0: the adversary replaces tokens anywhere.",
         rich_help_panel=NOISE,
     ),
 ]
@@ -125,21 +137,21 @@ PerD = Annotated[
     bool,
     typer.Option(
         "--per-d",
-        help="Suffix: a smoothed classifier for each d, as in the paper; default: one serves every d.",
+        help="Suffix: one smoothed classifier for each d, as in the paper; default: one for every d.",
         rich_help_panel=NOISE,
     ),
 ]
 Masked = Annotated[
     bool,
     typer.Option(
-        "--masked", help="Certify from what the guard says when edited positions are replaced.", rich_help_panel=NOISE
+        "--masked", help="Certify from draws in which the edited positions are replaced.", rich_help_panel=NOISE
     ),
 ]
 Simultaneous = Annotated[
     bool,
     typer.Option(
         "--simultaneous",
-        help="Let the confidence cover all d at once, where that costs something: with --per-d or --masked.",
+        help="Let the confidence cover all d at once; this changes the result with --per-d or --masked.",
         rich_help_panel=NOISE,
     ),
 ]
@@ -160,17 +172,71 @@ Alpha = Annotated[float, typer.Option(help="Risk of the confidence bounds.", ric
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draws.", rich_help_panel=DRAWS)]
 Store = Annotated[
     Path,
-    typer.Option(help="File of finished counts; what it has is not drawn again.", rich_help_panel=DRAWS),
+    typer.Option(help="File of finished counts; these are not drawn again.", rich_help_panel=DRAWS),
 ]
 EngineOption = Annotated[
     Literal["local", "ray"] | None,
     typer.Option(
         "--engine",
-        help="Where draws are made: in this process, or by Ray (the default with --workers or --address).",
+        help="Where draws are made: in this process, or by Ray (default with --workers or --address).",
         rich_help_panel=DRAWS,
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Ray workers that draw.", rich_help_panel=DRAWS)]
-Address = Annotated[str | None, typer.Option(help="Ray cluster that is running, such as auto.", rich_help_panel=DRAWS)]
+Address = Annotated[
+    str | None, typer.Option(help="Address of a running Ray cluster, such as auto.", rich_help_panel=DRAWS)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per example on stdout.")]
 Progress = Annotated[bool, typer.Option(help="Show a bar on stderr.")]
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes its options one by one, for typer, and passes them on in groups.
+
+    A group is a parameter whose type is a dataclass. Each of its fields that is annotated as an option becomes an
+    option of the command. Where two groups have a field of one name, both get the value of one option.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Noise:
+        ...     sigma: Annotated[float, typer.Option()] = 0.5
+        >>> @grouped
+        ... def show(noise: Noise, n: int = 1) -> None:
+        ...     print(noise, n)
+        >>> list(signature(show).parameters)
+        ['sigma', 'n']
+        >>> show(sigma=0.1, n=2)
+        Noise(sigma=0.1) 2
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: _options_of(hint) for name, hint in hints.items() if is_dataclass(hint)}
+    taken: dict[str, Parameter] = {}
+    for each in signature(command).parameters.values():
+        own = {each.name: each.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[each.name])}
+        taken |= groups.get(each.name, own)
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        values: dict[str, Any] = {
+            name: hints[name](**{option: given[option] for option in options}) for name, options in groups.items()
+        }
+        command(**values, **{name: given[name] for name in hints if name in given and name not in groups})
+
+    run.__signature__ = Signature(list(taken.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in taken.items()}
+    return run
+
+
+def _options_of(group: Any) -> dict[str, Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return {
+        field.name: Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+        if get_origin(hints[field.name]) is Annotated
+    }

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, notes on stderr, and what a Ctrl-C leaves behind."""
+"""What commands print: results on stdout, notes on stderr, and a message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LABEL = {True: "unsafe", False: "safe", None: None}
 
 
 def note(text: str) -> None:
-    """Say something beside the results."""
+    """Print a note on stderr."""
     with tqdm.external_write_mode():
         typer.echo(harmless(text), err=True)
 
 
 def result(text: str) -> None:
-    """Print a part of the results."""
+    """Print results on stdout."""
     with tqdm.external_write_mode():
         typer.echo(harmless(text))
 
 
 def harmless(text: str) -> str:
-    r"""Return a text of several lines in which nothing moves the cursor, colours or turns round what is printed.
+    r"""Escape everything in a text that could move the cursor, change colours or reverse the direction of print.
 
     Example:
         >>> harmless("two\nlines \x1b[2J")
@@ -43,21 +43,22 @@ def harmless(text: str) -> str:
 
 def json_line(values: dict[str, Any]) -> str:
     """Return one line of JSON; nan becomes null, and infinity, for which JSON has no number, the word "inf"."""
-    return strict_json({name: _plain(value) for name, value in values.items()})
+    return strict_json(plain(values))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: see :func:`json_line`; tuples become lists."""
     if isinstance(value, dict):
-        return {name: _plain(x) for name, x in value.items()}
+        return {name: plain(x) for name, x in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(x) for x in value]
+        return [plain(x) for x in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value
 
 
 def radii_row(radii: Sequence[float], digits: int = 3) -> str:
-    """Return radii for people, rounded down, in columns; a dash where nothing is certified.
+    """Format radii in columns, rounded down; a dash where nothing is certified.
 
     Example:
         >>> radii_row([1.2999, float("nan")])
@@ -67,12 +68,12 @@ def radii_row(radii: Sequence[float], digits: int = 3) -> str:
 
 
 def down(value: float, digits: int = 5) -> str:
-    """Return a lower bound for people, rounded down."""
+    """Format a lower bound, rounded down."""
     return f"{floored(value, digits):.{digits}f}"
 
 
 def interruptible(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that says so, with exit status 130, if a Ctrl-C ends it before it has anything to resume."""
+    """Wrap a command so that a Ctrl-C ends it with exit status 130 and a message."""
 
     @wraps(command)
     def run(**options: Any) -> None:
@@ -84,11 +85,13 @@ def interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def resumable(*stores: Path) -> Iterator[None]:
-    """Turn a Ctrl-C into exit status 130 and a word on where finished work is."""
+    """Turn a Ctrl-C into exit status 130 and a message that says where finished work is stored."""
     try:
         yield
     except KeyboardInterrupt:
         there = " and ".join(str(store) for store in stores if store.exists())
-        kept = f"what was finished is in {there}; run the same command again to go on" if there else "nothing finished"
+        kept = (
+            f"finished work is in {there}; run the same command again to continue" if there else "nothing was finished"
+        )
         typer.echo(f"\ninterrupted: {kept}", err=True)
         raise typer.Exit(130) from None

@@ -1,4 +1,9 @@
-"""Data sets of (text, image) examples: made here (``bay_notes``), or loaded from a user's disk."""
+"""Data sets of (text, image) examples, loaded from the user's disk and checked.
+
+Each layout has a module: ``jsonl``, ``hateful_memes``, ``mm_safetybench``, ``hugging_face``. They share ``entries``,
+where every entry is checked and becomes an example for a guard. ``images`` and ``whole`` decode image files safely.
+``interaction`` measures how much each modality tells about the label.
+"""
 
 from hybrid_rs.datasets.entries import Entries, Entry, Problem
 from hybrid_rs.datasets.hateful_memes import load_hateful_memes

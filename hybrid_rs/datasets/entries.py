@@ -75,6 +75,28 @@ class Entry:
     image: Path | bytes
     unsafe: bool | None = None
 
+    def example(
+        self, token_ids: ArrayLike, image_size: tuple[int, int], *, fit: Fit = "stretch", max_pixels: int = MAX_PIXELS
+    ) -> Example:
+        """Return the example for a guard: the image at the guard's resolution, and the text as token ids.
+
+        The example's id is the entry's, and a digest of the image file, the text and how the image was resized: noise
+        and stored counts go by the id, so those of one content are never taken for those of another.
+
+        Args:
+            token_ids: shape ``(length,)``, the text as the guard's tokenizer encodes it.
+            image_size: (height, width) that the guard takes. The image budget epsilon is measured in these pixels.
+            fit: what to do where the aspect ratio differs; see :func:`hybrid_rs.datasets.images.read_image`.
+            max_pixels: the largest image that is read, height times width.
+
+        Raises:
+            ValueError: if the image cannot be read, or the token ids are none.
+        """
+        data = file_bytes(self.image, max_pixels)
+        pixels = read_image(data, image_size, fit=fit, max_pixels=max_pixels)
+        name = f"{self.id}@{_digest(data, self.text, *image_size, fit)[:12]}"
+        return Example(name, np.asarray(token_ids, np.int64), pixels, self.unsafe, self.text)
+
 
 @dataclass(frozen=True)
 class Entries:
@@ -107,26 +129,20 @@ class Entries:
     def examples(
         self, encode: Callable[[str], ArrayLike], image_size: tuple[int, int], *, fit: Fit = "stretch"
     ) -> Iterator[Example]:
-        """Yield the examples for a guard, one at a time: texts as token ids, images at its resolution.
-
-        An example's id is the entry's, and a digest of the image file, the text and how the image was resized: noise
-        and stored counts go by the id, so those of one content are never taken for those of another.
+        """Yield the examples for a guard, one at a time; see :meth:`Entry.example`.
 
         Args:
             encode: the guard's own tokenizer, from text to ids without special tokens; ``guard.encode`` of a
                 :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
-            image_size: (height, width) that the guard takes. The image budget epsilon is measured in these pixels.
-            fit: how another aspect ratio is met; see :func:`hybrid_rs.datasets.images.read_image`.
+            image_size: (height, width) that the guard takes.
+            fit: what to do where the aspect ratio differs.
 
         Raises:
             ValueError: if an image has changed since it was checked, or a text cannot be encoded; it names the entry.
         """
         for entry in self.entries:
             try:
-                data = file_bytes(entry.image, self.max_pixels)
-                pixels = read_image(data, image_size, fit=fit, max_pixels=self.max_pixels)
-                name = f"{entry.id}@{_digest(data, entry.text, *image_size, fit)[:12]}"
-                example = Example(name, np.asarray(encode(entry.text), np.int64), pixels, entry.unsafe, entry.text)
+                example = entry.example(encode(entry.text), image_size, fit=fit, max_pixels=self.max_pixels)
             except (ValueError, OSError) as error:
                 raise ValueError(f"entry {shown(entry.id)}: {error}") from error
             yield example

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from hybrid_rs.guards.prompt import placeholders
 with needs("guard"):
     import torch
 
-if TYPE_CHECKING:
-    from hybrid_rs.guards.vlm import VisionLanguageGuard
-
 
 def most_positions(config: Any) -> int | None:
     """Return the most tokens that a model reads, prompt and image included; None if it has no limit."""
@@ -25,8 +22,11 @@ def most_positions(config: Any) -> int | None:
     return min((int(limit) for limit in limits if limit), default=None)
 
 
-def require_consistent(guard: VisionLanguageGuard) -> None:
+def require_consistent(guard: Any) -> None:
     """Require a prompt that leaves room for a text and has one place for each token that the model makes of an image.
+
+    Args:
+        guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
 
     Raises:
         ValueError: if it does not, or the model cannot read an image of its own size.
@@ -50,7 +50,7 @@ def require_consistent(guard: VisionLanguageGuard) -> None:
 
 
 def require_fitting(
-    guard: VisionLanguageGuard, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]
+    guard: Any, texts: NDArray[np.int64], images: NDArray[np.float32], index: NDArray[np.int64]
 ) -> None:
     """Require texts and images that the guard can read; arguments as in its ``scores``.
 

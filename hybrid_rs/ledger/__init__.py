@@ -1,7 +1,7 @@
-"""The ledger of claims: what the paper says, what was found here, and by which rule the verdict falls.
+"""The ledger of claims: what the paper says, what was found here, and by which rule the verdict is given.
 
 ``data/claims.json`` holds every claim with the paper's value, ours and the verdict. The last two are never typed: each
-claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` finds both.
+claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` runs it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,6 @@
-"""What any run rests on: counts kept on disk, engines that draw them, and exchange with other tools."""
+"""Finished work on disk, the engines that draw, and exchange with other tools.
+
+Every store is a file of JSON lines, written in ``records``. ``counts``, ``streams`` and ``attacks`` say what their
+lines hold. ``engines`` draws in this process or on a Ray cluster. ``exchange`` reads and writes the formats of other
+tools.
+"""

@@ -68,14 +68,14 @@ class AttackStore:
             n: number of fresh draws at the attacked input, of the smoothed guard in either case.
         """
         asked = self._asked(smoothed, example, d, epsilon, adaptive=adaptive, effort=effort, seed=seed, n=n)
-        if (known := self._kept.get(asked)) is not None:
-            return known
-        searched = smoothed if adaptive else without_noise(smoothed)
-        found = attack_jointly(searched, example, d, epsilon, effort=Effort(**asked["effort"]), seed=seed)
-        row = asked | {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
-        row["unsafe"] = evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe
-        self._kept.append([row])
-        return self._kept.get(asked) or row
+
+        def search() -> dict[str, Any]:
+            searched = smoothed if adaptive else without_noise(smoothed)
+            found = attack_jointly(searched, example, d, epsilon, effort=Effort(**asked["effort"]), seed=seed)
+            row = {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
+            return row | {"unsafe": evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe}
+
+        return self._kept.get_or_make(asked, search)
 
     def _asked(
         self,
@@ -91,7 +91,7 @@ class AttackStore:
     ) -> dict[str, Any]:
         chosen = dataclasses.asdict(effort or (ADAPTIVE if adaptive else PLAIN))
         budgets = {"d": d, "epsilon": float(epsilon), "adaptive": adaptive, "effort": chosen}
-        return described(self.classifier, smoothed, example) | budgets | {"seed": seed, "n": n}
+        return described(self.classifier, smoothed, example.id) | budgets | {"seed": seed, "n": n}
 
 
 def _checked(row: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tqdm import tqdm
 
@@ -29,6 +29,7 @@ from hybrid_rs.storage.records import SCHEMA, Records, key, rows
 if TYPE_CHECKING:
     import pandas as pd
 
+Progress: TypeAlias = bool | Callable[[int], None]
 DRAWN = ("unsafe", "safe", "length", "reached")  # the fields that are drawn; all others say what was asked for
 
 
@@ -65,7 +66,7 @@ class CountsStore:
         self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
     ) -> Evidence | None:
         """Return the counts of a unit, or None if it is not in the store."""
-        return self._kept.get(self._unit(smoothed, example, n, seed, masked, texts))
+        return self._kept.get(self._question(smoothed, example.id, n, seed, masked, texts))
 
     def sample(
         self,
@@ -76,7 +77,7 @@ class CountsStore:
         seed: int = 0,
         masked: bool = False,
         texts: int = 1,
-        progress: bool = True,
+        progress: Progress = True,
     ) -> list[Any]:
         """Return the counts of every example, drawing and storing those that are missing.
 
@@ -87,7 +88,8 @@ class CountsStore:
             seed: seed of the draws.
             masked: draw evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
             texts: noisy texts for each noisy image; if several, ``n`` counts images.
-            progress: show a bar on stderr while drawing.
+            progress: show a bar on stderr while drawing; or a function that is called after each unit that was drawn,
+                with its number of draws.
 
         Returns:
             one Counts per example; MaskedCounts or SubsetCounts if ``masked``; with several texts TextCounts, or
@@ -105,7 +107,7 @@ class CountsStore:
         seed: int = 0,
         masked: bool = False,
         texts: int = 1,
-        progress: bool = True,
+        progress: Progress = True,
     ) -> list[list[Any]]:
         """Return the counts of every example under smoothed guards that differ in kernel alone, with one noise.
 
@@ -114,13 +116,13 @@ class CountsStore:
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
         """
+        first, kernels = require_alike(smoothed), [each.kernel for each in smoothed]
+
+        def unit(example: Example, missing: list[int]) -> Unit:
+            lacking = tuple(kernels[i] for i in missing)
+            return Unit(example, lacking, first.sigma, first.threat, n, seed, masked, texts=texts, noise=first.noise)
+
         law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
-
-        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
-            kernels = tuple(each.kernel for each in missing)
-            return Unit(example, kernels, first.sigma, first.threat, n, seed, masked, texts=texts, noise=first.noise)
-
-        first = require_alike(smoothed)
         return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
 
     def sample_margins(
@@ -131,7 +133,7 @@ class CountsStore:
         margins: Iterable[float],
         n: int,
         seed: int = 0,
-        progress: bool = True,
+        progress: Progress = True,
     ) -> dict[float, list[Counts]]:
         """Return, by margin, the counts of every example; one set of draws serves all margins.
 
@@ -139,13 +141,22 @@ class CountsStore:
         in :meth:`sample` and :func:`hybrid_rs.smoothing.margins.sample_margins`.
         """
         guards = {float(margin): at_margin(smoothed, margin) for margin in margins}
+        levels = list(guards)
+
+        def unit(example: Example, missing: list[int]) -> Unit:
+            wanted = tuple(levels[i] for i in missing)
+            return Unit(
+                example,
+                (smoothed.kernel,),
+                smoothed.sigma,
+                smoothed.threat,
+                n,
+                seed,
+                margins=wanted,
+                noise=smoothed.noise,
+            )
+
         law: dict[str, Any] = {"n": n, "seed": seed, "masked": False}
-
-        def unit(example: Example, missing: list[SmoothedGuard]) -> Unit:
-            wanted = tuple(float(getattr(each.guard, "margin", 0.0)) for each in missing)
-            law_of = (smoothed.sigma, smoothed.threat)
-            return Unit(example, (smoothed.kernel,), *law_of, n, seed, margins=wanted, noise=smoothed.noise)
-
         found = self._drawn(smoothed.guard, list(guards.values()), list(examples), unit, law, progress)
         return dict(zip(guards, found, strict=True))
 
@@ -154,59 +165,66 @@ class CountsStore:
         base: Guard,
         variants: Sequence[SmoothedGuard],
         examples: list[Example],
-        unit: Callable[[Example, list[SmoothedGuard]], Unit],
+        unit: Callable[[Example, list[int]], Unit],
         law: dict[str, Any],
-        progress: bool,
+        progress: Progress,
     ) -> list[list[Any]]:
-        """Return the counts by variant of the smoothing, then by example, drawing by the engine what is missing.
+        """Return the counts by variant of the smoothing, then by example; the engine draws what is missing.
 
         Args:
             base: the guard that the engine draws with.
             variants: smoothed guards that one unit serves.
             examples: the inputs.
-            unit: the unit that draws the missing variants of an example, in their order.
+            unit: makes the unit that draws an example for the variants of the given numbers, in their order.
             law: n, seed, masked and texts.
-            progress: show a bar.
+            progress: as in :meth:`sample`.
         """
+        asked = [[self._question(each, example.id, **law) for each in variants] for example in examples]
 
-        def missing(example: Example) -> list[SmoothedGuard]:
-            return [each for each in variants if self.get(each, example, **law) is None]
+        def missing(questions: list[dict[str, Any]]) -> list[int]:
+            return [i for i, question in enumerate(questions) if self._kept.get(question) is None]
 
         def units() -> Iterator[Unit]:
-            for example in to_draw:
+            for example, questions in to_draw:
                 self._kept.read()  # another run may have drawn it since
-                if lacking := missing(example):
-                    asked.append(lacking)
+                if lacking := missing(questions):
+                    pending.append([questions[i] for i in lacking])
                     yield unit(example, lacking)
                 else:
                     bar.update()
 
         self._kept.read()
-        to_draw = [example for example in examples if missing(example)]
-        asked: deque[list[SmoothedGuard]] = deque()
-        hidden = not progress or not to_draw
+        to_draw = [
+            (example, questions) for example, questions in zip(examples, asked, strict=True) if missing(questions)
+        ]
+        pending: deque[list[dict[str, Any]]] = deque()
+        hidden = progress is not True or not to_draw
         with (
             tqdm(total=len(to_draw), unit="example", disable=hidden) as bar,
             closing(self.engine.draw(base, units())) as drawing,
         ):
             for done, evidence in drawing:  # in the order in which they were asked for
-                self._kept.append(
-                    self._unit(each, done.example, **law) | counts.drawn()
-                    for each, counts in zip(asked.popleft(), evidence, strict=True)
-                )
+                self._kept.append(q | counts.drawn() for q, counts in zip(pending.popleft(), evidence, strict=True))
                 bar.update()
-        return [[self.get(each, example, **law) for example in examples] for each in variants]
+                if callable(progress):
+                    progress(done.n)
+        return [[self._kept.get(questions[i]) for questions in asked] for i in range(len(variants))]
 
-    def _unit(
-        self, smoothed: SmoothedGuard, example: Example, n: int, seed: int, masked: bool, texts: int = 1
+    def _question(
+        self, smoothed: SmoothedGuard, example: str, n: int, seed: int, masked: bool, texts: int = 1
     ) -> dict[str, Any]:
         several = {"texts": texts} if integer("texts", texts, at_least=1) > 1 else {}
         more = {"n": n, "seed": seed} | ({"masked": True} if masked else {}) | several
         return described(self.classifier, smoothed, example) | more
 
 
-def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dict[str, Any]:
-    """Return what stores say of a smoothed guard and an example: whatever the guard's answer may depend on.
+def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[str, Any]:
+    """Return the fields by which stores tell questions apart: everything that the guard's answer may depend on.
+
+    Args:
+        classifier: the guard's identity, or a name for a guard that has none.
+        smoothed: the smoothed guard.
+        example: the example's id.
 
     Raises:
         ValueError: if the guard has an identity of its own, and the classifier's name is another.
@@ -217,7 +235,7 @@ def described(classifier: str, smoothed: SmoothedGuard, example: Example) -> dic
         "schema": SCHEMA,
         "classifier": classifier,
         "margin": getattr(smoothed.guard, "margin", 0.0),
-        "example": example.id,
+        "example": example,
         "kernel": _named(smoothed.kernel),
         "sigma": smoothed.sigma,
         "threat": _named(smoothed.threat),

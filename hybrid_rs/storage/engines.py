@@ -91,13 +91,20 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class Local:
-    """Draws in this process, one unit after the other."""
+    """Draws in this process, one unit after the other.
+
+    Args:
+        progress: show a bar on stderr for the draws of each unit.
+    """
+
+    progress: bool = False
 
     def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
         """Yield every unit with its counts, in the order of ``units``."""
         for unit in units:
-            yield unit, unit.draw(guard)
+            yield unit, unit.draw(guard, progress=self.progress)
 
 
 class Ray:
@@ -240,12 +247,13 @@ def engine_name(engine: str | None, workers: int | None = None, address: str | N
     return name
 
 
-def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
+def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) -> Local | Ray:
     """Return the engine of a name: ``local``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
 
     Args:
         name: the engine, as a notebook's parameter ``engine`` gives it.
         load: makes the guard in each worker.
+        progress: as in :class:`Local`.
 
     Raises:
         ValueError: if there is no such engine.
@@ -256,7 +264,7 @@ def get_engine(name: str, load: Callable[[], Guard]) -> Local | Ray:
         'auto'
     """
     kind, workers, address = _parts(name)
-    return Ray(load, workers, address) if kind == "ray" else Local()
+    return Ray(load, workers, address) if kind == "ray" else Local(progress)
 
 
 def _parts(name: str) -> tuple[str, int | None, str | None]:

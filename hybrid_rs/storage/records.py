@@ -29,9 +29,9 @@ Value = TypeVar("Value")
 
 
 class Records(Generic[Value]):
-    r"""An append-only file that tells, of whatever was asked for, what was found.
+    r"""A cache in an append-only file of JSON lines: from a question to its result.
 
-    A line holds what was asked for and, in the fields ``made``, what was found. A run that is killed loses the line it
+    A line holds the question and, in the fields ``made``, the result. A run that is killed loses the line it
     was writing, and what is left of that line is removed when the next is written. Several runs may write one file at
     the same time, on a file system with POSIX locks: each line is written in one piece, and seen by the other runs.
 
@@ -40,7 +40,7 @@ class Records(Generic[Value]):
 
     Args:
         path: the file; made when the first line is written.
-        made: the fields that were found; all others say what was asked for.
+        made: the fields of the result; all others are the question.
         value: makes the value of a line; a ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` refuses it.
         merge: of two values of one question, the known one and another, the one to keep; a ``ValueError`` refuses the
             other. By default lines of a file that disagree are refused, and one that disagrees is not written.
@@ -53,7 +53,8 @@ class Records(Generic[Value]):
     Example:
         >>> from tempfile import mkdtemp
         >>> squares = records(Path(mkdtemp()) / "squares.jsonl", made=["square"])
-        >>> squares.append([{"schema": 2, "of": 3, "square": 9}])
+        >>> squares.get_or_make({"schema": 2, "of": 3}, lambda: {"square": 3 * 3})["square"]
+        9
         >>> records(squares.path, made=["square"]).get({"schema": 2, "of": 3})["square"]
         9
         >>> squares.path.read_text()
@@ -77,9 +78,24 @@ class Records(Generic[Value]):
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, asked: dict[str, Any]) -> Value | None:
-        """Return what was found, or None if that was not asked for yet."""
-        return self._found.get(key(asked, self.made))
+    def get(self, question: dict[str, Any]) -> Value | None:
+        """Return the result for a question, or None if the file has none."""
+        return self._found.get(key(question, self.made))
+
+    def get_or_make(self, question: dict[str, Any], make: Callable[[], dict[str, Any]]) -> Value:
+        """Return the result for a question; if the file has none, make it and write it.
+
+        Args:
+            question: the fields that say what is asked for.
+            make: returns the fields ``made``.
+        """
+        if (known := self.get(question)) is not None:
+            return known
+        row = question | make()
+        self.append([row])
+        found = self.get(row)
+        assert found is not None  # it was just written
+        return found
 
     def read(self) -> None:
         """Read the lines that other runs have added since the last time."""

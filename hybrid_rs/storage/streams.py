@@ -100,7 +100,7 @@ class StreamStore:
         return row
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
-        return described(self.classifier, smoothed, example) | {"seed": seed}
+        return described(self.classifier, smoothed, example.id) | {"seed": seed}
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:

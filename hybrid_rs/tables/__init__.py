@@ -1,1 +1,4 @@
-"""Certificates for tables: numeric and categorical features, and a classifier whose truth is known."""
+"""Certificates for tables with numeric and categorical features.
+
+``linear`` is a linear classifier whose smoothed probability is known exactly; ``data`` loads the table it is tried on.
+"""

@@ -91,7 +91,7 @@ def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_pa
     monkeypatch.setattr(Unit, "draw", impatient)
     code, printed = run(*asked, "part.jsonl")
     assert code == 130
-    assert "what was finished is in part.jsonl; run the same command again" in printed.err
+    assert "finished work is in part.jsonl; run the same command again" in printed.err
     monkeypatch.setattr(Unit, "draw", draw)
     assert len((tmp_path / "part.jsonl").read_text().splitlines()) == 2
     code, printed = run(*asked, "part.jsonl")

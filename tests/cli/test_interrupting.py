@@ -36,7 +36,7 @@ def test_a_ctrl_c_while_a_module_is_imported_is_one_line_and_130(tmp_path, modul
     here = HERE | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "hybrid_rs.cli", "radius", "--p-a", "0.9"]
     found = subprocess.run(command, env=here, capture_output=True, text=True, check=False, preexec_fn=_hears_ctrl_c)
-    assert (found.returncode, found.stdout, found.stderr) == (130, "", "\ninterrupted: nothing finished\n")
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "\ninterrupted: nothing was finished\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

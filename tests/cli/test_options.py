@@ -75,9 +75,9 @@ def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
 def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatch, tmp_path):
     policy = tmp_path / "policy.txt"
     policy.write_text("safe or unsafe?")
-    checkpoint = Checkpoint(
-        str(folders / "guard"), "cpu", "float32", 1.0, 8, False, policy, "Answer:", 48, str(folders / "denoiser"), 0.5
-    )
+    asked_with = {"policy": policy, "answer_prefix": "Answer:", "image_size": 48, "batch_size": 8}
+    denoiser = {"denoiser": str(folders / "denoiser"), "sigma": 0.5}
+    checkpoint = Checkpoint(str(folders / "guard"), margin=1.0, **asked_with, **denoiser)
     here = checkpoint.guard
     policy.unlink()  # it is not on the worker's machine
     travels = pickle.dumps(checkpoint.load)
@@ -139,7 +139,7 @@ def test_all_texts_are_looked_at_before_the_first_draw(run, notes, monkeypatch):
     write(notes, "see <image> here")
     code, printed = run("certify", "some.jsonl", *BAY, *SMALL, "--on-problem", "skip")
     assert code == 1
-    assert "data = 'some.jsonl': no entry of it can be used\n  some/1: text = " in printed.err
+    assert "data = 'some.jsonl': none of its entries can be used\n  some/1: text = " in printed.err
 
 
 @pytest.mark.parametrize("how", ["refuse", "skip"])
@@ -168,7 +168,7 @@ def test_a_ctrl_c_while_loading_is_one_line_and_status_130(run, notes, monkeypat
 
     monkeypatch.setattr(VisionLanguageGuard, "from_pretrained", interrupted)
     code, printed = run("certify", notes, *BAY, *SMALL)
-    assert (code, printed.err.splitlines()[-1]) == (130, "interrupted: nothing finished")
+    assert (code, printed.err.splitlines()[-1]) == (130, "interrupted: nothing was finished")
 
 
 def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(run, notes, monkeypatch):
