@@ -130,5 +130,5 @@ def parsed(data: bytes) -> dict[str, Any] | str:
     try:
         value = parsed_json(text, strict=False)
     except ValueError as error:
-        return f"it is no JSON: {error}"
-    return value if isinstance(value, dict) else "it is no JSON object"
+        return f"it is not JSON: {error}"
+    return value if isinstance(value, dict) else "it is not JSON object"

@@ -11,28 +11,30 @@ from hybrid_rs._extras import needs
 with needs("guard"):
     import torch
 
-NO_MEMORY = re.compile(r"out of memory|can't allocate memory|ALLOC(ATION)?_FAILED")  # beside torch's own class of it
+NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|ALLOC(ATION)?_FAILED"
+)  # in addition to torch's own exception
 
 
 @dataclass
 class BatchSize:
-    """How many rows go through a model at once: half of what did not fit, whenever memory runs out, and never raised.
+    """The current batch size; whenever memory runs out, it is halved, and it never grows again.
 
     Args:
-        size: rows to begin with.
+        size: the first batch size.
     """
 
     size: int
 
     def run(self, n: int, work: Callable[[slice], None]) -> None:
-        """Call ``work`` on slices of 0 to n - 1, in order; a slice that did not fit is done again in halves.
+        """Call ``work`` on slices of 0 to n - 1, in order; a slice that does not fit into memory is repeated in halves.
 
         Args:
             n: number of rows.
-            work: writes the results of a slice of rows, the same ones each time it is asked.
+            work: writes the results of a slice of rows; it may be called again with a part of the slice.
 
         Raises:
-            RuntimeError: what ``work`` raises, if a single row does not fit, or for another reason than memory.
+            RuntimeError: from ``work``, if a single row does not fit, or if the reason is not memory.
         """
         start = 0
         while start < n:
@@ -50,5 +52,5 @@ class BatchSize:
         else:
             return True
         self.size = (rows.stop - rows.start) // 2
-        torch.cuda.empty_cache()  # after the handler, which holds on to what the failed call had allocated
+        torch.cuda.empty_cache()  # after the handler, which keeps the failed call's memory alive
         return False

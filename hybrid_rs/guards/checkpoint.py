@@ -1,4 +1,4 @@
-"""What a checkpoint of the LLaVA family holds: its network, its prompt, its alphabet."""
+"""Loading a checkpoint of the LLaVA family: its network, prompt and alphabet."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def parts(
     alphabet: ArrayLike | None,
     download: bool,
 ) -> dict[str, Any]:
-    """Return what a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` is made of, by name.
+    """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`, by name.
 
-    Arguments and errors as in its ``from_pretrained``. The weights are read last: all else takes no time.
+    Arguments and errors are those of its ``from_pretrained``. The weights are read last, because only they take time.
     """
     require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
     attention = attention or best_attention(device, dtype)
@@ -64,7 +64,7 @@ def parts(
     letters = ordinary_ids(tokenizer, special, alphabet)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
     with reading(path):
-        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the next line can name them
+        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
@@ -79,6 +79,6 @@ def parts(
 
 
 def best_attention(device: str, dtype: str) -> str:
-    """Return "flash_attention_2" where it is installed and can serve, else "sdpa"."""
+    """Return "flash_attention_2" if it is installed and supports this device and precision, else "sdpa"."""
     serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
     return "flash_attention_2" if serves else "sdpa"

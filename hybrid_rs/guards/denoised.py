@@ -1,4 +1,4 @@
-"""Denoised smoothing: a diffusion model takes the noise out of the image before the guard looks at it."""
+"""Denoised smoothing: a diffusion model removes the noise from the image before the guard sees it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with needs("guard"):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DenoisedGuard:
-    r"""A guard behind a denoiser; satisfies :class:`hybrid_rs.Guard`, so that it is smoothed and certified like any.
+    r"""A guard behind a denoiser; it satisfies :class:`hybrid_rs.Guard` and is smoothed and certified like any other.
 
     Noise of standard deviation ``sigma`` on pixels in [0, 1] is noise of standard deviation :math:`2\sigma` on
     pixels in [-1, 1], where diffusion models work. Such a model was trained on
@@ -35,22 +35,23 @@ class DenoisedGuard:
     .. math:: x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \eta,
 
     whose noise is :math:`\sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}` of its signal. The two match where
-    :math:`\bar\alpha = 1 / (1 + 4\sigma^2)`: the image in [-1, 1] is scaled by the root of that, the network is asked
-    for the noise at the step whose :math:`\bar\alpha_t` is nearest, and the noise is subtracted, in one step. The
-    result is clipped to [-1, 1] and brought back to [0, 1].
+    :math:`\bar\alpha = 1 / (1 + 4\sigma^2)`. The image in [-1, 1] is scaled by the square root of that. The network
+    predicts the noise at the step whose :math:`\bar\alpha_t` is nearest, and the noise is subtracted in one step. The
+    result is clipped to [-1, 1] and mapped back to [0, 1].
 
-    All of this is part of the base classifier, after the noise: the certificate is in pixel units [0, 1], holds for
-    whatever the denoiser does, and does not need the two noise levels to match. The guard's accuracy does.
+    All of this happens after the noise is added, so it is part of the base classifier. The certificate is in pixel
+    units [0, 1] and holds whatever the denoiser does, even if the two noise levels do not match. Only the accuracy
+    needs that.
 
     Args:
-        guard: what looks at the denoised image, a :class:`hybrid_rs.Guard`; what else it offers is offered here, too.
+        guard: a :class:`hybrid_rs.Guard` that sees the denoised image; its optional members are available here, too.
         unet: an unconditional network of ``diffusers`` that predicts the noise.
         alphas: shape ``(steps,)``, the schedule's cumulative products, decreasing.
         sigma: standard deviation of the image noise in pixel units [0, 1]; that of the smoothing.
         batch_size: images in one forward pass to begin with; halved when the device runs out of memory.
 
     Raises:
-        ValueError: if sigma is not positive, or the schedule has no step with so little or so much noise.
+        ValueError: if sigma is not positive, or outside the noise levels of the schedule.
 
     References:
         Carlini et al. (2023), Algorithm 1, for images in [-1, 1].
@@ -65,7 +66,9 @@ class DenoisedGuard:
     def __post_init__(self) -> None:
         sigma, levels = float(positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
         inside = levels[0] <= sigma <= levels[-1]
-        remedy = f"this denoiser's schedule goes from {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"
+        remedy = (
+            f"give a value in the range of this denoiser, {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"
+        )
         require(bool(inside), "sigma", sigma, remedy)
 
     def __repr__(self) -> str:
@@ -82,19 +85,19 @@ class DenoisedGuard:
         batch_size: int = 64,
         download: bool = False,
     ) -> DenoisedGuard:
-        """Load a DDPM pipeline in the layout of ``diffusers``, and put it before a guard.
+        """Load a DDPM pipeline in the layout of ``diffusers`` and put it before a guard.
 
         Args:
-            guard: what looks at the denoised image.
+            guard: the guard that sees the denoised image.
             path: a folder, or a name on the hub.
             sigma: standard deviation of the image noise in pixel units [0, 1].
             device: "cpu", "cuda", ...
             batch_size: images in one forward pass to begin with.
-            download: whether files may be fetched from the hub; by default only what is on disk is used.
+            download: whether files may be downloaded from the hub; by default only files on disk are used.
 
         Raises:
-            ValueError: if the pipeline cannot be loaded, has weights in another form than safetensors, needs code of
-                its own or does not predict the noise, or an argument is out of range.
+            ValueError: if the pipeline cannot be loaded, has weights in another format than safetensors, needs its own
+                code or does not predict the noise, or an argument is out of range.
         """
         with needs("denoise"):
             from diffusers import DDPMPipeline
@@ -135,7 +138,7 @@ class DenoisedGuard:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """The guard's (height, width), if it says so."""
+        """The guard's (height, width), if it has one."""
         size: tuple[int, int] = self.guard.image_size
         return size
 
@@ -159,19 +162,19 @@ class DenoisedGuard:
 
     @cached_property
     def identity(self) -> str:
-        """A digest of all that the scores depend on, if the guard has one: the guard's, the network, the noise."""
+        """A digest of everything that the scores depend on, if the guard has one: guard, network and noise level."""
         facts = {"guard": self.guard.identity, "weights": identity.weights(self.unet), "sigma": self.sigma}
         shape = identity.configuration(dict(getattr(self.unet, "config", {})))
         return identity.digest(facts | {"configuration": shape, "alphas": np.asarray(self.alphas).tolist()})
 
     @cached_property
     def batch(self) -> BatchSize:
-        """The images that go through the network at once by now."""
+        """Current batch size; it shrinks when memory runs out."""
         return BatchSize(self.batch_size)
 
     @property
     def step(self) -> int:
-        """The step of the schedule whose noise is nearest."""
+        """The step of the schedule with the nearest noise level."""
         return int(np.abs(np.asarray(self.alphas) - 1 / (1 + 4 * self.sigma**2)).argmin())
 
     def unsafe(
@@ -187,11 +190,11 @@ class DenoisedGuard:
 
     @property
     def gradients(self) -> Callable[..., tuple[Any, Any, Any]]:
-        """The guard's gradients, if it has them, taken back through the denoiser; a function of texts and images."""
+        """The guard's gradients, if it has them, through the denoiser; a function of texts and images."""
         return partial(self._gradients, self.guard.gradients)
 
     def denoised(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return images without their noise.
+        """Return the denoised images.
 
         Args:
             images: shape ``(batch, channels, height, width)``, pixel units [0, 1], noise of ``sigma`` added.

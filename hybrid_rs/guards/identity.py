@@ -12,7 +12,7 @@ LEFT_OUT = ("transformers_version", "_diffusers_version", "_name_or_path", "arch
 
 
 def digest(facts: dict[str, Any]) -> str:
-    """Return the SHA-256 of facts that JSON can hold; the order of names does not matter.
+    """Return the SHA-256 of JSON-compatible facts; the order of names does not matter.
 
     Example:
         >>> digest({"a": 1, "b": [2.5]}) == digest({"b": [2.5], "a": 1}) != digest({"a": 1, "b": [2.0]})
@@ -22,7 +22,7 @@ def digest(facts: dict[str, Any]) -> str:
 
 
 def weights(model: Any) -> str:
-    """Return the SHA-256 of a network's weights as they stand in memory: names, precisions, shapes and values."""
+    """Return the SHA-256 of a network's weights in memory: names, precisions, shapes and values."""
     with needs("guard"):
         import torch
 
@@ -34,10 +34,11 @@ def weights(model: Any) -> str:
 
 
 def configuration(config: Any) -> Any:
-    """Return what a configuration says, without what no answer depends on: names, versions, the weights' precision.
+    """Return a configuration without the entries that answers do not depend on, such as names and versions.
 
-    The version of transformers or diffusers is left out on purpose: between versions, as between devices, sums are
-    rounded otherwise in the last digits, and counts that took hours stay valid. The precision is in :func:`weights`.
+    The version of transformers or diffusers is left out on purpose. Another version, like another device, only rounds
+    sums differently in the last digits, and counts that took hours should stay valid. The precision of the weights is
+    covered by :func:`weights`.
     """
     if isinstance(config, dict):
         return {name: configuration(value) for name, value in config.items() if name not in LEFT_OUT}
@@ -45,9 +46,9 @@ def configuration(config: Any) -> Any:
 
 
 def tokenizer(used: Any) -> Any:
-    """Return what makes token ids of a text: the whole of a fast tokenizer, else its vocabulary.
+    """Return a description of a tokenizer: all settings of a fast tokenizer, otherwise its vocabulary.
 
-    Padding and truncation are left out: they are changed by use, and no guard's texts have either.
+    Padding and truncation are left out: using a tokenizer changes them, and guards use neither.
     """
     fast = getattr(used, "backend_tokenizer", None)
     if fast is None:

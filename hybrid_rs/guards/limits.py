@@ -1,4 +1,4 @@
-"""What a vision-language model can read: how many tokens, images of which size, which ids."""
+"""What a vision-language model can read: how many tokens, which image size, which ids."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def require_consistent(guard: Any) -> None:
         remedy = f"the model cannot read an image of its own size; fetch the configuration again ({error})"
         raise ValueError(f"image_size = {guard.image_size}: {remedy}") from error
     remedy = (
-        f"the model makes {made} of an image; processor and model must agree in patch_size, "
+        f"the model makes {made} tokens of an image; processor and model must agree in patch_size, "
         "num_additional_image_tokens and vision_feature_select_strategy"
     )
     require(placed == made, "processor", f"{placed} image tokens in the prompt", remedy)
     room = guard.max_length
     shown = f"{len(guard.before) + len(guard.after)} tokens before any text"
-    require(room is None or room > 0, "prompt", shown, "the model reads no more; give a shorter policy")
+    require(room is None or room > 0, "prompt", shown, "the model can read no more tokens; give a shorter policy")
 
 
 def require_fitting(
@@ -59,7 +59,7 @@ def require_fitting(
     """
     require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
     limit, length = guard.max_length, texts.shape[1]
-    remedy = f"the model reads at most {limit} beside the prompt and the image: its positions, or its window"
+    remedy = f"the model can read at most {limit}, in addition to the prompt and the image"
     require(limit is None or length <= limit, "token_ids", f"{length} tokens in a text", remedy)
     require(index.shape == (len(texts),), "image_index", index.shape, f"give one image per text, ({len(texts)},)")
     fits = images.ndim == 4 and images.shape[1:] == (3, *guard.image_size)

@@ -1,4 +1,4 @@
-"""How LLaVA-1.5 sees an image: whole, at the resolution of its vision tower."""
+"""Image preparation for LLaVA-1.5: the whole image, at the resolution of the vision tower."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ with needs("guard"):
 
 @dataclass(frozen=True)
 class LlavaVision:
-    """From pixels in [0, 1] to what the model is given.
+    """Turns pixels in [0, 1] into the model's input.
 
     Args:
-        image_size: (height, width) of the images; that of the vision tower.
+        image_size: (height, width) of the images, the resolution of the vision tower.
         mean: per channel, subtracted from the pixels.
-        std: per channel, what they are then divided by.
+        std: per channel, by which they are then divided.
     """
 
     image_size: tuple[int, int]
@@ -36,7 +36,7 @@ class LlavaVision:
         """
         side = int(config.vision_config.image_size)
         fits = image_size is None or tuple(image_size) == (side, side)
-        require(fits, "image_size", image_size, f"this model takes images of ({side}, {side}) alone")
+        require(fits, "image_size", image_size, f"this model takes only images of ({side}, {side})")
         return cls((side, side), *normalisation(processor))
 
     def inputs(self, images: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def normalisation(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]
     """Return the mean and standard deviation that an image processor normalises with, in units of [0, 1].
 
     Raises:
-        ValueError: if it brings pixels to another range than [0, 1] first, or these are no such numbers.
+        ValueError: if the processor does not first scale pixels to [0, 1], or has no valid mean and deviation.
     """
     unit = processor.do_rescale and abs(255 * processor.rescale_factor - 1) < 1e-6
     shown = f"{processor.rescale_factor} (do_rescale: {processor.do_rescale})"

@@ -1,4 +1,4 @@
-"""How LLaVA-OneVision sees an image: once whole, and once in tiles whose number goes by the image's shape."""
+"""Image preparation for LLaVA-OneVision: the whole image, and tiles whose number depends on its shape."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 class StillProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
-    """The stock processor without its part for videos, which needs torchvision and which no guard uses."""
+    """The stock processor without its video part, which needs torchvision and is not used by guards."""
 
-    def __init__(  # the loader goes by the names of these parameters
+    def __init__(  # the loader uses the names of these parameters
         self,
         image_processor: Any = None,
         tokenizer: Any = None,
@@ -41,11 +41,11 @@ class StillProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class OnevisionVision:
-    """From pixels in [0, 1] to tiles, as the checkpoint's image processor makes them, in float and on any device.
+    """Turns pixels in [0, 1] into tiles like the checkpoint's image processor, but in floats and on any device.
 
-    The image is resized to one tile; and it is resized to fit, without changing its aspect ratio, into the best of the
-    checkpoint's grids of tiles, and padded with black. Nothing is rounded or clipped on the way, so that noise keeps
-    its law up to a linear map.
+    One copy of the image is resized to one tile. Another copy is resized, without changing its aspect ratio, to fit
+    into the best of the checkpoint's grids of tiles, and padded with black. Nothing is rounded or clipped, so that
+    Gaussian noise stays Gaussian.
 
     Args:
         image_size: (height, width) of the images, in which noise and the image budget epsilon are measured.
@@ -54,7 +54,7 @@ class OnevisionVision:
         fitted: (height, width) of the image in that grid.
         resample: "bicubic" or "bilinear"; antialiased.
         mean: per channel, subtracted from the pixels.
-        std: per channel, what they are then divided by.
+        std: per channel, by which they are then divided.
     """
 
     image_size: tuple[int, int]
@@ -67,7 +67,7 @@ class OnevisionVision:
 
     @classmethod
     def of(cls, config: Any, processor: Any, image_size: tuple[int, int] | None) -> OnevisionVision:
-        """Read a checkpoint's configuration and image processor; without a size, images are of one tile.
+        """Read a checkpoint's configuration and image processor; by default, images have the size of one tile.
 
         Raises:
             ValueError: if the size is not two positive whole numbers, or the checkpoint is of an unknown kind.
@@ -76,7 +76,7 @@ class OnevisionVision:
         height, width = (integer("image_size", length, at_least=1) for length in image_size or (side, side))
         grids, resample = [list(grid) for grid in config.image_grid_pinpoints], int(processor.resample)
         alike = grids == [list(grid) for grid in processor.image_grid_pinpoints]
-        require(alike, "image_grid_pinpoints", grids, "model and image processor must have the same")
+        require(alike, "image_grid_pinpoints", grids, "model and image processor must have the same value")
         require(resample in RESAMPLING, "resample", resample, f"only {list(RESAMPLING.values())} are known here")
         grid = select_best_resolution((height, width), grids)
         fitted = get_patch_output_size(np.empty((3, height, width)), grid, input_data_format="channels_first")
@@ -91,7 +91,7 @@ class OnevisionVision:
         return {"pixel_values": normalised(self.tiles(images), self.mean, self.std), "image_sizes": sizes}
 
     def tiles(self, images: Any) -> Any:
-        """Return the whole image as one tile, then those of the grid, row by row; not yet normalised."""
+        """Return the whole image as one tile, then the tiles of the grid, row by row; not yet normalised."""
         (down, across), side = (length // self.tile for length in self.grid), self.tile
         top, left = ((length - inner) // 2 for length, inner in zip(self.grid, self.fitted, strict=True))
         bottom, right = self.grid[0] - self.fitted[0] - top, self.grid[1] - self.fitted[1] - left

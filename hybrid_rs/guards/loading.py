@@ -1,4 +1,4 @@
-"""Checkpoints from disk: weights as safetensors alone, and none of the code that a checkpoint may bring along."""
+"""Checkpoints from disk: only safetensors weights are read, and code in a checkpoint is never run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SHOWN = 3  # names of weights in a message
 
 @contextmanager
 def reading(path: str | Path, what: str = "Hugging Face checkpoint") -> Iterator[None]:
-    """Turn whatever goes wrong while a checkpoint is read into one error that names its path.
+    """Turn every error while a checkpoint is read into one error that names its path.
 
     Args:
         path: a folder, or a name on the hub.
-        what: what the folder should hold, for the message.
+        what: what the folder should contain, for the message.
 
     Raises:
-        ValueError: if anything does.
+        ValueError: if anything goes wrong.
     """
     try:
         yield
-    except Exception as error:  # foreign files, read by foreign code: nothing tells beforehand what it raises
+    except Exception as error:  # third-party code reads third-party files: any exception is possible
         remedy = (
-            f"give the folder of a {what}, with its weights in safetensors and without code of its own, or "
+            f"give the folder of a {what}, with its weights in safetensors and without its own code, or "
             "download=True with a name on the hub"
         )
         said = " ".join(str(error).split()) or type(error).__name__
@@ -33,26 +33,26 @@ def reading(path: str | Path, what: str = "Hugging Face checkpoint") -> Iterator
 
 
 def loaded(kind: Any, folder: Path, **options: Any) -> Any:
-    """Return what a class of transformers or diffusers makes of the files in a folder; nothing is fetched.
+    """Load an object of transformers or diffusers from the files in a folder; nothing is downloaded.
 
     Args:
         kind: the class.
-        folder: where the files lie.
-        options: of the class; of one that reads weights, ``use_safetensors=True``.
+        folder: where the files are.
+        options: of the class; if it reads weights, with ``use_safetensors=True``.
     """
     return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
 
 
 def require_whole(missing: Any, unexpected: Any, mismatched: Any) -> None:
-    """Refuse weights that do not fill the network, or are not of it: a part of it would be random.
+    """Refuse weights that do not match the network: otherwise a part of it would be random.
 
     Args:
-        missing: names of weights of the network that the files lack; tied ones are not among them.
+        missing: names of weights of the network that the files lack; tied weights are not listed.
         unexpected: names of weights in the files that the network lacks.
         mismatched: names of weights of another shape in the files.
 
     Raises:
-        ValueError: if there is any; it names the first ones.
+        ValueError: if any of the three is not empty; it names the first weights.
 
     Example:
         >>> require_whole(["lm_head.weight"], [], [])

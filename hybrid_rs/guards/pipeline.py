@@ -1,4 +1,4 @@
-"""A guard made of any scikit-learn classifier, on word counts beside pixels."""
+"""A guard made of any scikit-learn classifier, with word counts and pixels as features."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ PAD = ","
 class PipelineGuard:
     """A scikit-learn classifier of (text, image) pairs; satisfies :class:`hybrid_rs.Guard`.
 
-    A token is a word, found by splitting at white space; the features are how often each word of the vocabulary
-    occurs, and the pixels, divided by the root of their number so that neither part outweighs the other where
-    features are penalised or projected. The order of words is lost, and a word outside the vocabulary is not seen.
+    A token is a word; texts are split at white space. The features are the number of occurrences of each word of the
+    vocabulary, and the pixels. The pixels are divided by the square root of their number, so that neither part
+    dominates where features are penalised or projected. The order of words is lost, and words outside the vocabulary
+    are ignored.
 
     Make one with :meth:`fit`.
 
     Args:
-        classifier: whatever has ``predict(features)``, shape ``(batch, V + channels * height * width)``.
-        vocabulary: V words, each once, the pad among them; a word's id is its place.
+        classifier: any object with ``predict(features)``, shape ``(batch, V + channels * height * width)``.
+        vocabulary: V different words, including the pad; a word's id is its position.
         image_size: (height, width).
         positive: the classifier's label of unsafe pairs, such as ``"unsafe"`` or ``1``. It may be left out where the
             labels are bool, or 0 and 1 with 1 for unsafe; other labels are refused without it.
@@ -42,8 +43,8 @@ class PipelineGuard:
 
     def __post_init__(self) -> None:
         words = self.vocabulary
-        require(len(set(words)) == len(words), "vocabulary", f"{len(words)} words", "give every word once")
-        require(PAD in words, "vocabulary", f"{len(words)} words", f"it needs the pad, {PAD!r}")
+        require(len(set(words)) == len(words), "vocabulary", f"{len(words)} words", "give every word only once")
+        require(PAD in words, "vocabulary", f"{len(words)} words", f"include the pad, {PAD!r}")
 
     @property
     def alphabet(self) -> NDArray[np.int64]:
@@ -62,7 +63,7 @@ class PipelineGuard:
 
     @property
     def mask_id(self) -> int:
-        """The id of the mask; it is no word, and outside the alphabet."""
+        """The id of the mask; it is not a word, and not in the alphabet."""
         return len(self.vocabulary) + 1
 
     def encode(self, text: str) -> NDArray[np.int64]:
@@ -71,7 +72,7 @@ class PipelineGuard:
         return np.array([ids.get(word, self.unknown_id) for word in text.split()], dtype=np.int64)
 
     def features(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the classifier sees, shape ``(batch, V + channels * height * width)``."""
+        """Return the features, shape ``(batch, V + channels * height * width)``."""
         words = len(self.vocabulary)
         known = token_ids.size == 0 or (token_ids.min() >= 0 and token_ids.max() <= self.mask_id)
         require(bool(known), "token_ids", token_ids, "give ids that this guard's encode made")
@@ -84,15 +85,17 @@ class PipelineGuard:
         """Return the verdicts, shape ``(batch,)``; arguments as in :class:`hybrid_rs.Guard`.
 
         Raises:
-            ValueError: if ``positive`` is none of the classifier's labels, or is needed and missing.
+            ValueError: if ``positive`` is not one of the classifier's labels, or is needed and missing.
         """
         found, name = self.classifier.predict(self.features(token_ids, images)), "PipelineGuard.classifier.predict"
         labels = np.asarray(getattr(self.classifier, "classes_", [])).tolist()
         if self.positive is None:
             plain = all(label in (0, 1) for label in labels)
-            require(plain, "positive", None, f"say which of the classifier's labels is that of unsafe pairs: {labels}")
+            require(plain, "positive", None, f"say which of the classifier's labels means unsafe: {labels}")
             return verdicts(found, len(token_ids), name)
-        require(self.positive in labels, "positive", repr(self.positive), f"give one of the classifier's: {labels}")
+        require(
+            self.positive in labels, "positive", repr(self.positive), f"give one of the classifier's labels: {labels}"
+        )
         return verdicts(np.asarray(found) == self.positive, len(token_ids), name)
 
     @classmethod
@@ -109,24 +112,24 @@ class PipelineGuard:
         fit: Fit = "stretch",
         seed: int = 0,
     ) -> PipelineGuard:
-        """Train a classifier on noisy copies, as the smoothed guard will show it its inputs.
+        """Train a classifier on noisy copies, like those that smoothing will show it.
 
         Args:
             classifier: an estimator of scikit-learn, not yet fitted; it is fitted in place.
-            entries: with labels; their words and the pad are the vocabulary.
+            entries: all with labels; their words and the pad become the vocabulary.
             image_size: (height, width).
             sigma: standard deviation of the image noise.
             beta: probability that a token is replaced by another word of the vocabulary.
             slot: pads after every text.
             copies: noisy copies of each entry.
-            fit: how images of another aspect ratio are met.
+            fit: how images of another aspect ratio are resized.
             seed: seed of the noise.
 
         Raises:
-            ValueError: if an entry has no label, all have the same, or an argument is out of range.
+            ValueError: if an entry has no label, all labels are equal, or an argument is out of range.
         """
         labels = [entry.unsafe for entry in entries]
-        require(set(labels) == {True, False}, "entries", set(labels), "give safe and unsafe ones, all with labels")
+        require(set(labels) == {True, False}, "entries", set(labels), "give safe and unsafe entries, all with labels")
         level, scale = float(probability("beta", beta)), float(nonnegative("sigma", sigma))
         words = sorted({PAD}.union(*(entry.text.split() for entry in entries)))
         guard = cls(classifier, tuple(words), image_size)

@@ -1,4 +1,4 @@
-"""Reuse of keys and values: of the texts that go with one image, what they begin with is read once."""
+"""Reuse of keys and values: the common beginning of the texts of one image is read only once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ with needs("guard"):
 
 
 def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the root of each image, the last text that goes with it, and how many leading tokens each text shares.
+    """Return the root of each image (its last text), and how many leading tokens each text shares with it.
 
     Args:
         texts: shape ``(batch, length)``.
         image: shape ``(batch,)``, from 0 to the number of images - 1, each at least once.
 
     Returns:
-        the place of each image's root, shape ``(images,)``; and shape ``(batch,)``, from 0 to length, how many leading
+        the index of each image's root, shape ``(images,)``; and, shape ``(batch,)``, from 0 to length, how many leading
         tokens a text has in common with the root of its image.
 
     Example:
@@ -36,7 +36,7 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
 
 
 def selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
-    """Return the keys and values of the first tokens of some rows, as a new cache; the given one stays as it is."""
+    """Return the keys and values of the first tokens of some rows as a new cache; the given one is not changed."""
     part = copy.copy(cache)
     part.layers = [copy.copy(layer) for layer in cache.layers]
     part.crop(length - cache.get_seq_length())

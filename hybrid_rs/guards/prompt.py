@@ -1,4 +1,4 @@
-"""What a guard asks: the ids around the untrusted text, those that answer, and those that noise may write."""
+"""The prompt of a guard: the ids around the untrusted text, the ids of the answers, and those that noise may write."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ANSWERS = (("safe", "unsafe"), ("Safe", "Unsafe"), ("SAFE", "UNSAFE"))
 
 
 class Prompt(NamedTuple):
-    """Token ids around the untrusted text, and those with which the answer goes on.
+    """Token ids around the untrusted text, and the ids that are read as the answer.
 
     Args:
-        before: what stands before the text, image placeholders repeated.
-        after: what stands after it, a forced beginning of the answer included.
+        before: ids before the text, with repeated image placeholders.
+        after: ids after the text, including a forced beginning of the answer.
         safe_ids: spellings of safe.
-        unsafe_ids: spellings of unsafe, those of the same letters.
+        unsafe_ids: spellings of unsafe, with the same capital letters and spaces.
     """
 
     before: NDArray[np.int64]
@@ -32,12 +32,12 @@ class Prompt(NamedTuple):
 
 
 def placeholders(config: Any) -> list[int]:
-    """The ids that stand for images and videos, which no untrusted text may hold."""
+    """Return the ids that stand for images and videos; no untrusted text may contain them."""
     return [i for i in (config.image_token_id, getattr(config, "video_token_id", None)) if i is not None]
 
 
 def ordinary_ids(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:
-    """The ordinary tokens, or those of them that were chosen."""
+    """Return the ids of ordinary tokens, or the chosen ones among them."""
     ordinary = set(tokenizer.get_vocab().values()) - special
     if chosen is None:
         return np.array(sorted(ordinary), dtype=np.int64)
@@ -49,39 +49,39 @@ def ordinary_ids(tokenizer: Any, special: set[int], chosen: ArrayLike | None) ->
 
 
 def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np.int64]:
-    """The ids of a text; what is spelled like a special token is read as ordinary text, or refused."""
+    """Return the ids of a text; a word spelled like a special token is read as ordinary text, or refused."""
     ids = np.array(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"], dtype=np.int64)
     held = np.isin(ids, [*tokenizer.all_special_ids, *forbidden]) & (ids != tokenizer.unk_token_id)
     shown = tokenizer.convert_ids_to_tokens(ids[held].tolist())
-    require(not held.any(), "text", shown, "take out what the tokenizer reads as special tokens")
+    require(not held.any(), "text", shown, "remove what the tokenizer reads as special tokens")
     return ids
 
 
 def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = "") -> Prompt:
-    """Return the ids around the untrusted text, and those of the answers, by the checkpoint's own chat template.
+    """Return the ids around the untrusted text and the ids of the answers, using the checkpoint's own chat template.
 
     Args:
-        processor: the checkpoint's; it knows how many placeholders an image of that size takes.
+        processor: the checkpoint's processor; it knows how many placeholders an image of that size needs.
         image_size: (height, width).
         policy: text that goes before the untrusted text.
         answer_prefix: how the answer begins.
 
     Raises:
-        ValueError: if the template does not show the text once, after the policy; or if there is no spelling of safe
-            and unsafe in which both are one token after the prompt.
+        ValueError: if the template does not show the text exactly once, after the policy; or if no spelling of safe and
+            unsafe is one token in both words after the prompt.
     """
     texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
     conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
     rendered = template.rendered(processor, conversation)
     pieces = rendered.split(SENTINEL)
-    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text once")
+    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text exactly once")
     require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     begun = tokenizer.bos_token is not None and rendered.startswith(tokenizer.bos_token)
     try:
         shown = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")
         before = np.asarray(shown["input_ids"][0])
-    except Exception as error:  # whatever it makes of a template or of settings that it was not written for
+    except Exception as error:  # processors raise many kinds of errors for templates that they were not written for
         said = " ".join(str(error).split())[:300]
         raise ValueError(f"processor: it cannot read the prompt {pieces[0][:200]!r} with an image ({said})") from error
     asked, start = rendered + answer_prefix, rendered.index(SENTINEL) + len(SENTINEL)
@@ -90,9 +90,9 @@ def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = Non
 
 
 def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The tokens that, after what was asked, are safe and unsafe; of each spelling both or none, so that none wins.
+    """Return the tokens for safe and unsafe after the prompt; a spelling counts for both words or for neither.
 
-    Where the prompt ends with white space or a quotation mark, no space comes before the word.
+    If the prompt ends with white space or a quotation mark, no space comes before the word.
     """
     after = _ending(tokenizer, asked, start)
     spaces = ("",) if asked[-1] in "\"'`\n\t " else ("", " ")
@@ -114,16 +114,16 @@ def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], t
 
 
 def _ending(tokenizer: Any, text: str, start: int) -> NDArray[np.int64]:
-    """The ids of what follows a character, as it is read within the text: alone, some would put a space before it."""
+    """Return the ids of the text from a character on, as tokenised in context: alone, it might get a leading space."""
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, (first, last) = np.array(read["input_ids"], dtype=np.int64), np.array(read["offset_mapping"]).T
-    if np.any((first < start) & (start < last)):  # a token lies across
+    if np.any((first < start) & (start < last)):  # a token spans the border
         return np.array(tokenizer(text[start:], add_special_tokens=False)["input_ids"], dtype=np.int64)
     return ids[first >= start]
 
 
 def single_ids(tokenizer: Any, words: Sequence[str]) -> tuple[int, ...]:
-    """Ids of those spellings that are one ordinary token, be it at the beginning of a text or within it.
+    """Return the ids of the spellings that are one ordinary token, at the beginning of a text or within it.
 
     Raises:
         ValueError: if none is.

@@ -1,4 +1,4 @@
-"""Chat templates: programs that a checkpoint brings along, run with a limit on steps, time and length of text."""
+"""Chat templates are programs in a checkpoint; they run with a limit on steps, time and length of text."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import Any
 from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
 
-STEPS = 20_000  # lines of the compiled template; an ordinary one takes some hundred
+STEPS = 20_000  # executed lines of the compiled template; ordinary templates need some hundred
 SECONDS = 10.0  # of this thread's processor time
-LETTERS = 1_000_000  # of a text that it makes
-COMPILED = "<template>"  # what jinja2 names the code of a template
+LETTERS = 1_000_000  # of the text that it writes
+COMPILED = "<template>"  # the file name that jinja2 gives to compiled templates
 
 
 class _TooMuchError(Exception):
-    """A template went past a limit."""
+    """A template exceeded a limit."""
 
 
 def rendered(processor: Any, conversation: list[dict[str, Any]]) -> str:
-    """Return what a checkpoint's chat template makes of a conversation, ready for the answer.
+    """Render a conversation with a checkpoint's chat template, up to the beginning of the answer.
 
     Args:
-        processor: the checkpoint's.
+        processor: the checkpoint's processor.
         conversation: messages whose content is a list of parts.
 
     Raises:
-        ValueError: if the template fails, goes past a limit, or prints a part as Python or JSON spells it.
+        ValueError: if the template fails, exceeds a limit, or prints a message part as Python or JSON source.
     """
     source = getattr(processor, "chat_template", None)
     for text in source.values() if isinstance(source, dict) else [source or ""]:
@@ -40,20 +40,20 @@ def rendered(processor: Any, conversation: list[dict[str, Any]]) -> str:
     try:
         with _limited():
             found = processor.apply_chat_template(conversation, add_generation_prompt=True)
-    except Exception as error:  # whatever a template raises, or jinja2 of it
+    except Exception as error:  # a template, or jinja2, may raise anything
         said = " ".join(str(error).split())[:300]
         raise ValueError(f"chat template: it cannot be used; give one for messages of parts ({said})") from error
     short = isinstance(found, str) and len(found) <= LETTERS
     require(short, "chat template", type(found).__name__, f"it must make text of at most {LETTERS} letters")
     parts = [part for message in conversation for part in message["content"]]
     spelled = [text for part in parts for text in (repr(part), json.dumps(part)) if text in found]
-    remedy = "it prints the message as a list: give a template that goes through the parts of a message"
+    remedy = "it prints the message as a list: give a template that handles the parts of a message"
     require(not spelled, "chat template", found[:200], remedy)
     return found
 
 
 def _require_modest(source: str) -> None:
-    """Refuse what makes a long text in one step: multiplication, powers, large numbers."""
+    """Refuse templates that could make a long text in one step: multiplication, powers, large numbers."""
     with needs("guard"):
         from jinja2 import Environment, TemplateSyntaxError
 
@@ -65,16 +65,16 @@ def _require_modest(source: str) -> None:
     for line, kind, text in tokens:
         large = (kind == "operator" and text in ("*", "**")) or re.search(r"\d{7}", text)
         require(
-            not large, "chat template", f"{text[:40]!r} in line {line}", "it may not multiply, nor count to millions"
+            not large, "chat template", f"{text[:40]!r} in line {line}", "it must not multiply or contain large numbers"
         )
 
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """Run what is in the block until a template in it goes past a limit.
+    """Stop a template that is rendered in this block as soon as it exceeds a limit.
 
-    Loops within loops cannot be stopped from outside, and their work not be told beforehand; so the interpreter is
-    asked to report every line of a template's code.
+    Nested loops cannot be stopped from outside, and their work cannot be predicted. So the interpreter reports every
+    executed line of the template's code.
     """
     steps, begun = 0, time.thread_time()
 

@@ -1,4 +1,4 @@
-"""A guard made of a vision-language model: one forward pass, read at the first answer position."""
+"""A guard that is a vision-language model: one forward pass; the verdict is read at the first answer position."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ with needs("guard"):
 class VisionLanguageGuard:
     """A model of the LLaVA family that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
-    The prompt is the checkpoint's own chat template around the untrusted text. The verdict compares, at the first
-    answer position, the log-sum-exp over the spellings of "unsafe" with that of "safe": those that are one token
-    there, in both words. Token ids are what is smoothed, not text; images are taken, and noised, in [0, 1] at
-    ``image_size``, and resized, cut into tiles and normalised on the model's device afterwards.
+    The prompt is the checkpoint's own chat template around the untrusted text. At the first answer position, the
+    verdict compares the log-sum-exp of the logits over the spellings of "unsafe" with that of "safe". A spelling is
+    used if both words are one token there. Smoothing replaces token ids, not letters. Images are taken, and noised, in
+    [0, 1] at ``image_size``; they are resized, cut into tiles and normalised afterwards, on the model's device.
 
     Build one with :meth:`from_pretrained`.
 
@@ -50,7 +50,7 @@ class VisionLanguageGuard:
         safe_ids: ids of the spellings of safe.
         unsafe_ids: ids of the spellings of unsafe.
         vision: how images become the model's input.
-        margin: how far the gap must exceed zero for a verdict of unsafe.
+        margin: the verdict is unsafe where the score exceeds this, in logits.
         batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
         tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
     """
@@ -93,26 +93,26 @@ class VisionLanguageGuard:
         Args:
             path: a folder, or a name on the hub.
             device: "cpu", "cuda", "cuda:1", ...
-            dtype: "float32" or "bfloat16"; the latter is another classifier, whose verdicts differ here and there. In
-                either, a device may round sums otherwise in batches of another size, and so decide a draw whose gap
-                is within rounding of the margin otherwise.
+            dtype: "float32" or "bfloat16". The latter is another classifier: some of its verdicts differ. In both, sums
+                may be rounded differently in batches of another size, which may change the verdict of a draw whose
+                score is within rounding of the margin.
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
                 bfloat16 on a CUDA device, else the former.
             image_size: (height, width) of the images, in which noise and the image budget are measured. LLaVA-1.5
-                takes that of its vision tower alone; OneVision takes any, by default that of one tile.
+                accepts only that of its vision tower; OneVision accepts any, by default that of one tile.
             policy: text that goes before the untrusted text, in the same turn of the chat template.
-            answer_prefix: how the answer is made to begin, for templates that answer in JSON, such as
+            answer_prefix: text that the answer is forced to begin with, for templates that answer in JSON, such as
                 ``'{\n    "rating": "'``; the verdict is read after it.
-            margin: logits by which unsafe must win; raise it for fewer false alarms.
+            margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
-            alphabet: shape ``(V,)``, the token ids that noise may put in place of others; by default all ids but
-                special and added tokens and the image placeholder.
-            download: whether files may be fetched from the hub; by default only what is on disk is used.
+            alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special tokens,
+                added tokens and the image placeholder.
+            download: whether files may be downloaded from the hub; by default only files on disk are used.
 
         Raises:
-            ValueError: if the checkpoint cannot be loaded, is of another architecture, has weights in another form than
-                safetensors or needs code of its own; if the answers are no single tokens there; or if an argument is
-                out of range.
+            ValueError: if the checkpoint cannot be loaded, has another architecture, has weights in another format than
+                safetensors, or needs its own code; if no spelling of the answers is a single token; or if an argument
+                is out of range.
         """
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
         size = integer("batch_size", batch_size, at_least=1)
@@ -131,7 +131,7 @@ class VisionLanguageGuard:
 
     @cached_property
     def batch(self) -> BatchSize:
-        """The rows that go through the model at once by now."""
+        """Current batch size; it shrinks when memory runs out."""
         return BatchSize(self.batch_size)
 
     def __repr__(self) -> str:
@@ -149,12 +149,12 @@ class VisionLanguageGuard:
 
     @cached_property
     def identity(self) -> str:
-        """A digest of all that the scores depend on; stores keep it, and the margin beside it.
+        """A digest of everything that the scores depend on; stores keep it together with the margin.
 
-        It covers the weights in the precision in which they are run, the configuration, the prompt's ids around the
-        text (a template that prints the date makes another guard every day), the spellings of the verdict, the
-        alphabet, pad and mask, the tokenizer, and how an image becomes the model's input. It does not cover the device,
-        the batch size or the versions of libraries: they only change how sums are rounded.
+        It covers the weights in the precision in which they run, the configuration, the prompt's ids around the text (a
+        template that prints the date makes another guard every day), the spellings of the verdict, the alphabet, pad
+        and mask, the tokenizer, and how an image becomes the model's input. It does not cover the device, the batch
+        size or the versions of libraries: these only change how sums are rounded.
         """
         ids = self.before, self.after, self.alphabet
         return identity.digest(
@@ -172,17 +172,17 @@ class VisionLanguageGuard:
 
     @property
     def max_length(self) -> int | None:
-        """The most tokens of untrusted text, slot included, that the model reads beside prompt and image; None: any."""
+        """The largest number of tokens of untrusted text, including the slot, that the model can read; None: any."""
         most = limits.most_positions(self.model.config)
         return None if most is None else most - len(self.before) - len(self.after)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the token ids of an untrusted text, shape ``(length,)``.
 
-        What is spelled like a special token, such as ``<image>``, is read as the ordinary text that it is.
+        A word that is spelled like a special token, such as ``<image>``, is read as ordinary text.
 
         Raises:
-            ValueError: if the guard has no tokenizer, or the text gives a token that only the prompt may hold.
+            ValueError: if the guard has no tokenizer, or the text gives a token that may occur only in the prompt.
         """
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
@@ -204,15 +204,16 @@ class VisionLanguageGuard:
     ) -> NDArray[np.float32]:
         """Return by how many logits unsafe beats safe.
 
-        Of the texts that go with one image the last is the *root*: it is read from beginning to end. The others are
-        *branches*: each shares its first s words with the root, and is read from word s on, on the root's keys and
-        values. Branches of one s are read together: all prompts have one length, so nothing is padded.
+        Among the texts that share an image, the last is the *root*: it is read completely. The others are *branches*:
+        each shares its first s tokens with the root, and only the rest is read, reusing the root's keys and values.
+        Branches with the same s are read together; all prompts have the same length, so nothing is padded.
 
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.
-            images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noise may leave them.
-            image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i.
-                Texts of one image share what they begin with; an image without a text is not encoded.
+            images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noisy values may be
+                outside [0, 1].
+            image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i. An
+                image without a text is not encoded.
 
         Returns:
             shape ``(batch,)``, float32.
@@ -256,11 +257,12 @@ class VisionLanguageGuard:
     def gradients(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the scores, and their gradients by the embedding of each token and by the pixels.
+        """Return the scores, and their gradients with respect to the token embeddings and the pixels.
 
         Args:
             token_ids: shape ``(batch, length)``, int64.
-            images: shape ``(batch, 3, height, width)``, pixel units [0, 1] before normalisation; noise may leave them.
+            images: shape ``(batch, 3, height, width)``, pixel units [0, 1] before normalisation; noisy values may be
+                outside [0, 1].
 
         Returns:
             shapes ``(batch,)``, ``(batch, length, width)`` and ``(batch, 3, height, width)``, float32.
@@ -279,7 +281,7 @@ class VisionLanguageGuard:
                 shown, words = self._pixels(pixels[rows]).requires_grad_(), self._embedded(texts[rows]).requires_grad_()
                 ending = self._embedded(np.tile(self.after, (len(words), 1)))
                 found, _ = self._read(torch.cat([self._opening(shown), words, ending], dim=1))
-                # rows do not see each other, so the gradient of the sum is each row's own
+                # rows are independent, so the gradient of the sum holds the gradient of each row
                 slopes = torch.autograd.grad(found.sum(), (words, shown))
             parts = (part.detach().float().cpu().numpy() for part in (found, *slopes))
             gaps[rows], by_token[rows], by_pixel[rows] = parts
@@ -288,7 +290,7 @@ class VisionLanguageGuard:
         return answers.scores(gaps, len(texts), "VisionLanguageGuard.gradients"), by_token, by_pixel
 
     def features(self, images: Any) -> Any:
-        """Return the embeddings that stand for images, shape ``(batch, tokens, width)``; differentiable.
+        """Return the image embeddings that the language model reads, shape ``(batch, tokens, width)``; differentiable.
 
         Args:
             images: a tensor on the model's device, shape ``(batch, 3, height, width)``, pixel units [0, 1].
@@ -304,7 +306,7 @@ class VisionLanguageGuard:
         return opening
 
     def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
-        """Run the language model, on known keys and values if given; return by how much unsafe wins, and the cache."""
+        """Run the language model, on known keys and values if given; return the scores and the cache."""
         language = self.model.model.language_model
         name = _cache_name(language)
         output = language(inputs_embeds=embedded, use_cache=keep or known is not None, **{name: known})
@@ -324,5 +326,5 @@ class VisionLanguageGuard:
 
 
 def _cache_name(language: Any) -> str:
-    """What the model calls its keys and values: ``past_key_values`` to transformers 5.23, ``cache`` from 5.24 on."""
+    """The model's name for keys and values: ``past_key_values`` up to transformers 5.23, ``cache`` from 5.24 on."""
     return "cache" if "cache" in inspect.signature(language.forward).parameters else "past_key_values"

@@ -1,4 +1,4 @@
-"""The classifier that attains the certificate: what an attack must find before its failures mean anything."""
+"""The classifier that attains the certificate. An attack that fails elsewhere should first succeed on this one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hybrid_rs.certificates.neyman_pearson import log_threshold
 
 @dataclass(frozen=True, eq=False)
 class WorstGuard:
-    r"""Unsafe where the noise's likelihood ratio, attacked against clean input, is at most a threshold.
+    r"""Unsafe where the likelihood ratio of a noisy input, attacked over clean, is at most a threshold.
 
-    Under the kernel's noise its smoothed value is ``p_a`` at the clean input and p_adv at the attacked one: no
-    classifier with that p_A is lower there. It has scores and gradients, too (a token's embedding is its place in the
-    alphabet, one-hot), so that an attack may be tried on it with as much in hand as on a network.
+    Under the kernel's noise, its smoothed value is ``p_a`` at the clean input and p_adv at the attacked one. No
+    classifier with that p_A has a lower value there. It also has scores and gradients (a token's embedding is a one-hot
+    vector), so that an attack can use on it everything that it can use on a network.
 
     Args:
-        kernel: the token kernel it is worst under, 0 < beta < 1; its alphabet is ``0..V-1``, with 0 as the pad.
-        sigma: standard deviation of the image noise it is worst under, above 0.
+        kernel: the token kernel for which it is the worst case, 0 < beta < 1; its alphabet is ``0..V-1``, the pad is 0.
+        sigma: standard deviation of the image noise for which it is the worst case, above 0.
         p_a: smoothed value at the clean input, in (0, 1).
         clean_ids: shape ``(length,)``, the clean text with its slot.
         attacked_ids: shape ``(length,)``, the attacked text.
@@ -59,7 +59,12 @@ class WorstGuard:
         require(0 < self.kernel.beta < 1, "kernel.beta", self.kernel.beta, "give a beta in (0, 1)")
         require(0 < self.p_a < 1, "p_a", self.p_a, "give a value in (0, 1)")
         require(self.sigma > 0, "sigma", self.sigma, "give a positive value")
-        require(self.epsilon > 0, "attacked_image", "equal to clean_image", "move the image: text alone needs a coin")
+        require(
+            self.epsilon > 0,
+            "attacked_image",
+            "equal to clean_image",
+            "move the image: if only the text moves, the worst case is randomised",
+        )
 
     @property
     def alphabet(self) -> NDArray[np.int64]:
@@ -90,7 +95,7 @@ class WorstGuard:
         return self.scores(token_ids, images) > 0
 
     def scores(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return by how much the log likelihood ratio stays below its threshold, shape ``(batch,)``."""
+        """Return the threshold minus the log likelihood ratio, shape ``(batch,)``."""
         shows = (token_ids == self.attacked_ids).astype(int) - (token_ids == self.clean_ids)
         shift, along = self.epsilon / self.sigma, np.tensordot(images - self.clean_image, self._step, axes=3)
         log_gamma = self._log_odds * shows.sum(axis=1) + along / self.sigma**2 - shift**2 / 2
@@ -99,7 +104,7 @@ class WorstGuard:
     def gradients(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the scores, and their gradients by one-hot token and by pixel, which are the same everywhere."""
+        """Return the scores, and their constant gradients with respect to one-hot tokens and pixels."""
         by_token = np.zeros((self.clean_ids.size, self.alphabet.size), dtype=np.float32)
         np.add.at(by_token, (np.arange(self.clean_ids.size), self.attacked_ids), -self._log_odds)
         np.add.at(by_token, (np.arange(self.clean_ids.size), self.clean_ids), self._log_odds)

@@ -1,4 +1,4 @@
-"""The store of attacks: each search is made once, and kept one finished line each."""
+"""The store of attacks: each search is made once and stored as one line."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
 
 
 class AttackStore:
-    """An append-only file of attacks, one JSON object a line; what is there is not searched for again.
+    """An append-only file of attacks, one JSON object per line; an attack that is in the file is not searched again.
 
-    The attacked image is not kept: the search is a function of the example, the budgets, the effort and the seed.
+    The attacked image is not stored: the search is a function of the example, the budgets, the effort and the seed.
 
     Args:
         path: the file; made when the first attack is finished.
         classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
 
     Raises:
-        ValueError: if the file is none of attacks, or was written with another schema.
+        ValueError: if the file does not contain attacks, or was written with another schema.
     """
 
     def __init__(self, path: Path, classifier: str) -> None:
@@ -40,7 +40,7 @@ class AttackStore:
         return len(self._kept)
 
     def get(self, smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, **how: Any) -> Any:
-        """Return an attack, its arguments as in :meth:`attack`, or None if it is not in the store."""
+        """Return an attack, or None if it is not in the store; arguments as in :meth:`attack`."""
         return self._kept.get(self._asked(smoothed, example, d, epsilon, **how))
 
     def attack(
@@ -55,17 +55,17 @@ class AttackStore:
         seed: int = 0,
         n: int = 1000,
     ) -> dict[str, Any]:
-        """Return one attack and its verdicts on fresh draws, searching for it if it is not in the store.
+        """Return one attack and its verdicts on fresh draws; an attack that is not in the store is searched.
 
         Args:
             smoothed: the smoothed guard.
             example: the clean input.
             d: text budget.
             epsilon: image budget, l2, pixel units.
-            adaptive: search on the smoothed value; if False on the guard's own answer, without any noise.
+            adaptive: search on the smoothed value; if False, on the guard's own answer without noise.
             effort: how hard to search; by default ``ADAPTIVE`` or ``PLAIN``.
-            seed: of the search, and of the fresh draws, which share nothing.
-            n: number of fresh draws at the attacked input, of the smoothed guard in either case.
+            seed: seed of the search and of the fresh draws; the two are independent.
+            n: number of fresh draws of the smoothed guard at the attacked input.
         """
         asked = self._asked(smoothed, example, d, epsilon, adaptive=adaptive, effort=effort, seed=seed, n=n)
 
@@ -95,7 +95,7 @@ class AttackStore:
 
 
 def _checked(row: Mapping[str, Any]) -> None:
-    """Refuse what no attack can find."""
+    """Require a line to be possible for an attack."""
     integer("edits", row["edits"], at_least=0)
     integer("queries", row["queries"], at_least=0)
     nonnegative("epsilon_used", row["epsilon_used"])

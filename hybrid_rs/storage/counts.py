@@ -1,4 +1,4 @@
-"""The counts store: the only expensive data, kept one finished unit a line."""
+"""The store of counts, the only expensive data: one finished unit per line."""
 
 from __future__ import annotations
 
@@ -30,29 +30,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress: TypeAlias = bool | Callable[[int], None]
-DRAWN = ("unsafe", "safe", "length", "reached")  # the fields that are drawn; all others say what was asked for
+DRAWN = ("unsafe", "safe", "length", "reached")  # the fields of the result; all others are the question
 
 
 class CountsStore:
     """An append-only file of counts, one JSON object a line, readable with :func:`recorded`.
 
-    A unit is one example under one smoothing with one seed and number of draws. Units already in the file are not
-    drawn again. Each is written in one piece as soon as it and all before it are drawn, in the order of the examples:
-    a run that was killed, or had other workers, ends with the same bytes. A last line that was cut off loses only its
-    unit. Several runs may write one file at the same time (see :class:`hybrid_rs.storage.records.Records`); each
-    sees the units of the others before it draws, and lines then stand in the order in which they were finished.
+    A unit is one example under one smoothing with one seed and number of draws. Units that are in the file are not
+    drawn again. A unit is written, in one piece, as soon as it and all units before it are drawn, in the order of the
+    examples. So a run that was killed and resumed, or had other workers, ends with the same bytes. If the last line was
+    cut off, only its unit is lost. Several runs may write one file at the same time (see
+    :class:`hybrid_rs.storage.records.Records`). Each sees the units of the others before it draws, and lines are then
+    in the order in which they were finished.
 
-    A line says all that its counts depend on; :func:`recorded` adds a short hash of it that the units of one run share.
+    A line contains everything that its counts depend on. :func:`recorded` adds a short hash that all units of one run
+    share.
 
     Args:
         path: the file; made when the first unit is finished.
-        classifier: ``guard.identity``; of a guard that has none, a name that tells it from all others, such as a hash
-            of its weights, its prompt and its precision.
+        classifier: ``guard.identity``; for a guard without one, a name that distinguishes it from all others, such as a
+            hash of its weights, prompt and precision.
         engine: where missing units are drawn; by default in this process.
 
     Raises:
-        ValueError: if the file is none of such counts, was written with another schema, or two lines disagree about one
-            unit.
+        ValueError: if the file does not contain counts, was written with another schema, or two lines disagree about
+            one unit.
     """
 
     def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
@@ -79,7 +81,7 @@ class CountsStore:
         texts: int = 1,
         progress: Progress = True,
     ) -> list[Any]:
-        """Return the counts of every example, drawing and storing those that are missing.
+        """Return the counts of every example; missing counts are drawn and stored.
 
         Args:
             smoothed: the smoothed guard.
@@ -87,7 +89,7 @@ class CountsStore:
             n: draws per example.
             seed: seed of the draws.
             masked: draw evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
-            texts: noisy texts for each noisy image; if several, ``n`` counts images.
+            texts: noisy texts for each noisy image; with several, ``n`` counts images.
             progress: show a bar on stderr while drawing; or a function that is called after each unit that was drawn,
                 with its number of draws.
 
@@ -109,9 +111,10 @@ class CountsStore:
         texts: int = 1,
         progress: Progress = True,
     ) -> list[list[Any]]:
-        """Return the counts of every example under smoothed guards that differ in kernel alone, with one noise.
+        """Return the counts of every example under smoothed guards that differ only in kernel, with the same noise.
 
-        The units are those of :meth:`sample`, one per example and kernel; see :func:`hybrid_rs.sample_together`.
+        The units are those of :meth:`sample`, one per example and kernel; see
+        :func:`hybrid_rs.smoothing.together.sample_together`.
 
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
@@ -135,10 +138,10 @@ class CountsStore:
         seed: int = 0,
         progress: Progress = True,
     ) -> dict[float, list[Counts]]:
-        """Return, by margin, the counts of every example; one set of draws serves all margins.
+        """Return the counts of every example by margin; one set of draws serves all margins.
 
-        Where one of an example's margins is missing, it is drawn, and those that were missing are stored. Arguments as
-        in :meth:`sample` and :func:`hybrid_rs.smoothing.margins.sample_margins`.
+        An example is drawn if the counts of any of its margins are missing. Arguments as in :meth:`sample` and
+        :func:`hybrid_rs.smoothing.margins.sample_margins`.
         """
         guards = {float(margin): at_margin(smoothed, margin) for margin in margins}
         levels = list(guards)
@@ -203,7 +206,7 @@ class CountsStore:
             tqdm(total=len(to_draw), unit="example", disable=hidden) as bar,
             closing(self.engine.draw(base, units())) as drawing,
         ):
-            for done, evidence in drawing:  # in the order in which they were asked for
+            for done, evidence in drawing:  # in the order of the units
                 self._kept.append(q | counts.drawn() for q, counts in zip(pending.popleft(), evidence, strict=True))
                 bar.update()
                 if callable(progress):
@@ -244,10 +247,11 @@ def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[st
 
 
 def recorded(path: Path) -> pd.DataFrame:
-    """Return every unit of a file as a table, one row each.
+    """Return a file as a table with one row per unit.
 
-    To the fields of the file come ``beta``, ``max_edits`` and what else belongs to kernel and threat, and ``run``: a
-    short hash of all that the units of one run share. Columns ``unsafe``, ``safe`` and ``reached`` hold lists.
+    Besides the fields of the file there are columns for the fields of kernel and threat, such as ``beta`` and
+    ``max_edits``, and ``run``: a short hash that all units of one run share. Columns ``unsafe``, ``safe`` and
+    ``reached`` hold lists.
     """
     import pandas as pd
 
@@ -259,7 +263,7 @@ def recorded(path: Path) -> pd.DataFrame:
 
 
 def units(path: Path) -> list[tuple[dict[str, Any], Evidence]]:
-    """Return every unit of a file, as its line says and as counts, in the order of the lines.
+    """Return every unit of a file, as the fields of its line and as counts, in the order of the lines.
 
     Raises:
         ValueError: naming file and line, as a :class:`CountsStore` does.
@@ -271,13 +275,13 @@ def units(path: Path) -> list[tuple[dict[str, Any], Evidence]]:
             evidence = _evidence(unit)
             _same(kept.setdefault(key(unit, DRAWN), evidence), evidence)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{where}: no counts: {shown(error, most=600)}; give another file") from error
+            raise ValueError(f"{where}: invalid counts ({shown(error, most=600)}); give another file") from error
         found.append((unit, evidence))
     return found
 
 
 def run_of(unit: dict[str, Any]) -> str:
-    """Return a short hash of all that the units of one run share: everything but the example and its counts."""
+    """Return a short hash of everything that the units of one run share: all fields except example and counts."""
     shared = key(unit, ("example", *DRAWN))
     return hashlib.sha256(shared.encode()).hexdigest()[:12]
 
@@ -302,6 +306,6 @@ def _evidence(unit: dict[str, Any]) -> Evidence:
 
 def _same(known: Evidence, other: Evidence) -> Evidence:
     if known != other:
-        remedy = "the classifier's name does not tell two apart, or a line was edited: remove the wrong line"
+        remedy = "two classifiers have one name, or a line was edited: remove the wrong line"
         raise ValueError(f"{other} and {known} for {other.example!r} under one smoothing: {remedy}")
     return known

@@ -1,7 +1,7 @@
 """Where draws are made: in this process, or by the workers of a Ray cluster. The draws are the same everywhere.
 
-A worker loads the guard itself, so that no weights travel. One that dies costs the unit it was drawing: Ray starts
-another in its place, which draws that unit again.
+A worker loads the guard itself, so that no weights are sent. If a worker dies, only the unit that it was drawing is
+lost: Ray starts another worker, which draws that unit again.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from hybrid_rs.smoothing.margins import sample_margins
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import sample_together
 
-ATTEMPTS = 3  # workers that may die on one unit before it is given up
-STARTS = 10  # of a cluster: in each, Ray gives its own helpers 15 seconds, too few for the first ones of a busy machine
-PATIENCE = {  # seconds; what Ray waits for in its own processes, unless the user has said otherwise
+ATTEMPTS = 3  # after as many workers have died on one unit, the run stops
+STARTS = 10  # attempts to start a cluster: Ray gives its helpers 15 seconds each time, too few on a busy machine
+PATIENCE = {  # how long Ray waits for its own processes, unless the user has set it
     "RAY_gcs_server_port_wait_time_s": "300",
     "RAY_gcs_server_request_timeout_seconds": "300",
     "RAY_worker_register_timeout_seconds": "600",
-    "RAY_agent_register_timeout_ms": "600000",  # its helpers: not in Ray 2.60, perhaps in later ones
+    "RAY_agent_register_timeout_ms": "600000",  # milliseconds; not used by Ray 2.60, perhaps by later versions
 }
 Evidence: TypeAlias = AnyCounts
 Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
@@ -45,7 +45,7 @@ Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """One piece of work: the counts of one example under noises that differ in kernel alone.
+    """One piece of work: the counts of one example under noises that differ only in kernel.
 
     Args:
         example: the input.
@@ -55,7 +55,7 @@ class Unit:
         n: number of draws.
         seed: seed of the draws.
         masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
-        margins: of one kernel, the counts at each of these margins; by default those at the guard's own.
+        margins: count at each of these margins, with one kernel; by default only at the guard's own margin.
         texts: noisy texts for each noisy image.
         noise: how image noise is drawn; see :class:`hybrid_rs.SmoothedGuard`.
     """
@@ -84,10 +84,10 @@ class Unit:
 
 
 class Engine(Protocol):
-    """Something that draws units."""
+    """Anything that draws units."""
 
     def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield every unit with its counts, in the order of ``units``, which is read as workers become free."""
+        """Yield every unit with its counts, in the order of ``units``, which are read as workers become free."""
         ...
 
 
@@ -108,16 +108,16 @@ class Local:
 
 
 class Ray:
-    """Draws in Ray actors: on a cluster that is running, or in processes of a cluster that is started here.
+    """Draws in Ray actors: on a running cluster, or on a cluster that is started on this machine.
 
     The actors start when the first unit is drawn, and end with :meth:`close` or with this process. Each computes with
-    one thread. Every machine of the cluster needs this package, and whatever ``load`` reads.
+    one thread. Every machine of the cluster needs this package and all files that ``load`` reads.
 
     Args:
-        load: makes the guard in each actor; an importable function, or ``functools.partial`` of one.
+        load: makes the guard in each actor; a function that actors can import, or ``functools.partial`` of one.
         workers: number of actors; by default, the processors of the cluster, or of this machine.
-        address: of a running cluster, such as "auto" or "ray://host:10001"; by default one is started here.
-        gpus: share of an accelerator that each actor holds.
+        address: address of a running cluster, such as "auto" or "ray://host:10001"; by default one is started here.
+        gpus: number of accelerators per actor; may be a fraction.
 
     Raises:
         ValueError: if workers is less than 1 or, where a cluster is started here, more than the processors of this
@@ -159,7 +159,7 @@ class Ray:
                     yield out[0][0], _answer(*out.popleft())
             while out:
                 yield out[0][0], _answer(*out.popleft())
-        except BaseException:  # an interruption, too, must not wait for what is being drawn
+        except BaseException:  # after a Ctrl-C, too, do not wait for running draws
             self.close()
             raise
 
@@ -179,7 +179,7 @@ class Ray:
         self._actors = [actor.remote(self.load) for _ in range(workers)]
 
     def close(self) -> None:
-        """End the actors, and the cluster if it was started here; another draw starts new ones."""
+        """Stop the actors, and the cluster if it was started here; a later draw starts new ones."""
         if not self._actors and not self._started:
             return
         import ray
@@ -193,17 +193,17 @@ class Ray:
 
 
 def start_ray(workers: int | None = None, address: str | None = None) -> None:
-    """Start a Ray cluster in processes of this machine, or join one; a slow start is waited for, and said on stderr.
+    """Start a Ray cluster on this machine, or join a running one; a slow start is retried, with a note on stderr.
 
     Args:
-        workers: processors of the cluster that is started; by default, those of this machine.
-        address: of a running cluster, which is joined.
+        workers: number of processors of a new cluster; by default, those of this machine.
+        address: address of a running cluster to join.
 
     Raises:
         ImportError: if Ray is not installed.
         RuntimeError: if no cluster answers, or none has started after several attempts.
     """
-    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}.items():  # an experiment reports to nobody
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}.items():  # send no usage statistics
         os.environ.setdefault(name, value)
     with needs("scale"):
         import ray
@@ -213,13 +213,13 @@ def start_ray(workers: int | None = None, address: str | None = None) -> None:
     for left in reversed(range(1 if address else STARTS)):
         try:
             ray.init(**asked, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # Ray has no error of its own for this
+        except Exception as error:  # Ray has no specific exception for this
             ray.shutdown()
             if not left:
                 remedy = (
                     "try again when the machine is less busy, give another address, or draw with the local engine; "
                 )
-                remedy += "Ray's own words are in /tmp/ray/session_latest/logs"
+                remedy += "Ray's logs are in /tmp/ray/session_latest/logs"
                 raise RuntimeError(f"engine = 'ray': no cluster answered ({error}); {remedy}") from error
             print(f"Ray did not start in time; {left} more attempts", file=sys.stderr)
         else:
@@ -227,12 +227,12 @@ def start_ray(workers: int | None = None, address: str | None = None) -> None:
 
 
 def engine_name(engine: str | None, workers: int | None = None, address: str | None = None) -> str:
-    """Return the name of an engine in one word, as :func:`get_engine` takes it.
+    """Return the name of an engine as :func:`get_engine` takes it.
 
     Args:
-        engine: "local" or "ray"; None: ray where workers or an address are given, else local.
+        engine: "local" or "ray"; None means ray if workers or an address are given, else local.
         workers: number of Ray actors.
-        address: of a running Ray cluster.
+        address: address of a running Ray cluster.
 
     Raises:
         ValueError: if there is no such engine.
@@ -270,12 +270,12 @@ def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) 
 def _parts(name: str) -> tuple[str, int | None, str | None]:
     match = re.fullmatch(r"(?:(local)|(ray)(?::(\d+))?(?:@(.+))?)", name)
     if match is None:
-        raise ValueError(f"engine = {name!r}: give local (this process) or ray[:workers][@address] (several)")
+        raise ValueError(f"engine = {name!r}: give local (this process) or ray[:workers][@address]")
     return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
 
 
 def _answer(unit: Unit, answer: Any) -> list[Evidence]:
-    """Return what a worker found; raise what it raised, as if it had been raised here."""
+    """Return a worker's result; an exception in the worker is raised here."""
     import ray
 
     try:
@@ -288,7 +288,7 @@ def _answer(unit: Unit, answer: Any) -> list[Evidence]:
 
 
 class _Drawer:
-    """What a worker holds: the guard, loaded when the first unit comes."""
+    """The state of a worker: the guard, loaded when the first unit arrives."""
 
     def __init__(self, load: Callable[[], Guard]) -> None:
         self._load = load
@@ -297,18 +297,18 @@ class _Drawer:
     def _guard(self) -> Guard:
         guard = self._load()
         if torch := sys.modules.get("torch"):
-            torch.set_num_threads(1)  # the workers share the machine among themselves
+            torch.set_num_threads(1)  # the workers share the processors
         return guard
 
     def draw(self, unit: Unit, expected: tuple[Any, ...]) -> list[Evidence]:
-        """Return the counts of a unit, if the guard loaded here is the one that is expected."""
+        """Return the counts of a unit, after checking that the loaded guard is the expected one."""
         found = _traits(self._guard)
-        require(found == expected, "load", found, f"it must make the guard that is smoothed, {expected}")
+        require(found == expected, "load", found, f"it must load the smoothed guard, {expected}")
         return unit.draw(self._guard)
 
 
 def _traits(guard: Guard) -> tuple[Any, ...]:
-    """What tells one guard from another: its identity and margin; if it has no identity, what can be seen of it."""
+    """Return what distinguishes a guard: identity and margin, and its type, pad, mask and alphabet."""
     alphabet = hashlib.sha256(np.asarray(guard.alphabet, dtype=np.int64).tobytes()).hexdigest()
     own, margin = getattr(guard, "identity", None), float(getattr(guard, "margin", 0.0))
     return type(guard).__qualname__, own, margin, int(guard.pad_id), guard.mask_id, alphabet

@@ -1,12 +1,12 @@
-r"""Results in the formats that other certification tools write: read, checked and written.
+r"""Results in the formats of other certification tools: reading, checking and writing.
 
-The *table* of Cohen et al. (2019) is what most tools for smoothing share: tab-separated, with the header
-``idx label predict radius correct time`` and one line per example. ``predict`` is -1 where the tool abstains. A radius
-is written rounded down.
+The *table* of Cohen et al. (2019) is the format that most smoothing tools share. It is tab-separated, with the header
+``idx label predict radius correct time`` and one line per example. ``predict`` is -1 where the tool abstains. Radii
+are rounded down.
 
 The *authors' results* are the JSON that the scripts of Delattre et al. (2026) write: a list with one object per
-example, each with its settings and a ``certified_curve``, one point for every d from 1 to the first that fails. The
-size of the replacement alphabet is not in it, nor whether a denoiser was used, nor labels.
+example, each with its settings and a ``certified_curve`` that has one point for every d from 1 to the first that
+fails. It does not contain the size of the replacement alphabet, labels, or whether a denoiser was used.
 
 References:
     Cohen, Rosenfeld and Kolter (2019), https://github.com/locuslab/smoothing, code/certify.py.
@@ -52,14 +52,15 @@ class Row:
     Args:
         idx: the example's number.
         label: the true class; here 1 is unsafe and 0 safe.
-        predict: the class that is certified, or -1.
-        radius: certified l2 radius of the image, which may be infinite; 0 where nothing is certified.
+        predict: the certified class, or -1.
+        radius: certified l2 radius of the image; it may be infinite, and is 0 where nothing is certified.
         correct: whether ``predict`` is ``label``.
-        time: what the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan", which pandas reads
-            as missing, if it was not recorded. Nothing that is computed here uses it.
+        time: the time that the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan", which
+            pandas
+            reads as missing, if it was not recorded. It is not used here.
 
     Raises:
-        ValueError: if a value is out of its range, or ``correct`` is not whether ``predict`` is ``label``.
+        ValueError: if a value is out of range, or ``correct`` contradicts ``predict`` and ``label``.
     """
 
     idx: int
@@ -74,14 +75,14 @@ class Row:
         integer("label", self.label, at_least=0)
         integer("predict", self.predict, at_least=ABSTAIN)
         require(float(self.radius) >= 0, "radius", self.radius, "give a number that is not negative")
-        said = f"{self.predict} against {self.label} says otherwise"
+        said = f"predict {self.predict} and label {self.label} contradict this"
         require(self.correct == (self.predict == self.label), "correct", int(self.correct), said)
         one = self.time.isprintable() and len(self.time) < 100
         require(one, "time", repr(self.time), "give a short text without tabs and line ends")
 
 
 def certified_row(idx: int, label: int, radius: float, time: str = "nan") -> Row:
-    """Return the line of an example certified unsafe with a radius, or of one that is not (nan)."""
+    """Return the line of an example that is certified unsafe with a radius, or is not certified (nan)."""
     predict = ABSTAIN if math.isnan(radius) else UNSAFE
     return Row(idx, label, predict, 0.0 if math.isnan(radius) else radius, predict == label, time)
 
@@ -90,7 +91,7 @@ def write_table(rows: Iterable[Row]) -> str:
     """Return the table as text, radii rounded down."""
     lines = ["\t".join(HEADER)]
     for row in rows:
-        # in decimals, as Python shows the number: to round down again changes nothing
+        # round the printed decimal number: rounding down twice changes nothing
         radius = Decimal(repr(float(row.radius)))
         shown = f"{radius.quantize(Decimal(10) ** -DIGITS, ROUND_FLOOR):f}" if radius.is_finite() else "inf"
         values = (row.idx, row.label, row.predict, shown, int(row.correct), row.time)
@@ -102,8 +103,8 @@ def read_table(path: Path) -> list[Row]:
     """Read a table that this or another tool wrote.
 
     Raises:
-        ValueError: naming the line, if it has another header, a value is not what it should be, ``correct`` is not
-            whether ``predict`` is ``label``, or an example is there twice.
+        ValueError: naming the line, if the header differs, a value is invalid, ``correct`` contradicts ``predict`` and
+            ``label``, or an example occurs twice.
     """
     lines = read_text("file", path).split("\n")
     head = lines[0].split("\t") if lines else []
@@ -120,7 +121,7 @@ def read_table(path: Path) -> list[Row]:
 def _row(values: list[str], where: str) -> Row:
     try:
         if not all(NUMBER.fullmatch(value) for value in values[:4]):
-            raise ValueError("these are no numbers")
+            raise ValueError("some of these are not numbers")
         idx, label, predict = (int(value) for value in values[:3])
         correct = {"0": False, "1": True}[values[4]]
         return Row(idx, label, predict, float(values[3]), correct, values[5] if len(values) > 5 else "nan")
@@ -131,13 +132,13 @@ def _row(values: list[str], where: str) -> Row:
 
 @dataclass(frozen=True)
 class AuthorsPoint:
-    """What the authors' scripts say of one example at one text budget.
+    """The authors' result for one example at one text budget.
 
     Args:
         d: text budget.
         unsafe: draws in which the guard said unsafe.
         p: their lower confidence bound.
-        radius: their image radius; nan where they do not certify, 0 where they certify text alone.
+        radius: their image radius; nan where they do not certify, 0 where they certify only the text.
     """
 
     d: int
@@ -148,19 +149,19 @@ class AuthorsPoint:
 
 @dataclass(frozen=True)
 class AuthorsResult:
-    """What the authors' scripts say of one example.
+    """The authors' result for one example.
 
     Args:
-        example: its number.
-        threat: their name of it: append_only, inplace_suffix or l0_inplace.
+        example: the example's number.
+        threat: their name of the threat: append_only, inplace_suffix or l0_inplace.
         kernel: "uniform" or "absorb".
         beta: probability that a token is replaced.
         sigma: standard deviation of the image noise; 0 for text-only certification.
         tau: decision threshold.
         n: draws.
         alpha: risk of each bound.
-        shared: one set of draws serves every d; otherwise each d has a smoothed classifier and draws of its own.
-        curve: for d = 1, 2, ... up to the first that is not certified.
+        shared: one set of draws serves every d; otherwise each d has its own smoothed classifier and draws.
+        curve: points for d = 1, 2, ... up to the first that is not certified.
     """
 
     example: int
@@ -176,19 +177,19 @@ class AuthorsResult:
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What results must share to be put into one table."""
+        """The settings that all results of one table must share."""
         return self.threat, self.kernel, self.beta, self.sigma, self.tau, self.n, self.alpha, self.shared
 
     def radius(self, d: int) -> float:
-        """Return their radius at text budget ``d``, nan where there is none."""
+        """Return their radius at text budget ``d``, nan if there is none."""
         return next((point.radius for point in self.curve if point.d == d), math.nan)
 
     def recomputed(self, vocab_size: int) -> NDArray[np.float64]:
-        """Return our radii from their counts, shape ``(len(curve),)``; nan where nothing is certified.
+        """Recompute the radii from their counts, shape ``(len(curve),)``; nan where nothing is certified.
 
         Args:
-            vocab_size: the size of their replacement alphabet, which their scripts print and do not store; no matter
-                to the absorbing kernel.
+            vocab_size: the size of their replacement alphabet, which their scripts print but do not store; not used for
+                the absorbing kernel.
         """
         absorbing = self.kernel == "absorb"
         kernel = AbsorbingKernel(self.beta) if absorbing else UniformKernel(self.beta, vocab_size)
@@ -200,24 +201,26 @@ class AuthorsResult:
 
 
 def read_authors(path: Path) -> list[AuthorsResult]:
-    """Read a JSON file of the authors' certification scripts; those of their attacks are not read.
+    """Read a JSON file of the authors' certification scripts; files of their attacks are refused.
 
     Raises:
-        ValueError: if it is no such file, or an example is there twice; the message names the object.
+        ValueError: if it is not such a file, or an example occurs twice; the message names the object.
     """
     text = read_text("file", path)
     try:
         values = parsed_json(text)
     except ValueError as error:
-        raise ValueError(f"file = {str(path)!r}: it is no JSON ({error})") from error
+        raise ValueError(f"file = {str(path)!r}: it is not JSON ({error})") from error
     values = values.get("results") if isinstance(values, dict) else values
     curves = isinstance(values, list) and all(isinstance(v, dict) and "certified_curve" in v for v in values)
-    require(curves and bool(values), "file", repr(str(path)), "give a list of objects with certified_curve")
+    require(curves and bool(values), "file", repr(str(path)), "give a list of objects that have certified_curve")
     assert isinstance(values, list)
     found: dict[int, AuthorsResult] = {}
     for at, value in enumerate(values):
         result = _authors_result(value, f"{path}, object {at}")
-        require(result.example not in found, f"{path}, object {at}, example_id", result.example, "it is there twice")
+        require(
+            result.example not in found, f"{path}, object {at}, example_id", result.example, "this example occurs twice"
+        )
         found[result.example] = result
     return list(found.values())
 
@@ -225,7 +228,7 @@ def read_authors(path: Path) -> list[AuthorsResult]:
 def _authors_result(value: dict[str, Any], where: str) -> AuthorsResult:
     try:
         n, threat = integer("n", value["n"], at_least=1), str(value["text_threat"])
-        require(value["kernel"] in ("uniform", "absorb"), "kernel", value["kernel"], "uniform or absorb is known")
+        require(value["kernel"] in ("uniform", "absorb"), "kernel", value["kernel"], "give uniform or absorb")
         return AuthorsResult(
             integer("example_id", value["example_id"], at_least=0),
             threat,
@@ -255,7 +258,7 @@ def _authors_point(point: dict[str, Any], n: int) -> AuthorsPoint:
     require(unsafe <= n, "nA_unsafe", unsafe, f"give at most n = {n}")
     if "r" in point:
         radius = float(nonnegative("r", point["r"]))
-        radius = radius if radius > 0 else math.nan  # their solver returns 0 where not even epsilon = 0 is certified
+        radius = radius if radius > 0 else math.nan  # their solver returns 0 if not even epsilon = 0 is certified
     else:
         radius = 0.0 if point["ok"] else math.nan
     d = integer("d", point["d"], at_least=1)

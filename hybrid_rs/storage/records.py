@@ -1,7 +1,7 @@
-"""Append-only files of finished work, one JSON object a line: counts, streams, attacks and decisions are kept so.
+"""Append-only files of finished work, one JSON object per line: counts, streams, attacks and decisions.
 
-The last field of a line, ``check``, is a checksum of all the others: the first 16 hexadecimal digits of the SHA-256 of
-their JSON with sorted names. A line that was changed after it was written, by a disk or by hand, is refused.
+The last field of a line, ``check``, is a checksum of all other fields: the first 16 hexadecimal digits of the SHA-256
+of their JSON with sorted names. A line that was changed after it was written, by a disk or by hand, is refused.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hybrid_rs.checkout import TREE
 SCHEMA = 2  # 1 had no checksums
 CHECK = "check"
 DATA = TREE / "data"
-BEGINNING = b'{"schema"'  # of every line; what is cut off and begins otherwise is not ours to remove
+BEGINNING = b'{"schema"'  # every line begins so; only an incomplete line with this beginning is removed
 
-REMEDY = "if a run wrote it, remove the line to have it made again"
+REMEDY = "if a run wrote it, remove the line and it will be made again"
 
 Value = TypeVar("Value")
 
@@ -31,24 +31,26 @@ Value = TypeVar("Value")
 class Records(Generic[Value]):
     r"""A cache in an append-only file of JSON lines: from a question to its result.
 
-    A line holds the question and, in the fields ``made``, the result. A run that is killed loses the line it
-    was writing, and what is left of that line is removed when the next is written. Several runs may write one file at
-    the same time, on a file system with POSIX locks: each line is written in one piece, and seen by the other runs.
+    A line holds the question and, in the fields ``made``, the result. A run that is killed loses the line that
+    it was writing, and the incomplete line is removed when the next one is written. Several runs may write one file at
+    the same time, on a file system with POSIX locks: each line is written in one piece, and the other runs see it.
 
-    A file of the book, in ``data/counts`` or ``data/attacks``, is read and never written: what it lacks goes to a file
-    beside it, see :func:`local`, which is read, too.
+    A file of the book, in ``data/counts`` or ``data/attacks``, is read and never written: new lines go to a second
+    file, see :func:`local`, which is read as well.
 
     Args:
         path: the file; made when the first line is written.
         made: the fields of the result; all others are the question.
-        value: makes the value of a line; a ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError`` refuses it.
-        merge: of two values of one question, the known one and another, the one to keep; a ``ValueError`` refuses the
-            other. By default lines of a file that disagree are refused, and one that disagrees is not written.
+        value: makes the value of a line; if it raises a ``KeyError``, ``TypeError``, ``ValueError`` or ``IndexError``,
+            the line is refused.
+        merge: given the known value and another one for the same question, returns the value to keep; a ``ValueError``
+            refuses the other one. By default two lines of a file must agree, and a new line that disagrees is not
+            written.
 
     Raises:
-        ValueError: naming file and line, if the path is a folder, a line was changed, was written with another schema,
-            disagrees with an earlier one or is none of ours, or what follows the last newline is not the beginning of
-            one.
+        ValueError: naming file and line, if the path is a folder, if a line was changed, was written with another
+            schema, disagrees with an earlier one or is not a record, or if the text after the last newline is not the
+            beginning of a record.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -70,9 +72,14 @@ class Records(Generic[Value]):
     ) -> None:
         self.path, self.made, self._value, self._merge = path, made, value, merge
         self._found: dict[str, Value] = {}
-        for self.file in dict.fromkeys((path, local(path))):  # the last is the one that is written
-            require(not self.file.is_dir(), "path", self.file, "this is a folder; give a file in it, new or of a run")
-            self._end = self._lines = 0  # what was read of the file: whole lines, from its beginning
+        for self.file in dict.fromkeys((path, local(path))):  # the last one is written to
+            require(
+                not self.file.is_dir(),
+                "path",
+                self.file,
+                "this is a folder; give a file, new or of an earlier run",
+            )
+            self._end = self._lines = 0  # how much of the file was read: complete lines, from its beginning
             self.read()
 
     def __len__(self) -> int:
@@ -98,17 +105,17 @@ class Records(Generic[Value]):
         return found
 
     def read(self) -> None:
-        """Read the lines that other runs have added since the last time."""
+        """Read the lines that other runs have added since the last call."""
         if self.file.exists() or self._end:
             with self.file.open("rb") as opened:
                 self._read(opened)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write lines in one piece that no other run's can come between; those that say nothing new are left out.
+        """Write lines in one piece, so that no line of another run comes between them; known lines are left out.
 
         Raises:
-            ValueError: if another run's line says otherwise.
-            OSError: if there is no room.
+            ValueError: if a line of another run disagrees.
+            OSError: if the disk is full.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab+", buffering=0) as file:
@@ -118,13 +125,13 @@ class Records(Generic[Value]):
                 fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
             self._read(file)
             if self.file != self.path and not self._end:
-                print(f"what {self.path} lacks goes to {self.file}", file=sys.stderr)
+                print(f"new results for {self.path} go to {self.file}", file=sys.stderr)
             new = [row for row in rows if self._new(row)]
             lines = "".join(sealed(row) + "\n" for row in new).encode()
-            file.truncate(self._end)  # what a killed run left of a line; nobody else is writing one now
+            file.truncate(self._end)  # removes an incomplete line of a killed run; nobody else is writing now
             if file.write(lines) != len(lines):
                 file.truncate(self._end)
-                raise OSError(f"{self.file}: no room for {len(lines)} more bytes; make some and run again")
+                raise OSError(f"{self.file}: no room for {len(lines)} more bytes; free some space and run again")
             os.fsync(file.fileno())
             self._read(file)
 
@@ -132,7 +139,7 @@ class Records(Generic[Value]):
         size = file.seek(0, os.SEEK_END)
         require(size >= self._end, "path", self.file, "the file became shorter while in use; open it again")
         file.seek(self._end)
-        *lines, rest = file.read(size - self._end).split(b"\n")  # the rest is being written, or was cut off
+        *lines, rest = file.read(size - self._end).split(b"\n")  # the rest is incomplete: being written, or cut off
         for line in lines:
             where = f"{self.file}, line {self._lines + 1}"
             name, value = self._merged(opened(line, where), where)
@@ -142,28 +149,28 @@ class Records(Generic[Value]):
             raise ValueError(_foreign(f"{self.file}, after line {self._lines}", rest))
 
     def _cut_off(self, rest: bytes) -> bool:
-        """Whether what follows the last newline is what a run left of a line, or is writing."""
+        """Return whether the text after the last newline is the beginning of a record."""
         try:
             parsed_json(rest.decode("utf-8", errors="replace"))
         except ValueError as error:
             begun = rest[: len(BEGINNING)] == BEGINNING[: len(rest)]
-            return begun and not str(error).startswith("Extra data")  # a whole line, and then no newline
+            return begun and not str(error).startswith("Extra data")  # a complete line without its newline
         try:
             self._made(opened(rest, ""), "")
         except ValueError:
-            return False  # it is whole, and something else
+            return False  # complete, but not a record
         return True
 
     def _made(self, row: dict[str, Any], where: str) -> Value:
         try:
             return self._value(row)
         except KeyError as error:
-            raise ValueError(f"{where}: {error} is missing or makes no sense: {REMEDY}") from error
+            raise ValueError(f"{where}: {error} is missing or invalid: {REMEDY}") from error
         except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
             raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
 
     def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value]:
-        """Return a line's key and its value, merged with what is known."""
+        """Return a line's key and its value, merged with the known value."""
         name, value = key(row, self.made), self._made(row, where)
         known = self._found.get(name)
         if known is None:
@@ -174,7 +181,7 @@ class Records(Generic[Value]):
             raise ValueError(f"{where}: {error}") from error
 
     def _new(self, row: dict[str, Any]) -> bool:
-        """Whether a line that is to be written says anything new."""
+        """Return whether a line to be written says anything new."""
         known = self._found.get(key(row, self.made))
         if known is not None and self._merge is None:
             return False
@@ -184,12 +191,12 @@ class Records(Generic[Value]):
 def records(
     path: Path, made: Collection[str], check: Callable[[dict[str, Any]], None] = lambda row: None
 ) -> Records[dict[str, Any]]:
-    """Return the records of a file whose values are whole lines, each with all the fields ``made``.
+    """Return the records of a file whose values are complete lines, each with all fields in ``made``.
 
     Args:
         path: the file.
-        made: the fields that were found.
-        check: raises a ``ValueError`` of a line that makes no sense.
+        made: the fields of the result.
+        check: raises a ``ValueError`` for a line that is not valid.
     """
 
     def value(row: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +211,7 @@ def sealed(row: dict[str, Any]) -> str:
     """Return a row as a line of a file, with its checksum and without the newline.
 
     Raises:
-        ValueError: if a number is nan or infinite, for which JSON has no number.
+        ValueError: if a number is nan or infinite, which JSON cannot express.
 
     Example:
         >>> opened(sealed({"schema": 2, "of": 3}).encode(), "line 1")
@@ -215,14 +222,14 @@ def sealed(row: dict[str, Any]) -> str:
 
 
 def opened(line: bytes, where: str) -> dict[str, Any]:
-    """Return the row of a line, without its checksum, if that is right.
+    """Return the row of a line without its checksum, after verifying the checksum.
 
     Args:
         line: the line, without its newline.
-        where: what an error calls it.
+        where: the name of the line in an error.
 
     Raises:
-        ValueError: if it is no such line, was changed, or was written with another schema.
+        ValueError: if it is not such a line, was changed, or was written with another schema.
     """
     try:
         row = parsed_json(line.decode())
@@ -238,10 +245,10 @@ def opened(line: bytes, where: str) -> dict[str, Any]:
 
 
 def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every line of a file: what an error calls it, and its row.
+    """Yield for every line of a file its name in errors and its row.
 
     Raises:
-        ValueError: if there is no such file, or as :func:`opened` does.
+        ValueError: if there is no such file, or as in :func:`opened`.
     """
     require(path.is_file(), "file", repr(str(path)), "no such file")
     with path.open("rb") as file:
@@ -251,9 +258,9 @@ def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def local(path: Path) -> Path:
-    """Return where lines of a file are written: beside it, in a file that git ignores, if it is one of the book's.
+    """Return the file to which new lines are written: for a file of the book, a second file that git ignores.
 
-    So no run changes what the book was made from. To publish what was drawn, append the one to the other.
+    So no run changes the data from which the book was made. To publish new lines, append the second file to the first.
 
     Example:
         >>> local(DATA / "counts" / "quick.jsonl").name, local(Path("my.jsonl")).name
@@ -264,7 +271,7 @@ def local(path: Path) -> Path:
 
 
 def key(row: dict[str, Any], made: Collection[str]) -> str:
-    """Return what was asked for, in one word: the fields of a line that are not among ``made``."""
+    """Return the question of a line, as one string: all fields that are not in ``made``."""
     return json.dumps({name: value for name, value in row.items() if name not in made}, sort_keys=True)
 
 
@@ -274,9 +281,9 @@ def _checksum(row: dict[str, Any]) -> str:
 
 def _same(known: Value, other: Value) -> Value:
     if known != other:
-        raise ValueError("it disagrees with an earlier line that asks the same: remove the wrong one")
+        raise ValueError("it disagrees with an earlier line for the same question: remove the wrong one")
     return known
 
 
 def _foreign(where: str, line: bytes) -> str:
-    return f"{where} = {shown(line[:60], repr)}: no line of such a file: give another file; {REMEDY}"
+    return f"{where} = {shown(line[:60], repr)}: this is not a record: give another file; {REMEDY}"

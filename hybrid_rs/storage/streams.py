@@ -1,4 +1,4 @@
-"""The store of verdicts draw by draw, on which any sequential rule can be replayed."""
+"""The store of single verdicts, on which any sequential rule can be replayed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from hybrid_rs.storage.counts import described
 from hybrid_rs.storage.records import Records
 
 BoolArray = NDArray[np.bool_]
-MAX_DRAWS = 2**27  # of one stream, each a byte in memory
+MAX_DRAWS = 2**27  # of one stream; a draw takes one byte of memory
 FOUND = ("n", "unsafe", "rarer", "at")
 
 
 class StreamStore:
-    """An append-only file of the first verdicts of examples, one JSON object a line.
+    """An append-only file of the first verdicts of examples, one JSON object per line.
 
-    Each line holds ``n`` draws, ``unsafe`` of which were unsafe, and ``at``, the numbers (from 0) of the draws whose
-    verdict was ``rarer``. A stream that proves too short is drawn to a greater length, and its longest line counts.
-    Streams are drawn in this process, whatever the engine of the counts.
+    Each line describes ``n`` draws, of which ``unsafe`` were unsafe. ``at`` has the numbers (from 0) of the draws whose
+    verdict was the rarer one, ``rarer``. If a stream is too short, a longer one is drawn, and the longest line counts.
+    Streams are always drawn in this process.
 
     Args:
         path: the file; made when the first stream is drawn.
         classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
 
     Raises:
-        ValueError: if the file is none of streams, or of another schema.
+        ValueError: if the file does not contain streams, or has another schema.
     """
 
     def __init__(self, path: Path, classifier: str) -> None:
@@ -44,7 +44,7 @@ class StreamStore:
         return len(self._kept)
 
     def get(self, smoothed: SmoothedGuard, example: Example, *, seed: int = 0) -> BoolArray:
-        """Return the verdicts known so far, shape ``(n,)``; none, if the stream was never drawn."""
+        """Return the verdicts known so far, shape ``(n,)``; empty if the stream was never drawn."""
         known = self._kept.get(self._unit(smoothed, example, seed))
         return np.zeros(0, dtype=bool) if known is None else known
 
@@ -58,28 +58,26 @@ class StreamStore:
         seed: int = 0,
         counts: Counts | None = None,
     ) -> BoolArray:
-        """Return the first verdicts, as many as are enough, drawing and storing them where those kept are not.
+        """Return the first verdicts, as many as are enough; if more are needed than are stored, draw and store them.
 
-        Where all verdicts of earlier counts were alike, the counts tell the stream, and nothing is drawn or stored.
+        If all verdicts of earlier counts were equal, the counts determine the stream, and nothing is drawn or stored.
 
         Args:
             smoothed: a smoothed guard with one classifier.
             example: the input.
-            enough: whether the verdicts so far suffice; asked after every batch of draws.
-            max_draws: draws after which it is enough in any case.
+            enough: says whether the verdicts so far suffice; called after every batch of draws.
+            max_draws: the largest number of draws.
             seed: seed of the draws.
-            counts: those of the first ``counts.n`` draws of this very stream, if they are known.
+            counts: the counts of the first ``counts.n`` draws of this stream, if they are known.
 
         Returns:
-            shape ``(n,)``, n at most ``max_draws``; more than enough, if more are kept.
+            shape ``(n,)``, n at most ``max_draws``; more than enough if more are stored.
 
         Raises:
-            ValueError: if the guard has a classifier per text budget, or draws again differ from those kept.
+            ValueError: if there is one classifier per text budget, or repeated draws differ from the stored ones.
         """
-        classifiers = len(smoothed.threat.noised(example.token_ids.size))
-        require(
-            classifiers == 1, "smoothed.threat", smoothed.threat, "a stream is of one classifier: use one_shot=True"
-        )
+        one = len(smoothed.threat.noised(example.token_ids.size)) == 1
+        require(one, "smoothed.threat", smoothed.threat, "a stream belongs to one classifier: use one_shot=True")
         known = self.get(smoothed, example, seed=seed)
         if counts is not None and counts.n > known.size and counts.unsafe in ((0,), (counts.n,)):
             known = np.full(counts.n, counts.unsafe[0] > 0)

@@ -179,7 +179,7 @@ def test_a_store_that_is_none_is_refused_and_left_alone(run, notes, tmp_path, co
     (tmp_path / "diary").write_text("my notes")
     code, printed = run(command, notes, *MODEL, *budgets, "--no-progress", "--store", "diary")
     assert (code, (tmp_path / "diary").read_text()) == (1, "my notes")
-    assert "error: diary, after line 0 = b'my notes': no line of such a file: give another file" in printed.err
+    assert "error: diary, after line 0 = b'my notes': this is not a record: give another file" in printed.err
     code, printed = run(command, notes, *MODEL, *budgets, "--no-progress", "--store", tmp_path)
     assert code == 1
     assert "this is a folder; give a file" in printed.err

@@ -114,7 +114,7 @@ def test_mm_safetybench_spoiled(safetybench):
     assert [e.id[-1] for e in data] == ["1", "2"]
     reasons = [str(problem) for problem in data.problems]
     found = (
-        "Activitiy.json: it is no JSON",
+        "Activitiy.json: it is not JSON",
         "question 0: there is no field",
         "leads out of",
         "99-None.json: there is no",

@@ -151,7 +151,7 @@ LOOPS = "".join(f"{{% for {c} in range(9999) %}}" for c in "abcde") + "x" + "{% 
         (CHAT_TEMPLATE + "{{ 'x' | center(1000000000) }}", "chat template = .*count to millions"),
         (CHAT_TEMPLATE + "{% for %}", "chat template"),
         (CHAT_TEMPLATE + "{{ raise_exception('no') }}", r"chat template: it cannot be used.*\(no\)"),
-        ("<s> <user> <image> hello", "chat template = .*it must show the user's text once"),
+        ("<s> <user> <image> hello", "chat template = .*it must show the user's text exactly once"),
     ],
 )  # fmt: skip
 def test_a_template_is_bounded_and_shows_the_text_and_nothing_else_of_the_message(folder, template, message):

@@ -114,7 +114,7 @@ def test_more_workers_than_processors_are_refused(make):
 
 @pytest.mark.parametrize("other", [ToyGuard(pad_id=13), ToyGuard(mask_id=6), MortalGuard()])
 def test_a_loader_of_another_guard_is_refused(other):
-    with pytest.raises(ValueError, match=r"load = .* it must make the guard that is smoothed"):
+    with pytest.raises(ValueError, match=r"load = .* it must load the smoothed guard"):
         engines._Drawer(ToyGuard).draw(UNITS[0], engines._traits(other))
 
 
