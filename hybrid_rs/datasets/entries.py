@@ -1,4 +1,4 @@
-"""What all data sets on disk share: entries that were checked, and a report of those that failed."""
+"""Parts that all data sets on disk share: checked entries, and a report of those that failed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LONGEST = 600  # characters of a reason that are listed
 
 @dataclass(frozen=True)
 class Record:
-    """One entry as a layout found it: nothing in it is believed.
+    """One entry as a layout found it, before any check.
 
     Args:
-        name: where it stands, for the report.
-        id: what it is to be called.
-        text: what should be the text.
-        image: what should be the path of an image below the data set's root, or the bytes of one.
-        label: what should be 0, 1, true, false, or None where it is not known.
+        name: its place in the file, for the report.
+        id: the id of the entry to be.
+        text: should be the text.
+        image: should be the path of an image below the data set's root, or the bytes of an image.
+        label: should be 0, 1, true, false, or None if it is not known.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Problem:
-    """An entry, or a file, that cannot be used: two short texts, whatever they repeat of the file.
+    """An entry, or a file, that cannot be used; both texts are shortened.
 
     Args:
-        name: where it stands.
+        name: its place.
         reason: what is wrong with it.
     """
 
@@ -66,8 +66,8 @@ class Entry:
     Args:
         id: unique in its data set.
         text: the untrusted text.
-        image: the file, links resolved; or the bytes of one.
-        unsafe: the ground truth, or None where it is not known.
+        image: the image file, links resolved; or its bytes.
+        unsafe: the ground truth, or None if it is not known.
     """
 
     id: str
@@ -100,12 +100,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of a data set that can be used, and the problems of the others.
+    """The usable entries of a data set, and the problems of the others.
 
     Args:
         entries: in the order of the data set.
-        problems: what was skipped, and why.
-        max_pixels: the limit that the images were checked against.
+        problems: skipped entries and the reasons.
+        max_pixels: the limit that was applied to images.
     """
 
     entries: tuple[Entry, ...]
@@ -120,7 +120,7 @@ class Entries:
 
     @property
     def report(self) -> str:
-        """What was loaded and what was not; it belongs beside every share that is computed from the entries."""
+        """A summary of what was loaded and what was not; show it with every share that is computed from the entries."""
         kinds = [entry.unsafe for entry in self.entries]
         counts = f"{kinds.count(True)} unsafe, {kinds.count(False)} safe, {kinds.count(None)} unlabelled"
         head = f"entries: {len(self.entries)} ({counts}); problems: {len(self.problems)}"
@@ -156,16 +156,17 @@ def checked(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Entries:
-    """Check what a layout found: every text, label and path, and every image by decoding it.
+    """Check the records of a layout: every text, label and path, and every image by decoding it.
 
-    An entry with the id, or with both image and text, of an earlier one is a problem too: it would count twice.
+    An entry with the id of an earlier one, or with the same image and text, is a problem too: it would count twice.
+    Images are decoded here only to check them, before hours of drawing; pixels are not kept in memory.
 
     Args:
-        records: what the layout found, and what it could not read.
-        root: the folder that no image may lie outside of, be it by ``..``, an absolute path or a link.
+        records: the records that the layout found, and the problems of those that it could not read.
+        root: the folder that must contain all images; ``..``, absolute paths and links out of it are refused.
         on_problem: "refuse" raises an error that lists the problems; "skip" leaves those entries out and reports them.
         max_pixels: limit of an image, height times width.
-        name: what the data set is called if there is nothing in it; by default as its folder.
+        name: the name of the data set in the error if it is empty; by default that of its folder.
 
     Raises:
         ValueError: if there are problems and they are refused, or an argument is out of range.
@@ -189,11 +190,11 @@ def checked(
         except (ValueError, OSError) as error:
             problems.append(Problem(record.name, str(error)))
     if not entries and not problems:
-        problems.append(Problem(name or root.resolve().name, "there is no entry in it"))
+        problems.append(Problem(name or root.resolve().name, "it has no entries"))
     if on_problem == "refuse" and problems:
         shown = "\n".join(_listed(problems))
         raise ValueError(
-            f'on_problem = "refuse": {len(problems)} of the entries cannot be used; mend them, or give "skip"\n{shown}'
+            f'on_problem = "refuse": {len(problems)} of the entries cannot be used; fix them, or give "skip"\n{shown}'
         )
     return Entries(tuple(entries), tuple(problems), max_pixels)
 
@@ -202,10 +203,10 @@ def inside(root: Path, name: Any) -> Path:
     """Return the file of that name below a folder, links resolved.
 
     Raises:
-        ValueError: if the name is no relative path, leads out of the folder, or there is no such file.
+        ValueError: if the name is not a relative path, leads out of the folder, or there is no such file.
     """
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"{shown(name, repr)} is no path")
+        raise ValueError(f"{shown(name, repr)} is not a path")
     parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
     if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
         raise ValueError(f"the path {shown(name, repr)} leads out of the folder")
@@ -214,7 +215,7 @@ def inside(root: Path, name: Any) -> Path:
         found = file.is_file()
     except OSError:  # the name is too long for a file
         raise ValueError(f"there is no file {shown(name, repr)}") from None
-    except RuntimeError:  # what Python before 3.13 makes of it
+    except RuntimeError:  # Python before 3.13 raises this
         raise ValueError(f"the path {shown(name, repr)} is a loop of links") from None
     if not file.is_relative_to(home):
         raise ValueError(f"the path {shown(name, repr)} leads out of the folder by a link")
@@ -231,7 +232,7 @@ def folder(path: Path | str) -> Path:
 
 
 def _entry(record: Record, root: Path, max_pixels: int) -> tuple[Entry, str]:
-    """The entry of a record, and a digest of its image and text."""
+    """Return the entry of a record, and a digest of its image and text."""
     for name, value in (("id", record.id), ("text", record.text)):
         if not isinstance(value, str):
             raise ValueError(f"the {name} is {type(value).__name__}, not a string")

@@ -1,4 +1,4 @@
-"""Hateful Memes, in the layout that its authors hand out."""
+"""Hateful Memes, in the layout of its authors."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ FIELDS = {"image": "img", "text": "text", "label": "label", "id": "id"}
 def load_hateful_memes(
     path: Path | str, split: Split = "dev_seen", *, on_problem: OnProblem = "refuse", max_pixels: int = MAX_PIXELS
 ) -> Entries:
-    """Load a split of Hateful Memes from disk; its licence does not allow to hand it on, and nothing is downloaded.
+    """Load a split of Hateful Memes from disk. Nothing is downloaded: the licence forbids redistribution.
 
-    The layout is that of the data set's own README: a folder ``img`` of PNG files, and beside it a file
-    ``{split}.jsonl`` of lines ``{"id": 42953, "img": "img/42953.png", "label": 0, "text": "..."}``, where label 1 is
-    *hateful*, and missing in some releases of the test splits. (The first release called two files ``dev`` and
-    ``test``.) Here *hateful* is unsafe. The text is what is written on the image, so it can be read there, too.
+    The layout is that of the data set's own README: a folder ``img`` with PNG files, and a file ``{split}.jsonl`` with
+    lines ``{"id": 42953, "img": "img/42953.png", "label": 0, "text": "..."}``. Label 1 means *hateful*; some releases
+    of the test splits have no labels. (The first release called two files ``dev`` and ``test``.) Here *hateful* is
+    unsafe. The text is the one written on the image, so it can be read there, too.
 
     Args:
         path: the folder.
         split: which file.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
-            Copies of the data set are known to lack images.
+            Some copies of the data set lack images.
         max_pixels: the largest image, height times width.
 
     Returns:
         entries called ``hateful_memes/{split}/{id}``.
 
     Raises:
-        ValueError: if the folder is no such layout, or there are problems and they are refused.
+        ValueError: if the folder does not have this layout, or there are problems and they are refused.
 
     References:
         Kiela et al. (2020), The Hateful Memes Challenge, arXiv 2005.04790.

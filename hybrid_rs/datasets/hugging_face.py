@@ -1,4 +1,4 @@
-"""Folders that ``save_to_disk`` of the Hugging Face library ``datasets`` wrote."""
+"""Folders written by ``save_to_disk`` of the Hugging Face library ``datasets``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybrid_rs.datasets.entries import LONGEST, Entries, OnProblem, Problem, Rec
 from hybrid_rs.datasets.images import MAX_PIXELS
 from hybrid_rs.datasets.jsonl import parsed
 
-# names of classes, in small letters without spaces and marks
+# class names in lower case, without spaces and punctuation
 UNSAFE = {"unsafe", "hateful", "hate", "harmful", "toxic", "flagged", "true", "yes", "1"}
 SAFE = {"safe", "nothateful", "nothate", "nohate", "nonhateful", "harmless", "benign", "nottoxic", "nontoxic"}
 SAFE |= {"notunsafe", "notharmful", "unflagged", "notflagged", "false", "no", "0"}
@@ -31,29 +31,29 @@ def load_hugging_face(
 ) -> Entries:
     """Load a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
-    The folder holds Arrow tables and two JSON files; reading them runs no code of theirs and loads no pickle, and
-    nothing is looked up elsewhere: files that the folder names outside of itself are refused. Other forms have their
-    ways here: of a folder of images with ``metadata.jsonl`` that is :func:`hybrid_rs.datasets.load_jsonl`; Parquet is
-    converted once, by ``datasets.Dataset.from_parquet(...).save_to_disk(...)``.
+    The folder contains Arrow tables and two JSON files. Reading them runs none of their code and loads no pickle. Files
+    outside the folder are refused, even if the folder refers to them. For a folder of images with ``metadata.jsonl``
+    use :func:`hybrid_rs.datasets.load_jsonl`. Convert Parquet once, with
+    ``datasets.Dataset.from_parquet(...).save_to_disk(...)``.
 
     Args:
         path: the folder.
         split: which split of a ``DatasetDict``; None for the folder of a ``Dataset``.
         image: the column of images: encoded, as the library stores them.
         text: the column of texts.
-        label: the column that is 1 or true for unsafe, 0 or false for safe, and null where it is not known; by default
-            "label", if there is one. Where it names its classes (a ``ClassLabel``), the names must say so, too, such as
+        label: the column that is 1 or true for unsafe, 0 or false for safe, and null if it is not known; by default
+            "label", if there is one. If the column has class names (a ``ClassLabel``), these must agree, such as
             ["safe", "unsafe"].
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
 
     Returns:
-        entries called by the names of folder and split and the row's number, with the bytes of their images: the
-        memory that the files take.
+        entries whose ids are the names of folder and split and the row's number. They hold the bytes of their images,
+        so they need as much memory as the files.
 
     Raises:
-        ValueError: if the folder is none of these, a column is missing, names of classes do not say that 1 is unsafe,
-            or there are problems and they are refused.
+        ValueError: if the folder is not of this kind, a column is missing, class names do not say that 1 is unsafe, or
+            there are problems and they are refused.
         ImportError: if ``datasets`` is not installed.
     """
     root = folder(path)
@@ -70,7 +70,7 @@ def load_hugging_face(
 
 
 def check_classes(column: str, names: Sequence[str] | None) -> None:
-    """Refuse names of classes, by number, unless they say that 0 is safe and 1 is unsafe; None is no names.
+    """Require class names to say that class 0 is safe and class 1 is unsafe; None means that there are no names.
 
     Example:
         >>> check_classes("label", ["not hateful", "hateful"])
@@ -87,7 +87,7 @@ def check_classes(column: str, names: Sequence[str] | None) -> None:
 
 
 def _table(home: Path) -> tuple[Any, dict[str, list[str]]]:
-    """The Arrow table, after a look at which files it is made of, and the names of classes by column."""
+    """Return the Arrow table, after checking which files it consists of, and the class names by column."""
     with needs("data"):
         from datasets import ClassLabel, Dataset
 
@@ -101,9 +101,9 @@ def _table(home: Path) -> tuple[Any, dict[str, list[str]]]:
         found = Dataset.load_from_disk(str(home.resolve()))
         classes = {name: list(kind.names) for name, kind in found.features.items() if isinstance(kind, ClassLabel)}
         table = found.data.table
-        table.validate(full=True)  # offsets and lengths of an Arrow file are not to be believed either
-    except Exception as error:  # Arrow and datasets have many ways to say that a file is not theirs
-        remedy = "give a folder that save_to_disk wrote, of a DatasetDict with its split"
+        table.validate(full=True)  # offsets and lengths in an Arrow file may be wrong, too
+    except Exception as error:  # Arrow and datasets raise many kinds of errors for invalid files
+        remedy = "give a folder that save_to_disk wrote; for a DatasetDict also give its split"
         raise ValueError(f"path = {home}: {remedy} ({shown(error, most=LONGEST)})") from error
     return table, classes
 
@@ -114,7 +114,7 @@ def _rows(table: Any, prefix: str, image: str, text: str, label: str) -> Iterato
     for batch in table.select(columns).to_batches(max_chunksize=64):
         for row in batch.to_pylist():
             name, picture = f"row {number}", row[image]
-            if isinstance(picture, dict):  # how the library stores an image: its bytes, or the path of a file
+            if isinstance(picture, dict):  # the library stores an image as its bytes or the path of a file
                 picture = picture.get("bytes") or picture.get("path")
             if picture is None:
                 yield Problem(name, "there is no image")

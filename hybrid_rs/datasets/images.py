@@ -1,4 +1,4 @@
-"""Image files that nobody vouches for, opened safely, as pixels in [0, 1]."""
+"""Untrusted image files, opened safely, as pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ def read_image(
 ) -> NDArray[np.float32]:
     """Read one JPEG, PNG or WebP image as a guard sees it.
 
-    The size is read from the header, and refused if too large, before anything is decompressed. Then the whole image
-    is decoded. It is turned as its EXIF orientation says, and what is transparent lies on white, as a page shows it.
-    An orientation in XMP, a colour profile (ICC) and a gamma are not applied: values are those of the file, and a page
-    that applies them may show other colours.
+    The size is read from the header, and an image that is too large is refused before anything is decompressed. Then
+    the whole image is decoded. It is rotated according to its EXIF orientation, and transparent pixels are shown on
+    white, as on a web page. An orientation in XMP, a colour profile (ICC) and a gamma are not applied: values are those
+    of the file, and a viewer that applies them may show other colours.
 
     Args:
         source: a file, or the bytes of one.
-        size: (height, width) to resize to, bicubic with antialiasing; None keeps the image's own size.
-        fit: how another aspect ratio is met: "stretch" changes it, "crop" keeps the centre, "pad" adds black bars.
-        max_pixels: height times width at most; a file must be no larger than 4 bytes for each of them. Pillow's own
-            limit of 89 million stays in force.
+        size: (height, width) after resizing, bicubic with antialiasing; None keeps the image's own size.
+        fit: what to do if the aspect ratio differs: "stretch" changes it, "crop" keeps the centre, "pad" adds black
+            bars.
+        max_pixels: largest height times width; a file may have at most 4 bytes per pixel of this limit. Pillow's own
+            limit of 89 million pixels also applies.
 
     Returns:
         shape ``(3, height, width)``, float32, RGB in [0, 1].
 
     Raises:
-        ValueError: if the file is too large, of another format, broken, animated, not of 8 bits a channel, or if any
-            part of it is missing, also where a decoder would fill it in.
+        ValueError: if the file is too large, of another format, broken, animated, does not have 8 bits per channel, or
+            if any part of it is missing, even a part that a decoder would fill in silently.
 
     Example:
         >>> from PIL import Image
@@ -64,7 +65,7 @@ def read_image(
 
 
 def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
-    """Return the bytes of a file, or those given, if an image within the limit can need so many."""
+    """Return the bytes of a file, or the given bytes, unless they are too many for an image within the limit."""
     most = 4 * max_pixels + 2**16
     if isinstance(source, bytes):
         data = source
@@ -77,14 +78,14 @@ def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
 
 
 def decoded(data: bytes, max_pixels: int) -> Any:
-    """Return the image, whole, upright and in RGB; every failure is a ``ValueError`` with the reason."""
+    """Decode an image completely, upright and in RGB; every failure is a ``ValueError`` with the reason."""
     with needs("data"):
         from PIL import Image
 
     if not data:
         raise ValueError("the file is empty")
     with warnings.catch_warnings(), _nothing_filled_in():
-        warnings.simplefilter("ignore")  # what Pillow only warns of is decided here
+        warnings.simplefilter("ignore")  # cases in which Pillow only warns are decided below
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(BytesIO(data), formats=FORMATS) as image:
@@ -95,9 +96,9 @@ def decoded(data: bytes, max_pixels: int) -> Any:
                 image.verify()  # checksums; the image must then be opened again
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.format != "MPO" and getattr(image, "is_animated", False):
-                    raise ValueError("the image is animated: a guard would see one frame alone")
+                    raise ValueError("the image is animated: a guard would see only one frame")
                 if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-                    raise ValueError(f"mode {image.mode} is not of 8 bits a channel")
+                    raise ValueError(f"mode {image.mode} does not have 8 bits per channel")
                 palette, clear = check_png(data) if image.format == "PNG" else (0, None)
                 image.load()
                 if image.format in ("JPEG", "MPO"):
@@ -111,15 +112,13 @@ def decoded(data: bytes, max_pixels: int) -> Any:
             raise ValueError(f"more pixels than Pillow's limit of {Image.MAX_IMAGE_PIXELS}") from error
         except ValueError:
             raise
-        except (
-            Exception
-        ) as error:  # decoders of broken files raise whatever they meet: OSError, SyntaxError, IndexError
+        except Exception as error:  # decoders of broken files raise many kinds: OSError, SyntaxError, IndexError
             raise ValueError(f"the image is broken: {error}") from error
 
 
 @contextmanager
 def _nothing_filled_in() -> Iterator[None]:
-    """Let Pillow refuse files that are cut off, whatever another package has told it."""
+    """Make Pillow refuse truncated files, even if another package has told it to accept them."""
     from PIL import ImageFile
 
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
@@ -135,11 +134,11 @@ def _same_when_filled(image: Any, data: bytes) -> None:
     for filled in filled_jpegs(data):
         with Image.open(BytesIO(filled), formats=FORMATS) as other:
             if other.tobytes() != image.tobytes():
-                raise ValueError("the image is broken: it is cut off, or a part of it is missing")
+                raise ValueError("the image is broken: it is truncated, or a part of it is missing")
 
 
 def _upright(image: Any) -> Any:
-    """The image, turned as its EXIF orientation says; Pillow alone would also follow XMP, which browsers do not."""
+    """Rotate the image according to its EXIF orientation; Pillow would also follow XMP, which browsers do not."""
     from PIL import Image
 
     exif = Image.Exif()
@@ -159,7 +158,7 @@ def _upright(image: Any) -> Any:
 
 
 def _on_white(image: Any, clear: int | tuple[int, ...] | None) -> Any:
-    """The image in RGB, on white where it is transparent; ``clear`` is one more colour that is, if not None."""
+    """Convert the image to RGB, transparent pixels on white; ``clear`` is one more transparent colour, or None."""
     from PIL import Image
 
     if clear is not None:

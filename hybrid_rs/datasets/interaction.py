@@ -1,4 +1,4 @@
-"""The interaction-only filter: examples that a guard flags for text and image together, and for neither alone."""
+"""The interaction-only filter: examples that a guard flags only for text and image together."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 
 BoolArray = NDArray[np.bool_]
-BATCH = 256  # pairs shown to the guard at a time; bounds memory alone
+BATCH = 256  # pairs shown to the guard at a time; limits only the memory
 
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
-    """What a guard says of examples whole, and with either modality put out of play; arrays of shape ``(examples,)``.
+    """A guard's verdicts on examples, and with either modality neutralised; arrays of shape ``(examples,)``.
 
     Args:
         image_safe: the image with the neutral text is called safe.
@@ -33,7 +33,7 @@ class Interaction:
 
     @property
     def mask(self) -> BoolArray:
-        """Where all three hold: the interaction-only examples."""
+        """The interaction-only examples: those that meet all three conditions."""
         return self.image_safe & self.text_safe & self.together_unsafe
 
     @property
@@ -53,17 +53,17 @@ def interaction_only(
 ) -> Interaction:
     """Ask a guard about each example, about its image with a neutral text, and about its text with a blank image.
 
-    The verdicts are the *base* guard's, without noise and without pads. They say what the guard does, not what is true;
-    and what is neutral, or blank, is the user's choice, on which the outcome depends.
+    The verdicts are those of the *base* guard, without noise and without pads. They describe the guard, not the truth.
+    The outcome depends on the neutral text and the blank image, which the user chooses.
 
     Args:
         guard: any classifier of (text, image) pairs.
-        examples: the inputs; ground truths are not looked at.
+        examples: the inputs; their labels are not used.
         neutral_text: token ids, shape ``(length,)``, of a text that asks for nothing unsafe.
         blank_image: shape ``(channels, height, width)``, pixel units [0, 1], of an image that shows nothing.
 
     Returns:
-        the three conditions by example; ``.mask`` says which examples meet all, ``.shares`` how many do.
+        the three conditions by example; ``.mask`` says which examples meet all of them, ``.shares`` how many do.
 
     Raises:
         ValueError: if the neutral text is not one flat sequence, or the images do not all have the blank one's shape.
@@ -96,7 +96,7 @@ def interaction_only(
 
 
 def _verdicts(guard: Guard, texts: list[NDArray[np.int64]], images: list[NDArray[np.float32]]) -> BoolArray:
-    """Verdicts on pairs, shape ``(pairs,)``; texts of one length go to the guard together."""
+    """Return verdicts on pairs, shape ``(pairs,)``; texts of one length are shown to the guard together."""
     lengths = np.array([text.size for text in texts], dtype=np.int64)
     found = np.zeros(len(texts), dtype=bool)
     for length in np.unique(lengths):

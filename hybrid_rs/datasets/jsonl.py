@@ -1,4 +1,4 @@
-"""Data sets of one JSON object a line, with images in files beside it."""
+"""Data sets with one JSON object per line, and images in separate files."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def load_jsonl(
 ) -> Entries:
     r"""Load a file of lines such as ``{"image": "img/1.png", "text": "...", "label": 1}``.
 
-    The label, and the id, may be missing, unless their names are given: a name that no line has is refused. The
+    Label and id may be missing, unless their names are given: a name that no line has is refused. The
     ``metadata.jsonl`` of a Hugging Face *imagefolder* is such a file: ``image="file_name"``. Lines are UTF-8, with or
-    without a byte order mark; empty ones are passed over.
+    without a byte order mark; empty lines are skipped.
 
     Args:
         path: the file.
-        root: the folder that the images' paths start from, and must not leave; by default that of the file.
+        root: the folder that contains the images; their paths are relative to it. By default the file's folder.
         image: the name of the field with the image's path.
         text: the name of the field with the text.
-        label: the name of the field that is 1 or true for unsafe, 0 or false for safe; null where it is not known.
+        label: the name of the field that is 1 or true for unsafe, 0 or false for safe, null if it is not known.
             By default "label", if there is one.
         id: the name of the field, a string or a whole number, that identifies an entry; by default "id", if there is
-            one, else the line's number. Entries are called by the file's name without its ending, a slash, and this.
+            one, else the line's number. An entry's id is the file's name without its ending, a slash, and this.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
 
@@ -71,13 +71,13 @@ def load_jsonl(
 def jsonl_records(
     file: Path, prefix: str, fields: dict[str, str], named: Sequence[str] = ()
 ) -> Iterator[Record | Problem]:
-    """Yield what each line of a file says, or why it cannot be read.
+    """Yield for each line of a file its record, or the problem with it.
 
     Args:
         file: the file.
-        prefix: what ids begin with.
+        prefix: the beginning of all ids.
         fields: the names of the fields for image, text, label and id.
-        named: those of "label" and "id" that some line must have.
+        named: which of "label" and "id" must occur in some line.
 
     Raises:
         ValueError: after the last line, if no line has such a field.
@@ -98,7 +98,7 @@ def jsonl_records(
 
 
 def _lines(opened: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file; of a line that is too long only a beginning that shows it."""
+    """Yield the lines of a file; of a line that is too long, only its beginning."""
     while line := opened.readline(MAX_LINE + 1):
         yield line
         while len(line) > MAX_LINE and not line.endswith(b"\n"):
@@ -122,7 +122,7 @@ def _record(
 
 
 def parsed(data: bytes) -> dict[str, Any] | str:
-    """Return the JSON object in some bytes, or the reason why there is none, as a string."""
+    """Return the JSON object in some bytes; if there is none, return the reason as a string."""
     try:
         text = utf8(data)
     except ValueError as error:
@@ -131,4 +131,4 @@ def parsed(data: bytes) -> dict[str, Any] | str:
         value = parsed_json(text, strict=False)
     except ValueError as error:
         return f"it is not JSON: {error}"
-    return value if isinstance(value, dict) else "it is not JSON object"
+    return value if isinstance(value, dict) else "it is not a JSON object"

@@ -1,4 +1,4 @@
-"""MM-SafetyBench, in the layout that its authors hand out."""
+"""MM-SafetyBench, in the layout of its authors."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def load_mm_safetybench(
 ) -> Entries:
     """Load MM-SafetyBench from disk; nothing is downloaded.
 
-    The layout is that of the authors' repository, with the images unpacked as its README says: in ``data``, a file
-    ``processed_questions/{scenario}.json`` for each scenario (``01-Illegal_Activitiy`` to ``13-Gov_Decision``, spelled
-    so), an object of questions by number, and the images ``imgs/{scenario}/{kind}/{number}.jpg``. With a picture alone
-    (SD) goes the question ``Rephrased Question(SD)``; where its key phrase is written in the image (TYPO, SD_TYPO),
-    ``Rephrased Question``. Every question is one to refuse, so every entry is unsafe: false alarms need other data.
+    The layout is that of the authors' repository, with the images unpacked as its README says. The folder ``data`` has
+    a file ``processed_questions/{scenario}.json`` for each scenario (``01-Illegal_Activitiy`` to ``13-Gov_Decision``,
+    with these spellings), an object that maps numbers to questions, and the images
+    ``imgs/{scenario}/{kind}/{number}.jpg``. For plain pictures (SD) the question is ``Rephrased Question(SD)``; if its
+    key phrase is written in the image (TYPO, SD_TYPO), it is ``Rephrased Question``. Every question should be refused,
+    so every entry is unsafe. False alarms need other data.
 
     Args:
         path: the folder ``data``, which holds ``processed_questions`` and ``imgs``.
         kind: which images.
-        scenarios: which files, without ``.json``; by default all that are there.
+        scenarios: which files, without ``.json``; by default all files in the folder.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
 
@@ -43,7 +44,7 @@ def load_mm_safetybench(
         entries called ``mm_safetybench/{scenario}/{kind}/{number}``.
 
     Raises:
-        ValueError: if the folder is no such layout, or there are problems and they are refused.
+        ValueError: if the folder does not have this layout, or there are problems and they are refused.
 
     References:
         Liu et al. (2024), MM-SafetyBench, ECCV, arXiv 2311.17600.

@@ -1,7 +1,7 @@
-"""Whether an image file is whole: what decoders would fill in without a word is found here.
+"""Checks that an image file is complete: finds missing parts that decoders would fill in silently.
 
-A PNG decoder leaves the rows that are missing black, and a JPEG decoder makes the blocks that are missing grey. Neither
-says so if the file ends as it should.
+A PNG decoder leaves missing rows black, and a JPEG decoder makes missing blocks grey. Neither reports this if the file
+ends correctly.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import numpy as np
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG's colour types
 PALETTE = 3
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-# two fillings of a JPEG's coded data, each without a marker in it
+# two byte strings to insert into a JPEG's coded data; neither contains a marker
 FILLERS = (b"\x2c\xb5\x6a\xd1" * 8, b"\xd3\x4a\x95\x2e" * 8)
 MARKER = re.compile(rb"\xff+[\x01-\xfe]")
 
 
 def check_png(data: bytes) -> tuple[int, int | tuple[int, ...] | None]:
-    """Check what Pillow does not, of a PNG file whose checksums it has verified.
+    """Check a PNG file, whose checksums Pillow has verified, for errors that Pillow does not find.
 
     Returns:
-        the number of entries of the palette; and the grey level or the colour that is transparent, in 8 bits a channel,
-        or None. (Pillow takes that of fewer bits as it stands.)
+        the number of entries of the palette; and the grey level or colour that is transparent, in 8 bits per channel,
+        or None. (Pillow does not rescale it from fewer bits.)
 
     Raises:
-        ValueError: if a channel has 16 bits, the palette or a row is missing, a chunk is there twice or too late, or
-            the file is an animation.
+        ValueError: if a channel has 16 bits, the palette or a row is missing, a chunk occurs twice or too late, or the
+            file is an animation.
     """
     chunks = list(_chunks(data))
     names = [name for name, _ in chunks]
@@ -39,12 +39,12 @@ def check_png(data: bytes) -> tuple[int, int | tuple[int, ...] | None]:
         raise ValueError("the image is broken: a PNG file begins with its header")
     for name in (b"IHDR", b"PLTE", b"tRNS"):
         if names.count(name) > 1 or name in names[first:]:
-            raise ValueError(f"the image is broken: chunk {name.decode()} is there twice, or after the pixels")
+            raise ValueError(f"the image is broken: chunk {name.decode()} occurs twice, or after the pixels")
     if b"acTL" in names:
-        raise ValueError("the image is animated: a guard would see one frame alone")
+        raise ValueError("the image is animated: a guard would see only one frame")
     width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
     if depth == 16:
-        raise ValueError("the image has 16 bits a channel, not 8")
+        raise ValueError("the image has 16 bits per channel, not 8")
     body = dict(chunks)
     palette, clear, most = len(body.get(b"PLTE", b"")) // 3, body.get(b"tRNS"), 2**depth - 1
     if kind == PALETTE and not palette:
@@ -52,7 +52,7 @@ def check_png(data: bytes) -> tuple[int, int | tuple[int, ...] | None]:
     needed = _png_bytes(width, height, depth * CHANNELS[kind], bool(interlaced))
     found = _inflated(b"".join(part for name, part in chunks if name == b"IDAT"), needed)
     if found < needed:
-        raise ValueError(f"the image is broken: {found} of {needed} bytes of its rows are there")
+        raise ValueError(f"the image is broken: only {found} of {needed} bytes of its rows exist")
     if clear is None or kind not in (0, 2):
         return palette, None
     levels = [(level & most) * 255 // most for level in struct.unpack(f">{CHANNELS[kind]}H", clear)]
@@ -70,7 +70,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
-    """The bytes of all rows, each with its filter, before compression."""
+    """Return the number of bytes of all rows, each with its filter, before compression."""
     total = 0
     for x, y, right, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - x) // right), -(-(height - y) // down)
@@ -79,7 +79,7 @@ def _png_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
 
 
 def _inflated(packed: bytes, needed: int) -> int:
-    """The number of bytes that some data unpack to, up to ``needed``; they are counted, and not kept."""
+    """Count the bytes of the decompressed data, up to ``needed``, without keeping them."""
     unpack, found = zlib.decompressobj(), 0
     try:
         while found < needed and packed and not unpack.eof:
@@ -91,17 +91,17 @@ def _inflated(packed: bytes, needed: int) -> int:
 
 
 def filled_jpegs(data: bytes) -> list[bytes]:
-    """Return copies of a JPEG file with bytes added behind each run of coded data; all show the same if it is whole.
+    """Return copies of a JPEG file with bytes added after each run of coded data; all show the same if it is complete.
 
-    A decoder that has all blocks passes over what is added. One that lacks some takes it for them: then the copies show
-    something else. (A decoder does not tell: it makes what is missing grey.)
+    If all blocks exist, a decoder ignores the added bytes. If some are missing, it reads the added bytes as blocks, and
+    the copies show different images. (A decoder alone reports nothing: it makes missing blocks grey.)
 
     Raises:
-        ValueError: if the file shows by its markers that a scan or a part of one is missing, or if it is coded
-            arithmetically: such a file may end early.
+        ValueError: if the markers of the file show that a scan or a part of one is missing, or if the file uses
+            arithmetic coding: then it may end early without a sign.
     """
-    pieces: list[bytes] = []  # what lies between the fillings
-    seen: dict[int, np.ndarray] = {}  # by component: the least bit that each of 64 coefficients is known to, or -1
+    pieces: list[bytes] = []  # the bytes between the insertions
+    seen: dict[int, np.ndarray] = {}  # by component: the lowest known bit of each of 64 coefficients, or -1
     sampling: dict[int, tuple[int, int]] = {}
     width = height = restart = copied = 0
     at = 2
@@ -142,7 +142,7 @@ def filled_jpegs(data: bytes) -> list[bytes]:
 
 
 def _units(names: list[int], sampling: dict[int, tuple[int, int]], width: int, height: int) -> int:
-    """The number of units that a scan codes: blocks of one component, or groups of blocks of several."""
+    """Return the number of units in a scan: blocks of one component, or groups of blocks of several."""
     most = [max(each[axis] for each in sampling.values()) for axis in (0, 1)]
     if len(names) > 1:
         return -(-width // (8 * most[0])) * -(-height // (8 * most[1]))

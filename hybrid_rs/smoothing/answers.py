@@ -1,4 +1,4 @@
-"""What a guard answers, checked before anything is counted: a wrong answer is an error, never a verdict."""
+"""Checks of a guard's answers before anything is counted: a wrong answer is an error, never a verdict."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class AnswerError(ValueError):
     """An answer of a guard that cannot be used.
 
     Args:
-        name: who answered, such as ``"MyGuard.unsafe"``.
-        value: what it answered.
+        name: the method that answered, such as ``"MyGuard.unsafe"``.
+        value: its answer.
         remedy: what it should answer.
-        row: which row of the batch it answered so; None if the whole answer is wrong.
-        where: the example and the draw, where they are known.
+        row: the row of the batch with this answer; None if the whole answer is wrong.
+        where: the example and the draw, if they are known.
     """
 
     def __init__(self, name: str, value: str, remedy: str, row: int | None = None, where: str = "") -> None:
-        super().__init__(name, value, remedy, row, where)  # these are pickled on the way from a worker
+        super().__init__(name, value, remedy, row, where)  # pickled when the error comes from a worker
         self.name, self.value, self.remedy, self.row, self.where = name, value, remedy, row, where
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class AnswerError(ValueError):
         return f"{self.name}(...) = {self.value}{f' for {where}' if where else ''}: {self.remedy}"
 
     def at(self, where: str) -> AnswerError:
-        """Return the same error with the place where it happened."""
+        """Return the same error with the place where it occurred."""
         return AnswerError(self.name, self.value, self.remedy, self.row, where)
 
 
@@ -43,21 +43,21 @@ def asked(
     images: NDArray[np.float32],
     image_index: NDArray[np.int64] | None = None,
 ) -> NDArray[Any]:
-    """Ask a guard for verdicts or scores, and return them once they are checked.
+    """Ask a guard for verdicts or scores, check them, and return them.
 
     Args:
         guard: the guard.
-        question: the method that is asked.
+        question: the method to call.
         texts: shape ``(batch, length)``.
         images: shape ``(images, channels, height, width)``.
         image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i. A guard
-            whose method has a parameter of that name is given each image once.
+            whose method has a parameter of that name gets each image only once.
 
     Returns:
         shape ``(batch,)``; verdicts are bool, scores keep their precision.
 
     Raises:
-        AnswerError: if the answer has another shape, is no verdict or no finite number.
+        AnswerError: if the answer has the wrong shape, or holds anything but verdicts or finite scores.
     """
     ask = getattr(guard, question)
     if image_index is None:
@@ -71,14 +71,14 @@ def asked(
 
 
 def takes_index(guard: Any, question: str) -> bool:
-    """Whether a method of a guard takes ``image_index``, so that texts may share an image."""
+    """Return whether a method of a guard takes ``image_index``, so that texts may share an image."""
     return "image_index" in inspect.signature(getattr(guard, question)).parameters
 
 
 def gradients(
     guard: Any, texts: NDArray[np.int64], images: NDArray[np.float32]
 ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any]]:
-    """Ask a guard for scores and gradients, as in :class:`hybrid_rs.smoothing.guard.DifferentiableGuard`; checked.
+    """Ask a :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for scores and gradients, and check them.
 
     Raises:
         AnswerError: if a shape is wrong or a number is not finite.
@@ -99,9 +99,9 @@ def verdicts(found: ArrayLike, n: int, name: str) -> NDArray[np.bool_]:
     """Return an answer as n verdicts.
 
     Args:
-        found: what was answered.
-        n: number of rows that were asked about.
-        name: who answered.
+        found: the answer.
+        n: number of rows in the question.
+        name: the method that answered.
 
     Raises:
         AnswerError: unless it is an array of shape ``(n,)`` of bool, or of numbers that are exactly 0 or 1.
@@ -125,7 +125,7 @@ def verdicts(found: ArrayLike, n: int, name: str) -> NDArray[np.bool_]:
 
 
 def scores(found: ArrayLike, n: int, name: str) -> NDArray[Any]:
-    """Return an answer as n scores, in the precision in which they came.
+    """Return an answer as n scores, in their own precision.
 
     Raises:
         AnswerError: unless it is an array of shape ``(n,)`` of finite numbers.
@@ -150,7 +150,7 @@ def _finite(found: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def _array(found: Any, name: str, kinds: str, remedy: str) -> NDArray[Any]:
-    """What was answered as an array; a tensor on the CPU without a gradient converts, one elsewhere does not."""
+    """Convert an answer to an array; this works for CPU tensors without a gradient, but not for other tensors."""
     if isinstance(found, np.ma.MaskedArray):
         raise AnswerError(name, "a masked array", remedy)
     try:

@@ -1,4 +1,4 @@
-"""The noise that smooths a guard, drawn so that a draw is a function of (seed, example, draw number) alone."""
+"""The noise that smooths a guard; each draw is a function of (seed, example, draw number) alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_DRAWS = 10**9  # of one example; as many as plans go to
 
 @runtime_checkable
 class Smoothing(Protocol):
-    """A guard and its noise: what sampling sees of a :class:`hybrid_rs.SmoothedGuard`."""
+    """A guard and its noise: the part of a :class:`hybrid_rs.SmoothedGuard` that sampling uses."""
 
     @property
     def guard(self) -> Guard:
@@ -72,7 +72,7 @@ def drawn(
 ) -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
     """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and what was replaced.
 
-    Of the classifiers only ``rows``, if given. The answers are verdicts, or the scores behind them.
+    If ``rows`` is given, only these classifiers are evaluated. The answers are verdicts, or the scores behind them.
     """
     kind("example", example, Example, "give a hybrid_rs.Example")
     flag("progress", progress)
@@ -99,15 +99,15 @@ def drawn(
 
 
 def require_readable(guard: Guard, length: int, name: str) -> None:
-    """Refuse a text that the guard's model cannot read whole.
+    """Require that the guard's model can read the whole text.
 
     Args:
-        guard: the guard; the limit is its ``max_length``, where it has one.
-        length: tokens of the text and its slot.
-        name: what the text is called in the error.
+        guard: the guard; the limit is its ``max_length``, if it has one.
+        length: number of tokens of the text and its slot.
+        name: the name of the text in the error.
     """
     limit = getattr(guard, "max_length", None)
-    remedy = f"the guard reads at most {limit} beside its prompt and image; shorten the text or the slot"
+    remedy = f"the guard can read at most {limit}, without prompt and image; shorten the text or the slot"
     require(limit is None or length <= limit, name, f"{length} tokens with its slot", remedy)
 
 
@@ -121,9 +121,10 @@ def noisy_texts(
     start: int,
     stop: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
+    """Return noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
 
-    One draw of noise is shown to each classifier in part, or with more of it forced to be replaced.
+    All classifiers share one draw of noise. Each classifier noises only its own positions; each condition replaces some
+    positions in any case.
     """
     where = noised.any(axis=0)
     if not where.any():
@@ -194,9 +195,9 @@ def answers_of(
     example: str,
     start: int,
 ) -> NDArray[Any]:
-    """Verdicts or scores, shape ``(draws, classifiers)``; each distinct pair of image and text is evaluated once.
+    """Return verdicts or scores, shape ``(draws, classifiers)``; distinct pairs of image and text are evaluated once.
 
-    An answer that cannot be used is an error that names the example and the draw, whose numbers begin at ``start``.
+    An invalid answer is an error that names the example and the draw; draws are numbered from ``start``.
     """
     draws, classifiers, length = texts.shape
     new, place = _distinct(texts if len(images) == draws else texts.reshape(1, -1, length))
@@ -211,9 +212,9 @@ def answers_of(
 
 
 def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return which texts of each image to evaluate, shape ``(images, texts)``, and the place of each among those.
+    """Return which texts of each image to evaluate, shape ``(images, texts)``, and which of these each text equals.
 
-    Of equal texts the last is taken, so that an image ends with the text that was replaced in most positions.
+    The last of equal texts is evaluated, so that the last text of an image is the one with most replacements.
     """
     images, _, length = texts.shape
     keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()

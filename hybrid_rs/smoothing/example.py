@@ -1,4 +1,4 @@
-"""One input of a multimodal guard: a token sequence and an image, with what is known about it."""
+"""One input of a multimodal guard: a token sequence, an image, and a label if it is known."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Example:
     """A text (already as token ids) and an image (already at the guard's resolution).
 
     Args:
-        id: a name that is unique in its data set; the random draws of an example are a function of it.
-        token_ids: shape ``(length,)``, int64, the *untrusted* text alone: the guard adds its own prompt around it.
+        id: a name that is unique in its data set; the random draws of an example depend on it.
+        token_ids: shape ``(length,)``, int64, only the *untrusted* text: the guard adds its own prompt around it.
         image: shape ``(channels, height, width)``, float32, pixel units [0, 1], before normalisation.
-        unsafe: the ground truth, or None where it is not known.
-        text: the text as people read it; for display only.
+        unsafe: the ground truth, or None if it is not known.
+        text: the text in words; for display only.
 
     Raises:
         ValueError: if the id is no string or empty, a token id is not a whole number of at least 0, the truth is not

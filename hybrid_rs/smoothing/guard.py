@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Guard(Protocol):
-    """A base classifier of (text, image) pairs; whatever has these members is a guard."""
+    """A base classifier of (text, image) pairs; any object with these members is a guard."""
 
     @property
     def alphabet(self) -> NDArray[np.int64]:
-        """The token ids that noise may put in place of another, shape ``(V,)``, int64, ascending, each once.
+        """The token ids that noise may write, shape ``(V,)``, int64, ascending, each once.
 
-        No special token, image placeholder or padding belongs in it.
+        It must not contain special tokens, image placeholders or padding.
         """
         ...
 
@@ -31,12 +31,12 @@ class Guard(Protocol):
         ...
 
     def unsafe(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """The guard's verdicts: True where it calls the pair unsafe.
+        """Return the guard's verdicts: True where it calls the pair unsafe.
 
         Args:
             token_ids: shape ``(batch, length)``, the untrusted text; the guard adds its own prompt around it.
-            images: shape ``(batch, channels, height, width)``, pixel units [0, 1] before normalisation; with noise
-                added, values leave [0, 1].
+            images: shape ``(batch, channels, height, width)``, pixel units [0, 1] before normalisation; noisy
+                values may be outside [0, 1].
 
         Returns:
             shape ``(batch,)``, bool.
@@ -45,9 +45,9 @@ class Guard(Protocol):
 
 
 class DifferentiableGuard(Guard, Protocol):
-    """A guard with scores and their gradients: what an attack that sees inside the guard needs.
+    """A guard with scores and their gradients, for attacks that see inside the guard.
 
-    Attacks ask for ``scores`` and ``gradients`` by name, so that a guard may offer either, both or neither; see
+    Attacks look up ``scores`` and ``gradients`` by name, so a guard may offer either, both or neither; see
     :mod:`hybrid_rs.attacks`.
     """
 
@@ -58,20 +58,20 @@ class DifferentiableGuard(Guard, Protocol):
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
-        """The embedding of each token of the alphabet, shape ``(V, width)``; not asked for if text has no gradient."""
+        """The embedding of each token of the alphabet, shape ``(V, width)``; not used if text has no gradient."""
         ...
 
     def scores(self, token_ids: NDArray[np.int64], images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How unsafe each pair is, on any scale, shape ``(batch,)``; arguments as in :meth:`Guard.unsafe`."""
+        """Return how unsafe each pair is, on any scale, shape ``(batch,)``; arguments as in :meth:`Guard.unsafe`."""
         ...
 
     def gradients(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
-        """The scores, and their gradients by token embedding and by pixel.
+        """Return the scores, and their gradients with respect to token embeddings and pixels.
 
         Returns:
-            scores, shape ``(batch,)``; by the embedding of each token, ``(batch, length, width)``, or None if only the
-            image is differentiable; by the pixels, the shape of ``images``.
+            the scores, shape ``(batch,)``; their gradients by token embedding, ``(batch, length, width)``, or None if
+            only the image is differentiable; and their gradients by pixel, the shape of ``images``.
         """
         ...

@@ -1,4 +1,4 @@
-"""Several margins from one set of draws: every margin makes another base classifier, on the same forward passes."""
+"""Several margins from one set of draws: each margin is another base classifier, with the same forward passes."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def sample_margins(
 ) -> list[Counts]:
     """Draw noise ``n`` times and count, for every margin, how often the base's score exceeds it.
 
-    The counts are those that :meth:`SmoothedGuard.sample` gives of each margin by itself, with one forward pass for
-    all of them. Every margin makes another base classifier and another smoothed one: to choose a margin by what these
-    counts certify, and then certify with them, is to select on the draws that certify; see
+    The counts are those that :meth:`SmoothedGuard.sample` gives for each margin, but one forward pass serves all. Every
+    margin is another base classifier and another smoothed one. Do not choose a margin by these counts and then certify
+    with the same counts: that is selecting on the draws that certify; see
     :func:`hybrid_rs.decisions.select.choose`.
 
     Args:
         smoothed: a smoothed guard whose base has ``scores`` and a ``margin``, such as ``VisionLanguageGuard``.
         example: the input.
         n: number of draws, at least 1.
-        margins: in logits, at least one; the base's own margin plays no part.
+        margins: in logits, at least one; the base's own margin is not used.
         seed: a non-negative whole number.
-        batch_draws: draws handed to the base at a time; bounds memory alone.
+        batch_draws: draws given to the base at a time; it limits only the memory.
         progress: show a bar on stderr.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The smoothed guard: noise, draws, counts, and the certificate they support."""
+"""The smoothed guard: it draws noise, counts verdicts, and certifies."""
 
 from __future__ import annotations
 
@@ -153,18 +153,17 @@ class SmoothedGuard:
         """Draw noise ``n`` times and count the guard's unsafe verdicts, for every smoothed classifier of the threat.
 
         A draw is a function of (seed, example.id, its number): the batch size changes nothing, and draws 0..n-1 are
-        the first n of any longer run. One draw serves all nested classifiers, and a text that their noise left as
-        it was is not evaluated again.
+        the first n of any longer run. One draw serves all nested classifiers; equal noisy texts are evaluated once.
 
         Args:
             example: the input.
-            n: number of draws, at least 1; with several texts, of images.
-            texts: noisy texts for each noisy image; several share its encoding, and say how much the image decides.
+            n: number of draws, at least 1; with several texts, the number of images.
+            texts: noisy texts for each noisy image; they share its encoding, and show how much the image alone decides.
             masked: collect evidence for the masked certificate. Suffix: for every d, each draw is also shown to the
-                guard with the first d pads replaced, which is drawing given that they were. l0: the same draws as
-                without, with a record of what was replaced whenever the guard did not flag.
+                guard with the first d pads replaced, which is a draw given that they were replaced. l0: the draws are
+                unchanged, and the replaced positions are recorded whenever the guard does not flag.
             seed: a non-negative whole number.
-            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; bounds memory alone.
+            batch_draws: draws given to the guard at a time, rounded up to a multiple of 64; it limits only the memory.
             progress: show a bar on stderr.
 
         Returns:
@@ -197,12 +196,13 @@ class SmoothedGuard:
 
         Args:
             example: the input.
-            n: number of draws; with several texts, of images.
+            n: number of draws; with several texts, the number of images.
             texts: noisy texts for each noisy image; see :meth:`sample`.
             alpha: risk, in (0, 1); the frontier says whether it covers all its points at once.
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
-            masked: certify from p_S, what the guard says when the edited positions were replaced; see :meth:`sample`.
-            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            masked: certify from p_S, the smoothed value given that the edited positions were replaced; see
+                :meth:`sample`.
+            simultaneous: let alpha cover all points at once; this needs a union bound unless there is one classifier.
             seed: seed of the draws.
             progress: show a bar on stderr.
         """
@@ -240,24 +240,25 @@ class SmoothedGuard:
         seed: int = 0,
         batch_draws: int = 64,
     ) -> Decision:
-        """Draw until it is known whether one pair of budgets is certified, and no longer.
+        """Draw until it is known whether one pair of budgets is certified.
 
-        The evidence is valid at any time, so that stopping early costs no confidence. The draws are the first ones of
+        The evidence is valid at any time, so stopping early costs no confidence. The draws are the first ones of
         :meth:`sample` with the same seed.
 
         Args:
             example: the input.
             d: text budget, at most the threat's largest.
             epsilon: image budget, l2, in the units of sigma.
-            alpha: risk of a false "certified", and that of a false "not certifiable".
+            alpha: risk of a false "certified", and also of a false "not certifiable".
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
-            max_draws: draws after which it stays undecided.
-            masked: decide by p_S (suffix threat); see :meth:`sample`.
+            max_draws: after this many draws the decision stays open.
+            masked: decide from p_S (suffix threat); see :meth:`sample`.
             seed: seed of the draws.
-            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; no matter to the decision.
+            batch_draws: draws given to the guard at a time, rounded up to a multiple of 64; does not affect the
+                decision.
 
         Raises:
-            ValueError: if a budget is out of range, or masked evidence is asked for where positions are unknown.
+            ValueError: if a budget is out of range, or masked evidence is requested where positions are unknown.
         """
         kind("example", example, Example, "give a hybrid_rs.Example")
         flag("masked", masked)
@@ -286,24 +287,24 @@ class SmoothedGuard:
         seed: int = 0,
         batch_draws: int = 256,
     ) -> Iterator[Frontier]:
-        """Yield, after every batch of draws, the frontier that they support so far; break out whenever you like.
+        """Yield, after every batch of draws, the frontier that all draws so far support; stop at any time.
 
-        The confidence is that of all moments together, and radii never shrink: :func:`hybrid_rs.decisions.watch.watch`.
-        A batch is drawn when the next frontier is asked for. The draws are the first ones of :meth:`sample` with the
-        same seed.
+        The confidence covers all moments together, and radii never shrink: see
+        :func:`hybrid_rs.decisions.watch.watch`. A batch is drawn when the next frontier is requested. The draws are the
+        first ones of :meth:`sample` with the same seed.
 
         Args:
             example: the input.
-            max_draws: draws after which there are no more frontiers, at least 1.
+            max_draws: the largest number of draws, at least 1.
             alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             masked: certify from p_S (suffix threat); see :meth:`sample`.
-            simultaneous: let alpha cover all points at once, at the price of a union bound where there is one to pay.
+            simultaneous: let alpha cover all points at once; this needs a union bound unless there is one classifier.
             seed: seed of the draws.
             batch_draws: draws between one frontier and the next, rounded up to a multiple of 64.
 
         Raises:
-            ValueError: if an argument is out of range, or masked evidence is asked for where positions are unknown.
+            ValueError: if an argument is out of range, or masked evidence is requested where positions are unknown.
         """
         limit = integer("max_draws", max_draws, at_least=1)
         risk("alpha", alpha)
@@ -323,13 +324,13 @@ class SmoothedGuard:
     def verdicts(
         self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256
     ) -> Iterator[NDArray[np.bool_]]:
-        """Yield the verdicts of the first ``n`` draws of :meth:`sample`, shape ``(batch, classifiers)``, as asked for.
+        """Yield verdicts of the first ``n`` draws of :meth:`sample`, batch by batch, shape ``(batch, classifiers)``.
 
         Args:
             example: the input.
             n: number of draws, at least 1.
             seed: seed of the draws.
-            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+            batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
         """
         batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
         return (verdicts for [(verdicts, _)] in batches)

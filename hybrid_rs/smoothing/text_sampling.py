@@ -1,4 +1,4 @@
-"""Several noisy texts for each noisy image: draws that share the image, and its encoding."""
+"""Several noisy texts for each noisy image; they share the image and its encoding."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def sample_texts(
 ) -> TextCounts | SubsetTextCounts:
     """Draw ``n`` noisy images with several noisy texts each, and count how many of its texts the guard flags.
 
-    A text is a function of (seed, example.id, number of the image, number of the text): more images or more texts only
-    add to those of a shorter run. The images, and the first text of each, are those of a run with one text. A guard
+    A text is a function of (seed, example.id, number of the image, number of the text): a run with more images or texts
+    contains the shorter run. The images, and the first text of each, are those of a run with one text. A guard
     that takes ``image_index`` encodes each image once; equal texts of one image are evaluated once.
 
     Args:
@@ -43,8 +43,8 @@ def sample_texts(
             drawing given that they were. l0: keep a record of what was replaced. If False, the texts are of the clean
             law alone.
         seed: a non-negative whole number.
-        batch_draws: texts handed to the guard at a time for each condition, rounded up to a multiple of 64 images;
-            bounds memory alone.
+        batch_draws: texts given to the guard at a time for each condition, rounded up to a multiple of 64 images; it
+            limits only the memory.
         progress: show a bar on stderr.
 
     Raises:

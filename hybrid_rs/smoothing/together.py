@@ -1,4 +1,4 @@
-"""Counts of unsafe verdicts, from the draws of one noise for all smoothed guards that can share it."""
+"""Counts of unsafe verdicts; smoothed guards that differ only in kernel share their draws of noise."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def sample_together(
     batch_draws: int = 256,
     progress: bool = False,
 ) -> list[Any]:
-    """Sample several smoothed guards that differ in kernel alone with one noise, cheaper than one after the other.
+    """Sample several smoothed guards that differ only in kernel, with the same noise; cheaper than one by one.
 
-    With one seed all kernels see the same image noise, and a larger beta replaces a superset of positions, by the same
-    tokens where the kernels are uniform. So each distinct pair of image and text is evaluated once for all of them.
-    Each guard's draws are those of its own :meth:`SmoothedGuard.sample`, and follow its own law; the counts of
-    different kernels depend on each other.
+    With one seed, all kernels see the same image noise. A larger beta replaces a superset of positions, by the same
+    tokens if the kernels are uniform. So each distinct pair of image and text is evaluated once for all kernels. Each
+    guard's draws are those of its own :meth:`SmoothedGuard.sample` and have its own law. The counts of different
+    kernels are dependent.
 
     Args:
         smoothed: the smoothed guards, at least one.
@@ -39,14 +39,14 @@ def sample_together(
         n: number of draws, at least 1.
         masked: collect evidence for the masked certificate; see :meth:`SmoothedGuard.sample`.
         seed: a non-negative whole number.
-        batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64; bounds memory alone.
+        batch_draws: draws given to the guard at a time, rounded up to a multiple of 64; it limits only the memory.
         progress: show a bar on stderr.
 
     Returns:
-        the counts of each smoothed guard, of the kind and value that :meth:`SmoothedGuard.sample` returns.
+        the counts of each smoothed guard, equal to those that :meth:`SmoothedGuard.sample` returns.
 
     Raises:
-        ValueError: if the smoothed guards differ in anything but kernel, or as :meth:`SmoothedGuard.sample`.
+        ValueError: if the smoothed guards differ in anything but kernel, or as in :meth:`SmoothedGuard.sample`.
 
     Example:
         >>> class Empty:
@@ -83,7 +83,7 @@ def sample_together(
 
 
 def require_alike(smoothed: Sequence[Smoothing]) -> Smoothing:
-    """Refuse smoothed guards that differ in anything but kernel; return the first."""
+    """Require smoothed guards that differ only in kernel; return the first."""
     require(len(smoothed) > 0, "smoothed", smoothed, "give at least one smoothed guard")
     first = smoothed[0]
     alike = all(
@@ -96,7 +96,7 @@ def require_alike(smoothed: Sequence[Smoothing]) -> Smoothing:
 
 
 def conditions(threat: Threat, example: Example) -> NDArray[np.bool_] | None:
-    """Return which positions are replaced in evidence for the masked certificate, by d; None if they may be anywhere.
+    """Return for each d which positions masked evidence replaces; None if the edits may be anywhere.
 
     Raises:
         ValueError: if the threat has more than one smoothed classifier.

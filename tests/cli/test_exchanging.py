@@ -83,7 +83,7 @@ def test_what_certify_printed_is_exported_with_its_labels(run, tmp_path):
     assert [row[2] for row in rows(run("export", file, "--d", 1)[1].out)] == ["-1", "-1"]
     assert "d = 2" in run("export", file, "--d", 2)[1].err
     write(file, lines[0], lines[1] | {"tau": 0.1})
-    assert "of one run, not of 2" in run("export", file)[1].err
+    assert "of one run; these are of 2" in run("export", file)[1].err
 
 
 def test_the_authors_results_are_exported_as_they_are_and_imported_beside_ours(run, tmp_path):

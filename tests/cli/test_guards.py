@@ -54,7 +54,7 @@ def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, not
         assert 0 <= front.p[0] - float(line[0]) < 1e-5
     assert fronts[0].claim in table.out
     assert "False alarms at this tau: k / n >= tau for " in table.out
-    assert "4 of 4 examples were in counts.jsonl already" in table.err
+    assert "4 of 4 examples were already in counts.jsonl" in table.err
 
 
 def test_several_texts_certify_and_safe_examples_are_counted_as_deployed(run, notes, smoothed, examples):
@@ -70,7 +70,7 @@ def test_several_texts_certify_and_safe_examples_are_counted_as_deployed(run, no
     code, table = run("certify", notes, *options)
     assert (code, fronts[0].claim in table.out) == (0, True)
     assert "3 noisy texts" in table.out
-    assert "4 of 4 examples were in counts.jsonl already" in table.err
+    assert "4 of 4 examples were already in counts.jsonl" in table.err
     for more in (("--per-d",), ("--masked", "--threat", "l0")):
         code, refused = run("certify", notes, *MODEL, *SMALL, "--texts", 3, *more)
         assert code != 0
@@ -97,7 +97,7 @@ def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_pa
     code, printed = run(*asked, "part.jsonl")
     assert code == 0
     assert (tmp_path / "part.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-    assert "2 of 4 examples were in part.jsonl already" in printed.err
+    assert "2 of 4 examples were already in part.jsonl" in printed.err
 
 
 def test_safe_examples_are_false_alarms_at_a_threshold_of_zero_and_none_at_one(run, notes):
@@ -137,7 +137,7 @@ def test_a_text_that_is_too_long_for_the_model_is_a_problem_of_its_entry(run, no
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     code, printed = run("certify", notes, *MODEL, *SMALL, "--limit", 2, "--on-problem", "skip")
     assert code == 0, printed.err
-    assert printed.out.count("tokens with its slot: the guard reads at most 121") == 1
+    assert printed.out.count("tokens with its slot: the guard can read at most 121") == 1
     assert run("certify", notes, *MODEL, *SMALL, "--limit", 2)[0] != 0
 
 
@@ -152,7 +152,7 @@ def test_entries_that_cannot_be_used_are_refused_or_named(run, notes, tmp_path):
     assert (code, "there is no file 'missing.png'" in printed.err) == (1, True)
     code, printed = run(*asked, "--on-problem", "skip")
     assert code == 0
-    assert "2 entries left out:" in printed.out
+    assert "2 entries were left out:" in printed.out
     assert "some/6: length = 0" in printed.out
 
 
@@ -189,7 +189,7 @@ def test_attacks_stay_above_the_bound_and_one_that_does_not_is_shouted_about(run
     asked = ("attack", notes, *MODEL, *SMALL, "--d", 1, "--epsilon", 0.5, "--limit", 1, "--fresh", 200)
     code, printed = run(*asked)
     assert code == 0
-    assert "never shown below p_adv" in printed.out
+    assert "no smoothed value is shown to be below p_adv" in printed.out
     kept = tmp_path / "attacks.jsonl"
     row = json.loads(kept.read_text())
     assert row["edits"] <= 1

@@ -45,7 +45,7 @@ def test_plan_says_what_so_many_draws_can_certify_at_most(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("plan",), "give --d and --epsilon, a target, or --n, some draws"),
+        (("plan",), "give a target (--d and --epsilon) or a number of draws (--n)"),
         (("plan", "--d", "3"), "d, epsilon, n = 3, None, None"),
         (("plan", "--n", "9", "--d", "3", "--epsilon", "1"), "d, epsilon, n = 3, 1.0, 9"),
         (("plan", "--n", "9", "--p-a", "0.9"), "p_a = 0.9: leave it out with --n"),
@@ -106,4 +106,4 @@ def test_a_file_of_certificates_that_is_no_text_is_named(monkeypatch, capsys, tm
 
 def test_a_run_that_draws_again_says_where(monkeypatch, capsys):
     printed = run(monkeypatch, capsys, "run", "T1", "--resample", "-p", "sgima=1")[1]
-    assert "kept in data/resampled, or beside your own data: remove the folder to start anew" in printed.err
+    assert "kept in data/resampled, or next to your own data: remove that folder to start again" in printed.err

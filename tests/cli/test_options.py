@@ -135,7 +135,7 @@ def test_all_texts_are_looked_at_before_the_first_draw(run, notes, monkeypatch):
         assert "give --on-problem skip" in printed.err
     code, printed = run("certify", "some.jsonl", *BAY, *SMALL[:-2], "--on-problem", "skip")
     assert code == 0
-    assert "1 entries left out:\n  some/2: text = ['<image>']" in printed.out
+    assert "1 entries were left out:\n  some/2: text = ['<image>']" in printed.out
     write(notes, "see <image> here")
     code, printed = run("certify", "some.jsonl", *BAY, *SMALL, "--on-problem", "skip")
     assert code == 1
@@ -147,7 +147,7 @@ def test_a_data_set_without_an_entry_is_an_error_that_names_it(run, how):
     Path("empty.jsonl").touch()
     code, printed = run("certify", "empty.jsonl", *BAY, *SMALL, "--on-problem", how)
     assert code == 1
-    assert "empty.jsonl: there is no entry in it" in printed.err
+    assert "empty.jsonl: it has no entries" in printed.err
     assert "Nothing to certify" not in printed.out
 
 
@@ -179,7 +179,7 @@ def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(run, notes, m
     code, printed = run("certify", notes, *BAY, *SMALL)
     last = printed.err.splitlines()[-1]
     assert code == 1
-    assert last.startswith("error: KeyError: 'shape'; unexpected error: with HYBRID_RS_DEBUG=1")
+    assert last.startswith("error: KeyError: 'shape'; unexpected error: set HYBRID_RS_DEBUG=1")
     monkeypatch.setenv("HYBRID_RS_DEBUG", "1")
     monkeypatch.setattr("sys.argv", ["hybrid-rs", "certify", str(notes), "--model", str(CHECKPOINT)])
     with pytest.raises(KeyError, match="shape"):

@@ -46,16 +46,16 @@ BROKEN = {
     "text is a number": ({"image": "img/a.png", "text": 3}, "the text is int"),
     "text is null": ({"image": "img/a.png", "text": None}, "the text is NoneType"),
     "half a surrogate": ('{"image": "img/a.png", "text": "\\ud800"}', "not valid Unicode"),
-    "image is a list": ({"image": ["img/a.png"], "text": "t"}, "is no path"),
-    "image is empty": ({"image": "", "text": "t"}, "is no path"),
-    "a null byte": ({"image": "img/a.png\0", "text": "t"}, "is no path"),
+    "image is a list": ({"image": ["img/a.png"], "text": "t"}, "is not a path"),
+    "image is empty": ({"image": "", "text": "t"}, "is not a path"),
+    "a null byte": ({"image": "img/a.png\0", "text": "t"}, "is not a path"),
     "label two": ({"image": "img/a.png", "text": "t", "label": 2}, "the label is 2"),
     "label in words": ({"image": "img/a.png", "text": "t", "label": "1"}, "the label is '1'"),
     "label nan": ('{"image": "img/a.png", "text": "t", "label": NaN}', "the label is nan"),
     "id is a list": ({"image": "img/a.png", "text": "t", "id": [1]}, "the id is [1]"),
     "id is true": ({"image": "img/a.png", "text": "t", "id": True}, "the id is True"),
     "cut off": ('{"image": "img/a.png", "te', "no JSON"),
-    "no object": ("[1, 2]", "no JSON object"),
+    "no object": ("[1, 2]", "not a JSON object"),
     "a name twice": ('{"image": "img/a.png", "text": "t", "label": 0, "label": 1}', "'label' is there twice"),
     "UTF-16": ('{"image": "img/a.png", "text": "t"}'.encode("utf-16"), "UTF-16"),
     "label true in words": ({"image": "img/a.png", "text": "t", "label": "unsafe"}, "the label is 'unsafe'"),
@@ -157,7 +157,7 @@ def test_every_line_is_an_entry_or_a_problem(tmp_path_factory, before, good):
 @pytest.mark.parametrize("content", [b"", b"\n\n  \n"])
 def test_an_empty_file_is_a_problem(tmp_path, content):
     (tmp_path / "none.jsonl").write_bytes(content)
-    with pytest.raises(ValueError, match="no entry in it"):
+    with pytest.raises(ValueError, match="it has no entries"):
         load_jsonl(tmp_path / "none.jsonl")
     assert len(load_jsonl(tmp_path / "none.jsonl", on_problem="skip").problems) == 1
 

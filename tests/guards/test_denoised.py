@@ -163,7 +163,7 @@ def test_bad_input_is_named_with_its_value(pipeline, tmp_path):
     cases = [
         (lambda: DenoisedGuard(Bright(), None, ALPHAS, 0.0), "sigma = 0"),
         (lambda: DenoisedGuard(Bright(), None, ALPHAS, 1e-3), "sigma = 0.001"),
-        (lambda: DenoisedGuard(Bright(), None, ALPHAS, 100.0), "schedule goes from"),
+        (lambda: DenoisedGuard(Bright(), None, ALPHAS, 100.0), "in the range of this denoiser"),
         (lambda: DenoisedGuard.from_pretrained(Bright(), tmp_path, 0.5), "path = "),
         (lambda: DenoisedGuard.from_pretrained(Bright(), pipeline, 0.5, batch_size=0), "batch_size = 0"),
     ]

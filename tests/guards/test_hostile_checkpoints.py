@@ -79,7 +79,7 @@ def test_a_denoiser_that_is_not_whole_is_refused_by_name(tmp_path, guard):
     )  # fmt: skip
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path)
     edit(tmp_path, "unet/config.json", layers_per_block=10**6)
-    with pytest.raises(ValueError, match="layers_per_block = 1000000: the files hold"):
+    with pytest.raises(ValueError, match="layers_per_block = 1000000: the files have only"):
         DenoisedGuard.from_pretrained(guard, tmp_path, 0.5)
     edit(tmp_path, "unet/config.json", layers_per_block=1)
     file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
@@ -147,8 +147,8 @@ LOOPS = "".join(f"{{% for {c} in range(9999) %}}" for c in "abcde") + "x" + "{% 
         (CHAT_TEMPLATE + "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}", "chat template: it cannot be used"),
         (CHAT_TEMPLATE + "{% set n = namespace(s='x') %}" + "{% set n.s = n.s ~ n.s %}{% set s = n.s %}" * 60,
          "chat template: it cannot be used.*letters"),
-        (CHAT_TEMPLATE + "{{ 'x' * 999999 }}", r"chat template = '\*' in line 1: it may not multiply"),
-        (CHAT_TEMPLATE + "{{ 'x' | center(1000000000) }}", "chat template = .*count to millions"),
+        (CHAT_TEMPLATE + "{{ 'x' * 999999 }}", r"chat template = '\*' in line 1: it must not multiply"),
+        (CHAT_TEMPLATE + "{{ 'x' | center(1000000000) }}", "chat template = .*large numbers"),
         (CHAT_TEMPLATE + "{% for %}", "chat template"),
         (CHAT_TEMPLATE + "{{ raise_exception('no') }}", r"chat template: it cannot be used.*\(no\)"),
         ("<s> <user> <image> hello", "chat template = .*it must show the user's text exactly once"),
@@ -204,9 +204,13 @@ def test_a_file_that_is_cut_off_or_garbled_is_named(folder, file, content):
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        ("text_config", {"num_hidden_layers": 10**6}, "num_hidden_layers = 1000000: the files hold 73 weights"),
-        ("vision_config", {"num_hidden_layers": 10**9}, "num_hidden_layers = 1000000000: the files hold 73 weights"),
-        ("text_config", {"intermediate_size": 10**7}, "config.json = .* weights: the files hold"),
+        ("text_config", {"num_hidden_layers": 10**6}, "num_hidden_layers = 1000000: the files have only 73 weights"),
+        (
+            "vision_config",
+            {"num_hidden_layers": 10**9},
+            "num_hidden_layers = 1000000000: the files have only 73 weights",
+        ),
+        ("text_config", {"intermediate_size": 10**7}, "config.json = .* weights: the files have"),
         ("text_config", {"vocab_size": 10**12}, "path = "),
     ],
 )
@@ -225,7 +229,9 @@ class TestLength:
         texts = np.full((1, room + 1), guard.pad_id)
         assert np.isfinite(guard.scores(texts[:, 1:], example.image[None])).all()
         for question in (guard.scores, guard.unsafe, guard.gradients):
-            with pytest.raises(ValueError, match=f"token_ids = {room + 1} tokens in a text: the model reads at most"):
+            with pytest.raises(
+                ValueError, match=f"token_ids = {room + 1} tokens in a text: the model can read at most"
+            ):
                 question(texts, example.image[None])
 
     def test_the_slot_counts(self, guard):
@@ -241,7 +247,7 @@ class TestLength:
         assert narrow.max_length == 20 - len(narrow.before) - len(narrow.after)
 
     def test_a_prompt_that_leaves_no_room_is_refused_at_loading(self):
-        with pytest.raises(ValueError, match=r"prompt = 2.. tokens before any text: the model reads no more"):
+        with pytest.raises(ValueError, match=r"prompt = 2.. tokens before any text: the model can read no more"):
             load_bay_guard(policy="acids " * 200)
 
 

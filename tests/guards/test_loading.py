@@ -76,7 +76,7 @@ def test_code_that_a_checkpoint_brings_is_not_run(kind, model_type, tmp_path, wi
             values["model_type"] = model_type
         file.write_text(json.dumps(values))
     if model_type:
-        with pytest.raises(ValueError, match=r"^path = .*without code of its own"):
+        with pytest.raises(ValueError, match=r"^path = .*without its own code"):
             VisionLanguageGuard.from_pretrained(tmp_path)
     else:  # of a class that transformers has; what the checkpoint says beside is passed over
         guard = VisionLanguageGuard.from_pretrained(tmp_path)
@@ -91,7 +91,7 @@ def test_code_that_a_denoiser_brings_is_not_run(denoiser, tmp_path, willing):
     )
     index = json.loads((denoiser / "model_index.json").read_text())
     (denoiser / "model_index.json").write_text(json.dumps(index | {"unet": ["mine", "Mine"]}))
-    with pytest.raises(ValueError, match=r"^path = .*without code of its own"):
+    with pytest.raises(ValueError, match=r"^path = .*without its own code"):
         DenoisedGuard.from_pretrained(load_bay_guard(), denoiser, 0.5)
     assert not (tmp_path / "ran").exists()
     assert not willing

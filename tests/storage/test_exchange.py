@@ -60,7 +60,7 @@ def test_the_table_is_what_the_analysis_of_cohen_et_al_reads():
     [
         ("0\t1\t1\t-1\t1\tx", "radius = -1"),
         ("0\t1\t1\tnan\t1\tx", "radius = nan"),
-        ("0\t1\t-1\t0\t1\tx", "correct = 1: -1 against 1"),
+        ("0\t1\t-1\t0\t1\tx", "correct = 1: predict -1 and label 1"),
         ("0\t1\t1", "give values of columns"),
         ("a\t1\t1\t0\t1\tx", "give values of columns"),
     ],

@@ -93,7 +93,7 @@ def test_a_file_of_the_book_is_read_and_what_it_lacks_goes_beside_it(tmp_path, m
     kept.append([line(1), line(2)])
     assert path.read_text() == published
     assert local(path).read_text() == sealed(line(2)) + "\n"
-    assert "quick.jsonl lacks goes to" in capsys.readouterr().err
+    assert "quick.local.jsonl" in capsys.readouterr().err
     again = records(path, ["found"])
     assert len(again) == 2
     again.append([line(3)])
