@@ -1,14 +1,14 @@
-r"""Choosing the decision threshold on benign examples that are used for nothing else, and what it promises.
+r"""Choosing the decision threshold on separate benign examples, with a guarantee.
 
-A certificate says that the smoothed value g(x) of every input within the budgets is at least tau. Nobody sees g: a
+A certificate says that the smoothed value g(x) of every input within the budgets is at least tau. But g is unknown: a
 deployed guard draws, and *flags unless the upper confidence bound u(K) of its draws is below tau*
-(:meth:`Calibration.flags`). Then an input with :math:`g \ge \tau` passes with probability alpha at most, and whoever
-keeps within certified budgets is flagged with probability 1 - alpha at least. To flag where :math:`K / n \ge \tau` is
-a point estimate: at g = tau it lets about every second input pass, and more where tau is below 1 / n.
+(:meth:`Calibration.flags`). Then an input with :math:`g \ge \tau` passes with probability at most alpha, and every
+attack within certified budgets is flagged with probability at least 1 - alpha. Flagging where :math:`K / n \ge \tau`
+would use a point estimate: about half of the inputs with g = tau would pass, and more if tau is below 1 / n.
 
-What false alarms that costs is a question about the benign population, of which m examples were seen. Their bounds
-:math:`u(K_1), \dots, u(K_m)` are independent and have one law, that of u(K) of the next benign input. Let tau lie just
-above all but the r largest. Then, whatever that law is,
+The cost in false alarms depends on the benign population, of which m examples are known. Their bounds
+:math:`u(K_1), \dots, u(K_m)` are independent and have the same law as u(K) for the next benign input. Let tau be just
+above all but the r largest of them. Then, for every such law,
 
 .. math:: P\bigl(P(u(K) \ge \tau) > b\bigr) \le P(\mathrm{Bin}(m, b) \le r),
 
@@ -33,18 +33,18 @@ from hybrid_rs.evidence.counts import Counts
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold chosen on benign examples, with what it promises and what was drawn for it.
+    """A threshold that was chosen on benign examples, with its guarantee and the draws that were used for it.
 
-    Build one with :func:`calibrate`; give it as ``tau`` to certify, and draws that it has seen are refused.
+    Build one with :func:`calibrate`. If you give it as ``tau`` to certify, the draws that chose it are refused.
 
     Args:
         tau: the decision threshold.
-        above: r, how many of the benign examples may be at or above it by their upper bounds.
-        benign: m, how many benign examples there were.
-        n: draws of each of them, and of the deployed guard.
+        above: r, the number of benign examples whose upper bounds may be at or above it.
+        benign: m, the number of benign examples.
+        n: number of draws for each of them, and for the deployed guard.
         alpha: risk of each upper bound, and of passing an input whose smoothed value is tau or more.
-        used: every (example id, seed) whose draws had a say.
-        candidates: how many classifiers were calibrated on these examples for one to be chosen.
+        used: every (example id, seed) whose draws were used to choose tau.
+        candidates: the number of classifiers that were calibrated on these examples, of which one is chosen.
     """
 
     tau: float
@@ -56,12 +56,12 @@ class Calibration:
     candidates: int = 1
 
     def false_alarm_bound(self, confidence: float = 0.99) -> float:
-        """Return an upper bound of the share of the benign population that is flagged.
+        """Return an upper confidence bound of the share of the benign population that is flagged.
 
-        With this confidence (over the choice of the benign examples and all draws) it bounds the probabilities, for
-        the next benign input, that the deployed guard flags it, that its smoothed value is tau or more, and that its
-        k / n is. Counts of several classifiers: for each of them by itself. It presumes that the benign examples
-        are independent and come from that population.
+        The confidence is over the choice of the benign examples and all draws. For the next benign input, it bounds the
+        probability that the deployed guard flags it, that its smoothed value is at least tau, and that its k / n is at
+        least tau. With several classifiers, it holds for each of them separately. It assumes that the benign examples
+        are independent draws from that population.
 
         Args:
             confidence: in (0, 1).
@@ -75,14 +75,14 @@ class Calibration:
         """Return tau for certifying from these draws, or for measuring false alarms with them.
 
         Raises:
-            ValueError: if one of them had a say in choosing tau, or it is not known which draws they are.
+            ValueError: if one of them was used to choose tau, or it is not known which draws they are.
         """
         for pair in several("draws", draws, "give pairs (example id, seed)"):
             fits = isinstance(pair, tuple) and len(pair) == 2
             require(fits, "(example, seed)", shown(pair, how=repr), "give pairs (example id, seed)")
             example, seed = pair
             known = example != "" and seed is not None
-            require(known, "(example, seed)", pair, "give counts that know what they were drawn with")
+            require(known, "(example, seed)", pair, "give counts with their example and seed")
             remedy = "these draws helped to choose tau; take other examples, or draw again with another seed"
             require(pair not in self.used, "(example, seed)", pair, remedy)
         return self.tau
@@ -91,7 +91,7 @@ class Calibration:
         """Return the deployed verdicts, shape ``(classifiers,)``: True unless the upper bound is below tau.
 
         Raises:
-            ValueError: if the counts are not of the number of draws that tau was calibrated for.
+            ValueError: if tau was calibrated for another number of draws.
         """
         kind("counts", counts, Counts, "give hybrid_rs.Counts")
         require(counts.n == self.n, "counts.n", counts.n, f"tau was calibrated for n = {self.n}")
@@ -114,24 +114,25 @@ def calibrate(
     confidence: float | None = None,
     candidates: int = 1,
 ) -> Calibration:
-    """Return the least threshold that all but a share of benign inputs are shown to stay below.
+    """Return the smallest threshold that is shown to be above all but a given share of benign inputs.
 
-    An example counts as below where the upper confidence bound of its smoothed value is: no threshold finer than the
-    draws resolve is ever returned, even if no benign draw was unsafe.
+    An example counts as below the threshold if the upper confidence bound of its smoothed value is. So the threshold is
+    never finer than the draws can resolve, even if no benign draw was unsafe.
 
     Args:
-        benign: counts of one smoothed guard on benign examples, one per example, all of the same number of draws.
-            Where they are of several smoothed classifiers, the threshold serves each.
-        false_alarms: the share that need not stay below, in [0, 1).
+        benign: counts of one smoothed guard on benign examples, one per example, all with the same number of draws. If
+            they have several smoothed classifiers, the threshold serves each of them.
+        false_alarms: the share that may be above the threshold, in [0, 1).
         alpha: risk of each upper confidence bound, in (0, 1).
         confidence: None: the share is that of *these* examples. A number in (0, 1): the share is that of the
-            population, in the sense of :meth:`Calibration.false_alarm_bound`, with this confidence; it takes more
+            population, in the sense of :meth:`Calibration.false_alarm_bound`, with this confidence; this needs more
             examples.
-        candidates: how many classifiers are calibrated on these examples for one to be chosen; they share the risk.
+        candidates: the number of classifiers that are calibrated on these examples, of which one is chosen; they share
+            the risk.
 
     Raises:
-        ValueError: if an argument is out of range, the examples are not distinct and known, too few for the
-            confidence, or unsafe in all draws.
+        ValueError: if an argument is out of range, or if examples are not distinct, have no id or seed, are too few for
+            the confidence, or are unsafe in all draws.
 
     References:
         Clopper and Pearson (1934) for the bounds; Wilks (1941) for the tolerance limit.
@@ -155,7 +156,7 @@ with 0.679; give 9 examples, a larger share, or less confidence
     (n,) = _only({counts.n for counts in benign}, "n", "give counts of one number of draws")
     names = [(counts.example, counts.seed) for counts in benign]
     known = all(example != "" and seed is not None for example, seed in names)
-    require(known, "benign", "counts without example or seed", "give counts with what they were drawn with")
+    require(known, "benign", "counts without example or seed", "give counts with their example and seed")
     require(len({example for example, _ in names}) == m, "benign", f"{m} counts", "give one per example, none twice")
     if confidence is None:
         above = math.floor(share * m + 1e-9)
@@ -173,13 +174,13 @@ with 0.679; give 9 examples, a larger share, or less confidence
 def flagged_share(
     counts: Sequence[Counts], tau: float | Calibration, alpha: float | None = None
 ) -> NDArray[np.float64]:
-    """Return which share of the examples each smoothed classifier flags.
+    """Return the share of the examples that each smoothed classifier flags.
 
     Args:
         counts: of one smoothed guard, one per example.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
-        alpha: None: flagged are those with k / n at or above tau, the estimate of the smoothed value. A risk in
-            (0, 1): as a guard should be deployed, those whose upper confidence bound is not below tau.
+        alpha: None: an example is flagged if k / n, the estimate of the smoothed value, is at least tau. A risk in
+            (0, 1): an example is flagged if its upper confidence bound is at least tau, as in a deployed guard.
 
     Returns:
         shape ``(classifiers,)``; on benign examples these are the false-alarm rates.
@@ -197,7 +198,7 @@ def flagged_share(
 
 
 def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candidates: int) -> NDArray[np.float64]:
-    """Upper bounds of the population's share, if so many of m examples are above the threshold."""
+    """Return upper bounds of the population's share, given the number of m examples above the threshold."""
     confidence = one("confidence", probability("confidence", confidence))
     require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
     share = clopper_pearson_upper(np.array(list(above)), m, (1 - confidence) / candidates)
@@ -205,7 +206,7 @@ def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candi
 
 
 def _too_few(share: float, m: int, alpha: float, confidence: float, candidates: int, best: float) -> str:
-    pass_all = math.log1p(-share * (1 - alpha))  # log of the chance that an example stays below, at that share
+    pass_all = math.log1p(-share * (1 - alpha))  # log of the probability that an example stays below, at that share
     reach = 1 - candidates * math.exp(m * pass_all)
     needed = math.ceil(math.log((1 - confidence) / candidates) / pass_all) if share > 0 else 0
     there = f", and this one with {math.floor(reach * 1e3) / 1e3:.3f}" if reach > 0 else ""

@@ -1,4 +1,4 @@
-"""Sequential decisions: draw until it is known whether a smoothed probability reaches what a target requires."""
+"""Sequential decisions: draw until it is known whether a smoothed probability reaches the required one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hybrid_rs.evidence.confidence_sequences import log_evidence_above, log_evid
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Verdict = Literal["certified", "not certifiable", "undecided"]
-CHUNK = 256  # draws whose evidence is computed at a time; changes no result
-NOTHING = 2.0**-80  # undecided probability that no longer counts
+CHUNK = 256  # draws whose evidence is computed at a time; does not affect the result
+NOTHING = 2.0**-80  # an undecided probability below it is neglected
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a smoothed probability reaches what a target requires, and the draws it took to know.
+    """Whether a smoothed probability reaches the required one, and the draws that this took.
 
     Args:
         verdict: ``certified`` (p >= p_star), ``not certifiable`` (p < p_star), or ``undecided``.
         draws: draws used, up to and including the one that decided.
         unsafe: unsafe verdicts among them.
-        p_star: the clean probability that the target requires; nan if not even p = 1 would do.
-        alpha: probability, at most, that the verdict is wrong, whatever p is.
+        p_star: the clean probability that the target requires; nan if not even p = 1 is enough.
+        alpha: the verdict is wrong with at most this probability, for every p.
         lower: lower confidence bound of p at the stopping draw, at risk alpha.
         upper: upper confidence bound of p, at risk alpha; not simultaneous with ``lower``.
     """
@@ -56,15 +56,15 @@ class Decision:
 def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> Decision:
     """Draw until it is known whether p >= p_star.
 
-    Whatever p is, the verdict is wrong with probability at most alpha: ``certified`` while p < p_star, or
-    ``not certifiable`` while p >= p_star. It depends on the draws in their order, not on how they come in batches.
+    For every p, the verdict is wrong with probability at most alpha: ``certified`` although p < p_star, or
+    ``not certifiable`` although p >= p_star. The verdict depends on the order of the draws, not on the batches.
 
     Args:
-        verdicts: batches of unsafe verdicts, bool arrays of shape ``(batch,)``, independent draws; taken one batch at a
-            time while undecided, so a generator that samples a guard does no work in vain. If they run out, undecided.
+        verdicts: batches of unsafe verdicts, bool arrays of shape ``(batch,)``, independent draws. A batch is requested
+            only while the decision is open, so a generator draws no more than needed. If they run out: undecided.
         p_star: the clean probability required, from :func:`hybrid_rs.required_p_a`; in [0, 1] or nan.
         alpha: risk, in (0, 1).
-        max_draws: draws after which to give up.
+        max_draws: the largest number of draws.
 
     Raises:
         ValueError: if an argument is outside its range or a batch is not a row of bools.
@@ -88,7 +88,7 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
         for start in range(0, row.size, CHUNK):
             k = unsafe + np.cumsum(row[start : start + CHUNK])
             n = draws + 1 + np.arange(k.size)
-            # never both: evidence above p_star takes k / n > p_star, evidence below it k / n < p_star
+            # never both: evidence above p_star needs k / n > p_star, evidence below it k / n < p_star
             above = log_evidence_above(k, n, p_star) >= -np.log(risk)
             below = log_evidence_below(k, n, p_star) >= -np.log(risk)
             if (above | below).any():
@@ -102,16 +102,16 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
 
 
 def stopping_boundary(p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[IntArray, IntArray]:
-    """Return the counts at which :func:`decide` stops: at least so many unsafe certify, at most so many refuse.
+    """Return the counts at which :func:`decide` stops: the smallest that certifies and the largest that refuses.
 
     Args:
         p_star: the clean probability required, in (0, 1).
         alpha: risk, in (0, 1).
-        max_draws: the last number of draws of interest.
+        max_draws: the largest number of draws of interest.
 
     Returns:
-        two int64 arrays of shape ``(max_draws + 1,)``, by number of draws: the least count that certifies, n + 1 where
-        none does, and the largest that refuses, -1 where none does.
+        two int64 arrays of shape ``(max_draws + 1,)``, by number of draws: the smallest count that certifies (n + 1 if
+        none does), and the largest that refuses (-1 if none does).
 
     Example:
         >>> certify, refuse = stopping_boundary(0.75, max_draws=40)
@@ -120,22 +120,22 @@ def stopping_boundary(p_star: float, *, alpha: float = 0.01, max_draws: int = 10
     """
     n = np.arange(integer("max_draws", max_draws, at_least=0) + 1)
     risk = one_risk("alpha", alpha)
-    require(bool(probability("p_star", p_star) > 0), "p_star", p_star, "give more than 0, which needs no draw")
+    require(bool(probability("p_star", p_star) > 0), "p_star", p_star, "give more than 0: 0 needs no draws")
     certifies = _least(lambda k: log_evidence_above(k, n, p_star) >= -np.log(risk), n)
     refuses = _least(lambda k: log_evidence_below(k, n, p_star) < -np.log(risk), n) - 1
     return certifies, refuses
 
 
 def stopping_law(p: float, certify: IntArray, refuse: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return the exact probabilities to certify, and to refuse, at each number of draws; for planning.
+    """Return the exact probabilities of certifying and of refusing at each number of draws; for planning.
 
     Args:
         p: true probability, in [0, 1].
-        certify: from :func:`stopping_boundary`.
-        refuse: likewise.
+        certify: the first array of :func:`stopping_boundary`.
+        refuse: the second array of :func:`stopping_boundary`.
 
     Returns:
-        two float64 arrays of the boundary's shape; what both sums leave of 1 is undecided.
+        two float64 arrays of the boundary's shape; 1 minus both sums is the probability of staying undecided.
 
     Example:
         >>> certified, refused = stopping_law(0.98, *stopping_boundary(0.75, max_draws=100))
@@ -157,23 +157,23 @@ def stopping_law(p: float, certify: IntArray, refuse: IntArray) -> tuple[FloatAr
 
 
 def decision_draws(p: float, p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[float, float]:
-    """Return the exact median and mean of the draws that :func:`decide` takes, which gives up after ``max_draws``.
+    """Return the exact median and mean of the number of draws of :func:`decide`, which stops after ``max_draws``.
 
     Args:
         p: the true probability, in [0, 1].
         p_star: the clean probability required, in [0, 1].
         alpha: risk, in (0, 1).
-        max_draws: draws after which it gives up, at least 1.
+        max_draws: the largest number of draws, at least 1.
 
     Returns:
-        median and mean; a decision that is left undecided counts with ``max_draws``.
+        median and mean; an undecided decision counts as ``max_draws``.
 
     Example:
         >>> median, mean = decision_draws(0.9, 0.75)
         >>> median, round(mean, 1)
         (71.0, 77.6)
     """
-    if probability("p_star", p_star) == 0:  # nothing is required: certified without a draw
+    if probability("p_star", p_star) == 0:  # certified without a draw
         return 0.0, 0.0
     stopped = np.cumsum(sum(stopping_law(p, *stopping_boundary(p_star, alpha=alpha, max_draws=max_draws))))
     median = float(np.argmax(stopped >= 0.5)) if stopped[-1] >= 0.5 else float(max_draws)
@@ -181,10 +181,10 @@ def decision_draws(p: float, p_star: float, *, alpha: float = 0.01, max_draws: i
 
 
 def draws_floor(p: ArrayLike, p_star: ArrayLike, alpha: ArrayLike = 0.01) -> FloatArray:
-    r"""Return the draws that no sequential test can undercut on average: :math:`\log(1/\alpha) / KL(p \| p^\star)`.
+    r"""Return a lower bound of the mean draws of any sequential test: :math:`\log(1/\alpha) / KL(p \| p^\star)`.
 
-    It bounds the mean of every rule that says, under p, the right thing with certainty, and under p_star the
-    same thing with probability at most alpha. One that may err under p, too, can be a few percent cheaper.
+    It holds for every rule that certifies with certainty if the probability is p, and with probability at most alpha if
+    it is p_star. A rule that may also err under p can be a few percent cheaper.
 
     Returns:
         float64 of the broadcast shape; inf where p = p_star.
@@ -203,7 +203,7 @@ def draws_floor(p: ArrayLike, p_star: ArrayLike, alpha: ArrayLike = 0.01) -> Flo
 
 
 def _least(true_from: Callable[[IntArray], NDArray[np.bool_]], n: IntArray) -> IntArray:
-    """Least k in 0..n for which a condition that stays true is true, else n + 1; by bisection, for every n at once."""
+    """Return for every n the least k in 0..n from which on a condition is true, else n + 1; by bisection."""
     false, true = np.full_like(n, -1), n + 1
     while np.any(true - false > 1):
         k = np.clip((false + true) // 2, 0, n)
@@ -217,7 +217,7 @@ def _decision(verdict: Verdict, draws: int, unsafe: int, p_star: float, risk: fl
     lower, upper = 0.0, 1.0
     if draws:
         lower, upper = float(mixture_lower(unsafe, draws, risk)), float(mixture_upper(unsafe, draws, risk))
-    if verdict == "certified":  # the same evidence as the bound's, but for the bound's rounding
+    if verdict == "certified":  # the same evidence as the bound, without the bound's rounding
         lower = max(lower, float(p_star))
     if verdict == "not certifiable" and draws:
         upper = min(upper, float(p_star))

@@ -1,4 +1,4 @@
-"""Before drawing: what a target requires, how many draws show it, and what so many draws can certify at most."""
+"""Planning before drawing: what a target requires, how many draws it takes, and the most that draws can certify."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from hybrid_rs.decisions.decide import decision_draws, draws_floor
 from hybrid_rs.decisions.sample_size import MAX_DRAWS, checked_aims, draws_needed, hopeless, least_draws
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 
-DECISION_DRAWS = 10_000  # after which a decision gives up, as SmoothedGuard.decide does by default
+DECISION_DRAWS = 10_000  # the largest number of draws of a decision, as in SmoothedGuard.decide
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes to certify one pair of budgets: the probability required, and the draws that show it.
+    """What it takes to certify one pair of budgets: the required probability, and the number of draws.
 
     Build one with :func:`plan`; print it to read it.
 
     Args:
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
-        required: p*, the least p_A that certifies the target, or p_S where ``masked``; nan if not even 1 does.
-        draws: the least number of draws that certify with probability ``power`` at least; None if no number up to
+        required: p*, the smallest p_A (p_S if ``masked``) that certifies the target; nan if not even 1 does.
+        draws: the smallest number of draws that certifies with probability at least ``power``; None if no number up to
             10^9 does.
-        misses: how many of them may be safe verdicts; None likewise.
+        misses: how many of them may be safe verdicts; None if ``draws`` is None.
         chance: probability that these draws certify, if the true probability is ``p_a``; 0 without draws.
-        p_a: the true probability planned for: p_A, or p_S where ``masked``.
-        power: probability of success asked for.
+        p_a: the assumed true probability: p_A, or p_S if ``masked``.
+        power: the requested probability of success.
         alpha: risk of the confidence bound.
         kernel: the token kernel.
         sigma: standard deviation of the image noise.
@@ -61,22 +61,22 @@ class Plan:
 
     @property
     def hopeless(self) -> bool:
-        """Whether no number of draws can help: the true probability does not exceed the required one."""
+        """Whether no number of draws can help, because ``p_a`` does not exceed the required probability."""
         return hopeless(self.required, self.p_a)
 
     @property
     def no_miss(self) -> int | None:
-        """The least number of draws that certify if all are unsafe: fewer cannot, whatever the model."""
+        """The smallest number of draws that certifies if all are unsafe; fewer draws cannot certify, for any model."""
         return None if math.isnan(self.required) else draws_needed(self.required, self.alpha)
 
     @property
     def floor(self) -> float:
-        """Draws that a test which stops when it knows cannot undercut on average (Wald); inf if hopeless."""
+        """A lower bound of the mean draws of any sequential test (Wald); inf if hopeless."""
         return math.inf if self.hopeless else float(draws_floor(self.p_a, self.required, self.alpha))
 
     @cached_property
     def decision(self) -> tuple[float, float]:
-        """Median and mean of the draws of :meth:`hybrid_rs.SmoothedGuard.decide`, of at most 10^4; exact. nan: none."""
+        """Exact median and mean of the draws of :meth:`hybrid_rs.SmoothedGuard.decide`, at most 10^4; or nan."""
         if math.isnan(self.required):
             return math.nan, math.nan
         return decision_draws(self.p_a, self.required, alpha=self.alpha, max_draws=DECISION_DRAWS)
@@ -88,12 +88,12 @@ class Plan:
         if math.isnan(self.required):
             return f"Hopeless: {target} cannot be certified, even if every draw is unsafe ({noise})."
         if self.required == 0:
-            return f"Nothing to show: {target} is certified whatever the model, without a draw."
+            return f"No draws needed: {target} is certified for any model."
         lines = [f"To certify {target}, {name} must be at least {_ceiled(self.required)} ({noise})."]
         if self.masked:
             lines.append(f"{name} is the probability of unsafe given that the {self.d} edited positions were replaced.")
         if self.hopeless:
-            lines.append(f"Hopeless at {name} = {self.p_a:.12g}: it must exceed what is required, whatever the draws.")
+            lines.append(f"Hopeless at {name} = {self.p_a:.12g}: it must exceed the required value.")
             return "\n".join(lines)
         if self.draws is None:
             lines.append(f"Out of reach at {name} = {self.p_a:.12g}: it takes more than {MAX_DRAWS} draws.")
@@ -106,12 +106,12 @@ class Plan:
             )
             median, mean = self.decision
             lines.append(
-                f"A decision that stops when it knows, or after {DECISION_DRAWS}, takes a median of {median:.0f}, "
-                f"{mean:.0f} on average; no rule of that risk that is sure to certify takes fewer than "
+                f"A decision that stops early, or after {DECISION_DRAWS} draws, takes a median of {median:.0f}, and "
+                f"{mean:.0f} on average; no rule of this risk that is sure to certify takes fewer than "
                 f"{math.floor(self.floor)} on average."
             )
         if self.draws != self.no_miss and self.no_miss is not None:
-            lines.append(f"Fewer than {self.no_miss} draws cannot certify it from {name}, whatever the model.")
+            lines.append(f"Fewer than {self.no_miss} draws cannot certify it from {name}, for any model.")
         return "\n".join(lines)
 
 
@@ -127,7 +127,7 @@ def plan(
     power: float = 0.9,
     masked: bool = False,
 ) -> Plan:
-    """Return what it takes to certify d edits together with image budget epsilon.
+    """Plan what it takes to certify d edits together with image budget epsilon.
 
     Args:
         d: text budget.
@@ -136,8 +136,8 @@ def plan(
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1].
         alpha: risk of the confidence bound, in (0, 1).
-        p_a: the probability of "unsafe" that one hopes for; 1 plans for the fewest draws that there can be.
-        power: probability with which the draws are to certify if so, in (alpha, 1).
+        p_a: the probability of "unsafe" that you expect; 1 gives the smallest possible number of draws.
+        power: probability with which the draws should certify in that case, in (alpha, 1).
         masked: plan draws given that d given positions are replaced (``MaskedCounts``); ``p_a`` is then p_S.
 
     Raises:
@@ -159,7 +159,9 @@ def plan(
     sigma = one("sigma", nonnegative_or_infinite("sigma", sigma))
     budget = text_budget("d", d)
     ratios = worst_ratios(kernel, budget, masked=masked)
-    required = float(np.max([required_p_a(epsilon, ratio, sigma=sigma, tau=tau) for ratio in ratios]))  # nan if any is
+    required = float(
+        np.max([required_p_a(epsilon, ratio, sigma=sigma, tau=tau) for ratio in ratios])
+    )  # nan if any is nan
     risk, true, chance = checked_aims(alpha, p_a, power)
     found = None if math.isnan(required) else least_draws(required, risk, true, chance)
     draws, misses, reached = found or (None, None, 0.0)
@@ -190,11 +192,11 @@ def ceiling(
     d_max: int = 8,
     masked: bool = False,
 ) -> Frontier:
-    r"""Return what n draws can certify at most from one probability: the frontier if all of them are unsafe.
+    r"""Return the most that n draws can certify from one probability: the frontier if all of them are unsafe.
 
-    After n unsafe verdicts no deterministic rule of risk alpha may claim more than :math:`\alpha^{1/n}` of p_A (of p_S
-    with ``masked``), so no model does better with a certificate from that alone. As upper limits, print the radii with
-    :func:`hybrid_rs.ceiled`.
+    After n unsafe verdicts, no deterministic rule of risk alpha may claim more than :math:`\alpha^{1/n}` for p_A (for
+    p_S with ``masked``). So no model gets a better certificate from that probability alone. Print these radii rounded
+    up, with :func:`hybrid_rs.ceiled`.
 
     Args:
         n: number of draws, at least 1; with ``masked``, at every d.
@@ -220,6 +222,6 @@ def ceiling(
 
 
 def _ceiled(p: float) -> str:
-    """A probability for people, rounded up, with two digits of what it lacks to 1."""
+    """Format a probability, rounded up, with two significant digits of its distance to 1."""
     digits = 5 if p in (0.0, 1.0) else max(5, 2 + math.ceil(-math.log10(1 - p)))
     return f"{1 - floored(1 - p, digits):.{digits}f}"

@@ -1,9 +1,10 @@
-r"""The number of draws that a target takes, if all verdicts are counted at its end.
+r"""The number of draws that a target needs, if the verdicts are counted once, at the end.
 
-A probability p* is shown when the Clopper-Pearson bound of the draws reaches it. With m misses it does so from some
-number of draws on, say :math:`N_m`, and :math:`N_0 < N_1 < \dots`. So the chance of reaching p* is a saw in n: it jumps
-up at each :math:`N_m`, where one more miss is forgiven, and falls in between, since more draws have more misses. The
-least number of draws that has a given chance is therefore one of the :math:`N_m`; a few more draws may do *worse*.
+A probability p* is shown if the Clopper-Pearson bound of the draws reaches it. With m misses it does so from some
+number of draws on, say :math:`N_m`, and :math:`N_0 < N_1 < \dots`. So the probability of reaching p* is a sawtooth in
+n: it jumps up at each :math:`N_m`, where one more miss is allowed, and falls in between, because more draws have more
+misses. The smallest number of draws that reaches a given probability is therefore one of the :math:`N_m`, and a few
+more draws may be *worse*.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from hybrid_rs._checks import probability, require, risk
 from hybrid_rs.evidence.clopper_pearson import bound_reaches, clopper_pearson_lower
 
 FloatArray = NDArray[np.float64]
-MAX_DRAWS = 10**9  # beyond it the rounding of the confidence bound itself begins to cost draws
-EXACT, FINE = 1 << 24, 2.0**-12  # where more draws than EXACT are needed, their number may be larger by this share
+MAX_DRAWS = 10**9  # beyond it, the rounding of the confidence bound itself costs draws
+EXACT, FINE = 1 << 24, 2.0**-12  # above EXACT draws, the result may exceed the smallest number by the share FINE
 
 
 def draws_needed(required: float, alpha: float = 0.01, p_a: float = 1.0, power: float = 0.9) -> int | None:
-    r"""Return the least n for which the Clopper-Pearson bound of n draws reaches a probability often enough.
+    r"""Return the smallest n for which the Clopper-Pearson bound of n draws reaches a probability often enough.
 
-    That is, the least n >= 1 with :math:`P(b(K) \ge p^\star) \ge w`, where K is binomial with n draws of probability
-    ``p_a``, b the bound as this package computes it (a relative 1e-12 below the exact one), p* the required
-    probability and w the power. A larger n need not do: the chance falls until the next miss is forgiven. For
-    ``p_a = 1`` it is :math:`\lceil \ln\alpha / \ln p^\star \rceil`, whatever the power.
+    That is the smallest n >= 1 with :math:`P(b(K) \ge p^\star) \ge w`, where K is binomial with n draws of probability
+    ``p_a``, b is the bound as this package computes it (a relative 1e-12 below the exact one), p* the required
+    probability and w the power. A larger n may not be enough: the probability falls until the next miss is allowed. For
+    ``p_a = 1`` it is :math:`\lceil \ln\alpha / \ln p^\star \rceil`, for every power.
 
     Args:
         required: p*, in [0, 1], from :func:`hybrid_rs.required_p_a`.
         alpha: risk of the bound, in (0, 1).
         p_a: the true probability, in [0, 1].
-        power: w, in (alpha, 1); a chance of alpha can be had by luck, of a bound that is wrong.
+        power: w, in (alpha, 1); a bound may be wrong by chance with probability alpha.
 
     Returns:
-        int; None if no n up to 10^9 does: for ever if ``p_a <= required``, else because the two are too close.
-            Beyond 2^24 (17 million) it may be larger than the least by a share of 2^-12: close pairs have too many
-            teeth of the saw to try them all.
+        int; None if no n up to 10^9 is enough: because ``p_a <= required``, or because the two are too close. Beyond
+            2^24 (17 million) it may exceed the smallest n by a share of 2^-12, because there are too many teeth of the
+            sawtooth to try them all.
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -58,7 +59,7 @@ def draws_needed(required: float, alpha: float = 0.01, p_a: float = 1.0, power: 
 
 
 def least_draws(required: float, alpha: float, p_a: float, power: float) -> tuple[int, int, float] | None:
-    """Return the least n with the chance asked for, the misses that it forgives, and its chance."""
+    """Return the smallest n with the requested probability, the misses that it allows, and its probability."""
     if hopeless(required, p_a):
         return None
     if required == 0:
@@ -74,26 +75,26 @@ def least_draws(required: float, alpha: float, p_a: float, power: float) -> tupl
         hits = _hits_needed(draws, np.zeros(1), draws + 1, required, alpha)
         if clopper_pearson_lower(hits[0], n, alpha) >= required:
             return int(n), int(n - hits[0]), float(_chance(draws - hits, draws, p_a)[0])
-        low = int(n) + 1  # the bound misses by its rounding: one more hit, or draw, makes up for it
+        low = int(n) + 1  # the bound fails only because of its rounding: continue with one more draw
     return None
 
 
 def _chance(misses: FloatArray, n: FloatArray, p: float) -> FloatArray:
-    """Return the probability of at most so many misses in n draws of hit probability p; a negative number has none."""
+    """Return the probability of at most this many misses in n draws of hit probability p; 0 for negative numbers."""
     some = np.clip(misses, 0, n - 1)
-    tail = betaincc(some + 1, n - some, 1 - p)  # SciPy's distributions say the same, but take seconds to import
+    tail = betaincc(some + 1, n - some, 1 - p)  # SciPy's distributions give the same, but take seconds to import
     return np.where(misses < 0, 0.0, np.where(misses >= n, 1.0, tail))
 
 
 def _first_within(low: int, high: int, required: float, alpha: float, p_a: float, power: float) -> float:
-    """Return the least n in low..high with the chance asked for, or inf, by branch and bound.
+    """Return the smallest n in low..high with the requested probability, or inf, by branch and bound.
 
-    As n grows, so do (weakly) both the hits k(n) needed and the misses n - k(n) forgiven. Hence no n in [a, b] has a
-    larger chance than k(a) hits or more in b draws, or than b - k(b) misses or fewer in a draws.
+    As n grows, neither the required hits k(n) nor the allowed misses n - k(n) decrease. Hence for no n in [a, b] is the
+    probability larger than that of at least k(a) hits in b draws, or of at most b - k(b) misses in a draws.
     """
     a, b = np.array([float(low)]), np.array([float(high)])
     k_a, k_b = (_hits_needed(n, np.zeros(1), n + 1, required, alpha) for n in (a, b))
-    best, fine = math.inf, FINE if p_a < 1 else 0.0  # without misses there is one tooth
+    best, fine = math.inf, FINE if p_a < 1 else 0.0  # without misses there is only one tooth
     while a.size:
         for n, k in ((a, k_a), (b, k_b)):
             best = min(best, n[_chance(n - k, n, p_a) >= power].min(initial=math.inf))
@@ -109,7 +110,7 @@ def _first_within(low: int, high: int, required: float, alpha: float, p_a: float
 
 
 def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float) -> FloatArray:
-    """Return the least k in (fails, does] whose bound reaches the target, at n draws; n + 1 if not even n does."""
+    """Return the smallest k in (fails, does] whose bound reaches the target at n draws; n + 1 if not even n does."""
     while np.any(does - fails > 1):
         k = np.floor((fails + does) / 2)
         reached = (k > n) | bound_reaches(np.minimum(k, n), n, required, alpha)
@@ -118,12 +119,12 @@ def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: f
 
 
 def hopeless(required: float, p_a: float) -> bool:
-    """Whether no number of draws can help: the true probability does not exceed the required one."""
+    """Return whether no number of draws can help, because p_a does not exceed the required probability."""
     return not (required == 0 or p_a > required)  # nan is hopeless
 
 
 def checked_aims(alpha: float, p_a: float, power: float) -> tuple[float, float, float]:
-    """Return the three as floats; refuse what is no risk, no probability, or no power above the risk."""
+    """Return the three as floats; check that they are a risk, a probability, and a power above the risk."""
     for name, value in (("alpha", alpha), ("p_a", p_a), ("power", power)):
         require(probability(name, value).ndim == 0, name, value, "give one number")
     risk("alpha", alpha)

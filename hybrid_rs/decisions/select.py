@@ -1,8 +1,8 @@
-"""What a threshold, a margin or a beta costs and buys, and choosing among them without spoiling the certificates.
+"""The costs and benefits of a threshold, a margin or a beta, and choosing among them without voiding certificates.
 
-A choice made by what draws certify is biased towards the luck of those draws. So it is made on selection draws, and
-the choice remembers them: it is refused as the threshold of a certificate from any of them. An (example, seed) is
-refused whatever the smoothing, since one seed gives the same noise to every guard and sigma.
+A choice that maximises what some draws certify is biased by chance in these draws. So it is made on selection draws,
+and the choice remembers them: it cannot be the threshold of a certificate from any of these draws. An (example, seed)
+is refused for every smoothing, because one seed gives the same noise to every guard and sigma.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Evidence: TypeAlias = Counts | MaskedCounts | SubsetCounts
 
 @dataclass(frozen=True)
 class Candidate:
-    """One smoothed guard that might be deployed, with counts to judge it by.
+    """One smoothed guard that might be deployed, with counts by which it is judged.
 
     Args:
         benign: counts on benign examples, one per example.
@@ -51,12 +51,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice(Generic[Name]):
-    """Which candidate was chosen, at which threshold, and on what.
+    """The chosen candidate, its threshold, and the scores of all candidates.
 
     Args:
-        name: the candidate's.
+        name: the name of the chosen candidate.
         calibration: its threshold; it refuses the draws of every candidate, benign and unsafe.
-        scores: by name, what the choice was made by.
+        scores: the score of each candidate, by name.
     """
 
     name: Name
@@ -75,16 +75,17 @@ def choose(
 ) -> Choice[Name]:
     """Calibrate every candidate to one share of false alarms, and return the one whose frontiers score best.
 
-    Certify with ``tau=choice.calibration``, on other draws than these; ``choice.scores`` is optimistic. Where a
-    confidence is asked for, the candidates share its risk, since one of them is chosen after looking (Bonferroni).
+    Certify with ``tau=choice.calibration``, on other draws than these; ``choice.scores`` is optimistic. If a confidence
+    is requested, the candidates share its risk, because one of them is chosen after looking at all (Bonferroni).
 
     Args:
-        candidates: by name. Their unsafe counts are of selection draws, not of those that are to certify.
-        score: of the frontiers of a candidate's unsafe examples; larger is better, and the first of equals wins.
-        false_alarms: see :func:`hybrid_rs.calibrate`, as are alpha and confidence.
+        candidates: by name. Their unsafe counts come from selection draws, not from the draws that will certify.
+        score: function of the frontiers of a candidate's unsafe examples; larger is better, and the first of equals
+            wins.
+        false_alarms: see :func:`hybrid_rs.calibrate`, also for alpha and confidence.
         d_max: the largest text budget of the frontiers.
         alpha: risk of each confidence bound.
-        confidence: of the share of false alarms in the population; None: the share is that of the benign examples.
+        confidence: confidence for the share of false alarms in the population; None: the share among the examples.
 
     Raises:
         ValueError: if there is no candidate, or one of them cannot be calibrated.
@@ -127,21 +128,20 @@ def robustness_curve(
     d_max: int = 8,
     alpha: float = 0.01,
 ) -> pd.DataFrame:
-    """Return what each threshold certifies beside the false alarms that it costs.
+    """Return what each threshold certifies, and the false alarms that it costs.
 
     Args:
         candidate: a smoothed guard with its counts; draws that chose one of the thresholds are refused.
         taus: thresholds, or the calibrations that chose them.
         d: text budget at which examples are counted.
-        epsilon: image budget, l2, likewise.
-        d_max: the largest text budget looked at for the mean d.
+        epsilon: image budget, l2, at which examples are counted.
+        d_max: the largest text budget for the mean d.
         alpha: risk of each confidence bound.
 
     Returns:
-        a row per threshold: ``tau``; ``estimated alarms``, the share of benign examples with k / n >= tau;
-        ``deployed alarms``, the share not shown to be below it at risk alpha; ``certified``, the share of unsafe
-        examples certified at (d, epsilon); ``mean radius`` at d and ``mean d``, as :func:`mean_radius` and
-        :func:`mean_edits` have them.
+        a row per threshold: ``tau``; ``estimated alarms``, the share of benign examples with k / n >= tau; ``deployed
+        alarms``, the share not shown to be below tau at risk alpha; ``certified``, the share of unsafe examples
+        certified at (d, epsilon); ``mean radius`` at d and ``mean d``, see :func:`mean_radius` and :func:`mean_edits`.
     """
     import pandas as pd
 

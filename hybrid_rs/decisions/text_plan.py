@@ -1,4 +1,4 @@
-"""How many texts for each image: what pilot draws let one expect, before the draws that certify are made."""
+"""How many texts for each image: predictions from pilot draws, before the draws that certify are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hybrid_rs.evidence.text_counts import TextCounts
 
 
 def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts:
-    """Return the counts to expect of ``n`` images with fewer texts each than the pilot's, rounded down.
+    """Predict the counts of ``n`` images with at most as many texts each as the pilot has, rounded down.
 
     Any m of the M texts of a pilot image are m independent texts for that image. So the share of images with k or more
     flagged texts is the mean, over the pilot's images, of the chance that k or more of m texts drawn from its M are
@@ -57,10 +57,10 @@ def expected_radii(
     tau: float,
     alpha: float = 0.01,
 ) -> dict[int, float]:
-    """Return the image radius to expect of each plan: the number of texts for each image, and that of images.
+    """Predict the image radius of each plan; a plan has a number of texts per image and a number of images.
 
-    Compare plans of the same cost, take the best, and certify with *another seed*: a number of texts that was chosen by
-    looking at draws may not be certified with these draws.
+    Compare plans of the same cost, take the best, and certify with *another seed*: do not certify with the draws that
+    chose the number of texts.
 
     Args:
         pilot: counts of pilot draws of the same smoothed guard, with as many texts as any plan has.
@@ -72,7 +72,7 @@ def expected_radii(
         alpha: risk, in (0, 1).
 
     Returns:
-        the radii by number of texts; nan where nothing is to be expected.
+        the radii by number of texts; nan where nothing would be certified.
 
     Raises:
         ValueError: if an argument is out of range.

@@ -1,4 +1,4 @@
-"""A frontier that may be watched while it is drawn, and stopped whenever one likes."""
+"""A frontier that can be watched while it is drawn, and stopped at any time."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def watch(
 ) -> Iterator[Frontier]:
     r"""Yield, after every batch of draws, the frontier that all draws so far support; its radii never shrink.
 
-    The confidence is that of all moments together. With probability at least :math:`1 - \alpha` *no* bound of the
-    sequence exceeds its probability, so neither does the largest of them so far: that is what each frontier rests on.
-    (The largest of several bounds made for one n would be too large far more often.) The bound is taken after every
-    draw, not only where a batch ends, so that the batches change nothing; and it reaches what a target requires at the
-    very draw at which :func:`hybrid_rs.decisions.decide.decide` certifies the target at the same risk.
+    The confidence covers all moments together. With probability at least :math:`1 - \alpha`, *no* bound of the sequence
+    exceeds its probability. So the largest bound so far does not exceed it either, and each frontier is based on that
+    largest bound. (The largest of several bounds for fixed n would be too large far more often.) The bound is computed
+    after every draw, not only at the end of a batch, so the batches do not matter. It reaches the required probability
+    of a target at exactly the draw at which :func:`hybrid_rs.decisions.decide.decide` certifies it at the same risk.
 
     Args:
-        verdicts: batches of unsafe verdicts, bool arrays of independent draws; taken one batch at a time, when the
-            next frontier is asked for. Shape ``(batch, 1)`` with one smoothed classifier for every d, ``(batch,
+        verdicts: batches of unsafe verdicts, bool arrays of independent draws; a batch is requested when the next
+            frontier is. Shape ``(batch, 1)`` with one smoothed classifier for every d, ``(batch,
             d_max + 1)`` with one classifier, or with ``masked`` one condition, per d.
         kernel: the token kernel of the draws.
         sigma: standard deviation of the image noise of the draws.
@@ -43,11 +43,11 @@ def watch(
         d_max: the largest text budget.
         alpha: risk, in (0, 1).
         masked: column d was drawn given that the d edited positions were replaced; bounds p_S.
-        simultaneous: let alpha cover all d at once, by a union bound where each would have its own. One column of
-            unmasked draws covers them anyway.
+        simultaneous: let alpha cover all d at once, by a union bound if each d has its own bound. One column of
+            unmasked draws covers all d anyway.
 
     Raises:
-        ValueError: if an argument is outside its range or a batch is not of such a shape.
+        ValueError: if an argument is outside its range or a batch has another shape.
 
     References:
         Ville (1939); Robbins (1970), for confidence sequences by mixtures.
@@ -62,7 +62,7 @@ def watch(
         (256, True)
     """
     budgets = text_budget("d_max", d_max) + 1
-    shapes = {budgets} if masked else {1, budgets}  # after the first batch: its own
+    shapes = {budgets} if masked else {1, budgets}  # after the first batch, only its own
     draws, unsafe, best = 0, np.zeros(1, dtype=np.int64), np.zeros(1)
     for batch in verdicts:
         rows = np.asarray(batch)
@@ -74,7 +74,7 @@ def watch(
         risk = alpha / budgets if simultaneous and many else alpha
         k, n = unsafe + np.cumsum(rows, axis=0), draws + 1 + np.arange(len(rows))
         best = np.broadcast_to(best, rows.shape[1:]).copy()
-        # an unsafe verdict raises the bound, another lowers it: it is largest just before one of those, or at the end
+        # an unsafe verdict raises the bound, a safe one lowers it: it is largest just before a safe one, or at the end
         at, column = np.nonzero(np.append(~rows[1:], np.ones_like(rows[:1]), axis=0))
         np.maximum.at(best, column, mixture_lower(k[at, column], n[at], risk))
         draws, unsafe = int(n[-1]), k[-1]

@@ -1,4 +1,4 @@
-"""Confidence bounds of a probability, from a number of independent draws that is fixed beforehand."""
+"""Confidence bounds of a probability from independent draws whose number is fixed in advance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hybrid_rs._checks import require, risks, successes
 from hybrid_rs.evidence.binomial import log_tail, rounding, tail_quantile
 
 FloatArray = NDArray[np.float64]
-MAX_COUNT = 2**53 - 1  # beyond it a float64 does not tell n from n + 1
+MAX_COUNT = 2**53 - 1  # beyond it a float64 cannot distinguish n from n + 1
 
 
 def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -> FloatArray:
     r"""Return the exact one-sided lower confidence bound of a binomial probability.
 
-    With probability at least 1 - alpha over n independent draws, the true probability is at least the bound. It is
-    the p at which k or more successes have probability alpha; 0 for k = 0, and :math:`\alpha^{1/n}` for k = n.
+    With probability at least 1 - alpha over n independent draws, the true probability is at least the bound. The bound
+    is the p at which k or more successes have probability alpha. It is 0 for k = 0 and :math:`\alpha^{1/n}` for k = n.
 
     Args:
         k: number of successes, 0 to n.
@@ -37,7 +37,7 @@ def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -
         np.float64(0.99954)
     """
     x, of_hits = _bound(k, n, alpha)
-    # 1 - (1 - x) shows which way the machine rounded
+    # 1 - (1 - x) shows in which direction 1 - x was rounded
     return np.where(of_hits, x, np.where(1 - (1 - x) < x, np.nextafter(1 - x, 0.0), 1 - x))[()]
 
 
@@ -54,10 +54,10 @@ def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -
 
 
 def bound_reaches(k: ArrayLike, n: ArrayLike, p: float, alpha: float) -> NDArray[np.bool_]:
-    """Return whether k hits or more have, at probability p, a chance of about alpha at most.
+    """Return whether k or more hits have probability at most about alpha if each hit has probability p.
 
-    So it is wherever the lower bound reaches p; the other way round it holds but for p within 1e-11 of the bound,
-    relative to it. It costs a fifth of the bound.
+    This is true whenever the lower bound is at least p. The converse also holds, unless p is within a relative 1e-11 of
+    the bound. It is five times as fast as computing the bound.
 
     Args:
         k: numbers of hits, 1 to n.
@@ -73,9 +73,9 @@ def bound_reaches(k: ArrayLike, n: ArrayLike, p: float, alpha: float) -> NDArray
 
 
 def _bound(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the lower bound of the probability of a hit, or 1 less it: of whichever is rarer, which keeps its digits.
+    """Return the lower bound of the probability of a hit, or 1 minus it, whichever is smaller and so more precise.
 
-    The second array is True where it is that of a hit.
+    The second array is True where the first has the bound itself.
     """
     (hits, draws), risk = successes(k, n, at_least=1), risks("alpha", alpha)
     require(bool(np.all(draws <= MAX_COUNT)), "n", n, f"give at most {MAX_COUNT} draws")

@@ -1,9 +1,10 @@
-r"""Evidence that holds whenever one stops looking: confidence sequences from bets.
+r"""Evidence that is valid at any stopping time: confidence sequences from bets.
 
-All rests on one bet. A gambler who doubts that p <= m stakes the share c of all she owns on every draw: an unsafe
-verdict multiplies her wealth by 1 - c + c/m, another by 1 - c. If p <= m her wealth is a supermartingale, so by Ville's
-inequality it ever reaches 1/alpha with probability at most alpha. Shares are mixed with c ~ Beta(1, b), which has a
-closed form and leaves the wealth monotone in m: one process gives both the test of one m and the confidence sequence.
+Everything follows from one bet. A gambler who doubts that p <= m stakes the share c of her wealth on every draw: an
+unsafe verdict multiplies her wealth by 1 - c + c/m, a safe one by 1 - c. If p <= m, her wealth is a supermartingale, so
+by Ville's inequality the probability that it ever reaches 1/alpha is at most alpha. The wealth is averaged over c ~
+Beta(1, b). This average has a closed form and is monotone in m, so that one process gives both a test of one m and a
+confidence sequence.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from hybrid_rs._checks import probability, risks, successes
 from hybrid_rs._roots import bracketed_root
 
 FloatArray = NDArray[np.float64]
-SAFETY = 2.0**-40  # of a bound, relative: the search stops closer
-B_ABOVE = 0.25  # leans to p near 1, where certificates are; b < 1 piles shares up at c = 1, that is at p = 1
-B_BELOW = 1.0  # leans to no p: a classifier may fail by little or by much
+SAFETY = 2.0**-40  # relative margin of a bound; the error of the search is smaller
+B_ABOVE = 0.25  # favours p near 1, where certificates are: b < 1 gives much weight to c near 1
+B_BELOW = 1.0  # favours no p: a classifier may fail by a little or by a lot
 
 
 def log_evidence_above(k: ArrayLike, n: ArrayLike, p_star: ArrayLike) -> FloatArray:
     r"""Return the log wealth against p <= p_star after k unsafe verdicts in n draws, rounded down.
 
-    It is a mean of likelihood ratios of p = theta to p = p_star, over theta = p_star + (1 - p_star) c with
-    c ~ Beta(1, 1/4). While p <= p_star, it ever exceeds log(1/alpha) with probability at most alpha.
+    The wealth is the mean of the likelihood ratios of p = theta to p = p_star, over theta = p_star + (1 - p_star) c
+    with c ~ Beta(1, 1/4). If p <= p_star, its log ever exceeds log(1/alpha) with probability at most alpha.
 
     Args:
         k: number of unsafe verdicts, 0 to n.
         n: number of draws, 0 or more.
-        p_star: the largest p that is doubted, in [0, 1].
+        p_star: the largest p of the hypothesis that is tested, in [0, 1].
 
     Returns:
-        float64 of the broadcast shape, -inf to inf; 0 for n = 0, and for p_star = 1, above which there is nothing.
+        float64 of the broadcast shape, -inf to inf; 0 for n = 0, and for p_star = 1, which no draw can contradict.
 
     Raises:
         ValueError: if k is not in 0..n, a count is not whole, or p_star is not in [0, 1].
@@ -63,8 +64,9 @@ def log_evidence_below(k: ArrayLike, n: ArrayLike, p_star: ArrayLike) -> FloatAr
 def mixture_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -> FloatArray:
     """Return a lower confidence bound of a Bernoulli probability that holds at all numbers of draws at once.
 
-    It is the p_star at which the evidence above it is 1/alpha. With probability at least 1 - alpha *none* of the bounds
-    for n = 1, 2, ... exceeds p, so one may stop by looking at them, and keep the largest.
+    It is the p_star for which the wealth of :func:`log_evidence_above` is 1/alpha. With probability at least 1 - alpha,
+    *none* of the bounds for n = 1, 2, ... exceeds p. So you may look at them to decide when to stop, and keep the
+    largest.
 
     Args:
         k: number of successes, 0 to n.
@@ -97,14 +99,14 @@ def mixture_upper(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -> FloatA
 
 
 def _log_wealth(k: FloatArray, misses: FloatArray, m: FloatArray, b: float) -> FloatArray:
-    """Log of E_c[(1 - c)^misses (1 - c + c/m)^k] for c ~ Beta(1, b), less a bound of its rounding."""
+    """Return log E_c[(1 - c)^misses (1 - c + c/m)^k] for c ~ Beta(1, b), minus a bound of its rounding error."""
     with np.errstate(divide="ignore", invalid="ignore"):
         hits, others = xlogy(k, m), xlog1py(misses + b, -m)
         beta = betaln(k + 1, misses + b)
-        # where this tail underflows k is far below m n, and the wealth lost without it is a few coins
+        # where this tail underflows, k is far below m n, and the neglected wealth is negligible
         tail = np.log(betaincc(k + 1, misses + b, m))
         wealth = np.log(b) + beta + tail - hits - others
-        # SciPy's betaln is a difference of log-gammas where one argument is small
+        # for a small argument, SciPy's betaln is a difference of log-gammas
         wealth -= (
             2.0**-32 + 2.0**-46 * (np.abs(hits) + np.abs(others)) + 2.0**-48 * (k + misses) * np.log(k + misses + 2)
         )
@@ -119,7 +121,7 @@ def _lower(k: FloatArray, n: FloatArray, risk: FloatArray, b: float) -> FloatArr
     hits, misses, least = k[some], (n - k)[some], -np.log(risk[some])
 
     def excess(m: FloatArray, hits: FloatArray, misses: FloatArray, least: FloatArray) -> FloatArray:
-        return np.clip(_log_wealth(hits, misses, m, b) - least, -1e3, 1e3)  # the search wants finite numbers
+        return np.clip(_log_wealth(hits, misses, m, b) - least, -1e3, 1e3)  # the search needs finite numbers
 
     # the wealth is at least b B(k + 1, misses + b) ((1 - m) / m)^k, the last term of its binomial series
     odds = (least + 1 - np.log(b) - betaln(hits + 1, misses + b)) / hits

@@ -1,9 +1,9 @@
-"""What was drawn: counts of verdicts, each with the law that the draws came from.
+"""Counts of verdicts; the type of a count says from which law the draws came.
 
-A certificate transports evidence from a law that can be sampled to the adversary's. :class:`Counts` come from the clean
-law and bound p_A. :class:`MaskedCounts` bound p_S, the probability of "unsafe" given that the positions the adversary
-edits were all replaced; so do those of :mod:`hybrid_rs.evidence.subset_counts`. They are types of their own, so that
-neither is taken for the other.
+A certificate transports evidence from a law that can be sampled to the law of the attacked input. :class:`Counts` come
+from the clean law and bound p_A. :class:`MaskedCounts` bound p_S, the probability of "unsafe" given that all positions
+that the adversary edits were replaced; so do the counts of :mod:`hybrid_rs.evidence.subset_counts`. The types differ so
+that one kind is never mistaken for another.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Counts:
     """How often the base classifier said unsafe, under the noise of each smoothed classifier.
 
     Args:
-        unsafe: one count per smoothed classifier. One alone serves every text budget; otherwise entry d belongs to
-            the classifier that is smoothed for text budget d.
+        unsafe: one count per smoothed classifier. A single classifier serves every text budget; otherwise entry d
+            belongs to the classifier that is smoothed for text budget d.
         n: number of draws behind every count.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
@@ -55,24 +55,24 @@ class Counts:
 
     @property
     def one_classifier(self) -> bool:
-        """Whether one smoothed classifier serves every text budget."""
+        """Whether a single smoothed classifier serves every text budget."""
         return len(self.unsafe) == 1
 
     @property
     def by_budget(self) -> bool:
-        """Whether each text budget has a bound, and a risk, of its own."""
+        """Whether each text budget has its own bound and its own risk."""
         return not self.one_classifier
 
     def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """The bounds that a certificate starts from: :meth:`p_a`."""
+        """Return the bounds that a certificate starts from: :meth:`p_a`."""
         return self.p_a(alpha)
 
     def drawn(self) -> dict[str, Any]:
-        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        """Return the drawn fields by name, as a store writes them."""
         return {"unsafe": self.unsafe}
 
     def p_a(self, alpha: float = 0.01) -> FloatArray:
-        """Lower confidence bounds of the smoothed probabilities, shape ``(classifiers,)``, each at risk alpha."""
+        """Return lower bounds of the smoothed probabilities, shape ``(classifiers,)``, each at risk alpha."""
         return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
 
     def of_budget(self, d: int) -> Counts:
@@ -86,7 +86,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class MaskedCounts:
-    """How often one smoothed classifier's base said unsafe, given that the first d slots were replaced.
+    """How often the base of one smoothed classifier said unsafe, given that the first d slots were replaced.
 
     Args:
         unsafe: entry d is the count under the condition that slots 1 to d were replaced, d = 0, 1, ...; entry 0 has
@@ -117,15 +117,15 @@ class MaskedCounts:
     by_budget: ClassVar[bool] = True
 
     def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """The bounds that a certificate starts from: :meth:`p_s`."""
+        """Return the bounds that a certificate starts from: :meth:`p_s`."""
         return self.p_s(alpha)
 
     def drawn(self) -> dict[str, Any]:
-        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        """Return the drawn fields by name, as a store writes them."""
         return {"unsafe": self.unsafe}
 
     def p_s(self, alpha: float = 0.01) -> FloatArray:
-        """Lower confidence bounds of p_S by d, shape ``(d_max + 1,)``, each at risk alpha."""
+        """Return lower confidence bounds of p_S by d, shape ``(d_max + 1,)``, each at risk alpha."""
         return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
 
     @property
@@ -135,14 +135,14 @@ class MaskedCounts:
 
 
 def source(example: object, seed: object) -> None:
-    """Refuse what does not say where draws come from: a string and a whole number, or None."""
+    """Check the origin of draws: the example must be a string, and the seed a whole number or None."""
     text("example", example)
     if seed is not None:
         integer("seed", seed, at_least=0)
 
 
 def whole_counts(name: str, values: Iterable[int], n: int) -> tuple[int, ...]:
-    """Return counts as a tuple of ints; refuse any that is not in 0..n, and none at all."""
+    """Return counts as a tuple of ints; there must be at least one, and all must be in 0..n."""
     each = several(name, values, "give one count per smoothed classifier or text budget")
     counts, draws = tuple(integer(name, k, at_least=0) for k in each), integer("n", n, at_least=1)
     require(len(counts) > 0, name, counts, "give one count per smoothed classifier or text budget")

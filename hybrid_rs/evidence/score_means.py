@@ -1,4 +1,4 @@
-"""Evidence about the mean of scores in [0, 1], valid whenever one looks: p_A of a soft base classifier."""
+"""Evidence about the mean of scores in [0, 1], valid at any time: the p_A of a soft base classifier."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy.special import logsumexp
 from hybrid_rs._checks import probability, require, risk
 
 FloatArray = NDArray[np.float64]
-RATES = np.exp(np.linspace(-8, 16, 49))  # at which the gambler stakes
+RATES = np.exp(np.linspace(-8, 16, 49))  # the stakes of the gambler
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreEvidence:
-    r"""What independent scores in [0, 1] have told about their mean so far; bounds hold whenever one looks.
+    r"""The evidence of independent scores in [0, 1] about their mean; its bounds are valid at any time.
 
     A score x multiplies the wealth against "the mean is at most m" by (1 + r x) / (1 + r m): a stake of
-    r m / (1 + r m). The numerator does not know m, so sums over a grid of r are all there is to keep, and any m can be
-    asked about later.
+    r m / (1 + r m). The numerator does not depend on m. So it is enough to keep sums over a grid of r, and m can be
+    chosen later.
 
     Args:
         draws: number of scores seen.
@@ -43,7 +43,7 @@ class ScoreEvidence:
     below: FloatArray = field(default_factory=lambda: np.zeros(RATES.size))
 
     def add(self, scores: ArrayLike) -> ScoreEvidence:
-        """Return the evidence after a batch more of scores, shape ``(n,)``."""
+        """Return the evidence after another batch of scores, shape ``(n,)``."""
         x = probability("scores", scores)
         require(x.ndim == 1, "scores", x.shape, "give one score per draw, shape (n,)")
         above, below = (np.log1p(np.multiply.outer(RATES, side)).sum(axis=1) for side in (x, 1 - x))
@@ -62,7 +62,7 @@ class ScoreEvidence:
 
         def excess(m: float) -> float:
             stakes = self.draws * np.log1p(RATES * m)
-            rounding = 2.0**-30 + (2.0**-48 + 2.0**-52 * self.draws) * (gains + stakes)  # one sum for each score
+            rounding = 2.0**-30 + (2.0**-48 + 2.0**-52 * self.draws) * (gains + stakes)  # one addition per score
             return float(logsumexp(gains - stakes - rounding) - least)
 
         if excess(0.0) < 0:
@@ -73,16 +73,16 @@ class ScoreEvidence:
 def bounded_mean_lower(scores: ArrayLike, alpha: float = 0.01) -> float:
     r"""Return a lower confidence bound of the mean of independent scores in [0, 1]: p_A of a soft base classifier.
 
-    It is :meth:`ScoreEvidence.lower` after these scores. It adapts to their variance and holds wherever one stops, if
-    the rule looks only at the past.
+    It is :meth:`ScoreEvidence.lower` after these scores. It adapts to their variance, and is valid for every stopping
+    rule that looks only at the past.
 
     Args:
         scores: outputs of the base classifier on independent draws, shape ``(n,)``, in [0, 1].
         alpha: risk, in (0, 1).
 
     Returns:
-        the bound, in [0, 1), rounded down. Verdicts (zeros and ones) have tighter bounds of their own in
-        :func:`hybrid_rs.clopper_pearson_lower`, for a number of draws fixed beforehand.
+        the bound, in [0, 1), rounded down. For verdicts (zeros and ones) and a number of draws fixed in advance,
+        :func:`hybrid_rs.clopper_pearson_lower` is tighter.
 
     Raises:
         ValueError: if there is no score, a score is not in [0, 1], or alpha is not in (0, 1).

@@ -1,4 +1,4 @@
-"""Counts for an adversary whose positions are unknown: one set of draws bounds the p_S of the worst set."""
+"""Counts for an adversary whose positions are unknown: one set of draws bounds p_S for the worst set of positions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts, source, whole_counts
 
 FloatArray = NDArray[np.float64]
-MAX_LENGTH = 100_000  # positions, of a text whose subsets are counted
+MAX_LENGTH = 100_000  # largest number of positions
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """Which sets of positions one count of :class:`SubsetCounts` is about, and how the risk is split.
+    """The sets of positions that one count of :class:`SubsetCounts` is about, and its share of the risk.
 
     Args:
         length: L, the number of positions that are noised.
@@ -26,7 +26,7 @@ class Subsets:
         largest: the largest size counted, at most L.
 
     Raises:
-        ValueError: if these are no whole numbers, or not in this order.
+        ValueError: if these are not whole numbers, or not in this order.
 
     Example:
         >>> Subsets(length=20, size=1, largest=2).parts
@@ -44,26 +44,26 @@ class Subsets:
 
     @property
     def parts(self) -> int:
-        """The risk of this size is the whole risk divided by this: half goes to size 0, the rest equally to others."""
+        """The whole risk divided by this is the risk of this size: half for size 0, the rest shared equally."""
         return 1 if self.largest == 0 else 2 if self.size == 0 else 2 * self.largest
 
 
 @dataclass(frozen=True)
 class SubsetCounts:
-    r"""How often, at worst, the guard failed to flag while any d given positions were all replaced.
+    r"""How often, in the worst case, the guard failed to flag while all of d given positions were replaced.
 
-    One set of ordinary draws bounds the least p_S of all sets S of d positions, for every d up to d_max. Let r_S be the
-    probability that the guard says safe and S is replaced; then :math:`p_S = 1 - r_S / \beta^d`, and :math:`\beta^d` is
-    known exactly. As :math:`r_S \le r_U` for every subset U of S, each size j of subsets gets a share of the risk, and
-    the best of the sizes 0..d bounds p_S.
+    One set of ordinary draws bounds the smallest p_S over all sets S of d positions, for every d up to d_max. Let r_S
+    be the probability that the guard says safe and S is replaced. Then :math:`p_S = 1 - r_S / \beta^d`, where
+    :math:`\beta^d` is known exactly. As :math:`r_S \le r_U` for every subset U of S, each size j of subsets gets a
+    share of the risk, and the best of the sizes 0..d bounds p_S.
 
-    The worst count over all sets of a size is bounded like the count of one set, with no union over the sets. For let S
-    have the least p_S. The worst count is at least that of S, so a bound from it that is wrong means that the bound of
-    S, one set that does not depend on the draws, is wrong too.
+    No union bound over sets of one size is needed. Let S be the set with the smallest p_S; it does not depend on the
+    draws. The largest count over all sets is at least the count of S. So if the bound from the largest count is wrong,
+    the bound from the count of S is wrong, too, which happens with probability at most the risk.
 
     Args:
         safe: entry j is the largest number of draws, over all sets of j positions, in which the guard said safe and
-            the whole set was replaced (or a number above it); entry 0 counts all safe verdicts.
+            the whole set was replaced (or an upper bound of it); entry 0 counts all safe verdicts.
         n: number of draws.
         length: L, the number of positions that are noised.
         beta: replacement probability of the kernel.
@@ -74,7 +74,7 @@ class SubsetCounts:
         ValueError: if a count is not in 0..n, counts grow with j, or there are sizes beyond the length.
 
     References:
-        Clopper and Pearson (1934); Berger (1982) for the set that is the worst; the union over sizes is Bonferroni's.
+        Clopper and Pearson (1934); Berger (1982) for the worst set; the union over sizes is Bonferroni's.
 
     Example:
         >>> counts = SubsetCounts((1_500, 220, 41), n=10_000, length=20, beta=0.25)
@@ -94,9 +94,9 @@ class SubsetCounts:
         source(self.example, self.seed)
         object.__setattr__(self, "length", integer("length", self.length, at_least=1))
         beta = one("beta", probability("beta", self.beta))
-        require(beta > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
+        require(beta > 0, "beta", self.beta, "give beta > 0, so that positions are replaced")
         shrinking = all(a >= b for a, b in zip(self.safe, self.safe[1:], strict=False))
-        require(shrinking, "safe", self.safe, "a larger set is replaced in no more draws: give counts that do not grow")
+        require(shrinking, "safe", self.safe, "give counts that do not grow: a larger set is not replaced more often")
         require(len(self.safe) <= self.length + 1, "safe", self.safe, f"give sizes 0 to length = {self.length}")
 
     masked: ClassVar[bool] = True
@@ -104,15 +104,15 @@ class SubsetCounts:
     by_budget: ClassVar[bool] = False
 
     def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """The bounds that a certificate starts from: :meth:`p_s`."""
+        """Return the bounds that a certificate starts from: :meth:`p_s`."""
         return self.p_s(alpha)
 
     def drawn(self) -> dict[str, Any]:
-        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        """Return the drawn fields by name, as a store writes them."""
         return {"length": self.length, "safe": self.safe}
 
     def p_s(self, alpha: float = 0.01) -> FloatArray:
-        """Lower confidence bounds of the least p_S by d, shape ``(d_max + 1,)``; all hold at once, at risk alpha.
+        """Return lower bounds of the smallest p_S by d, shape ``(d_max + 1,)``; all hold at once, at risk alpha.
 
         Half of the risk goes to size 0, that is, to p_A; the rest is shared equally by the other sizes.
         """
@@ -128,7 +128,7 @@ class SubsetCounts:
         return Subsets(self.length, int(np.argmin(self._joint(alpha)[: budget + 1])), len(self.safe) - 1)
 
     def _joint(self, alpha: float) -> FloatArray:
-        """Upper bounds, by size, of the largest probability that the guard says safe and some set is replaced."""
+        """Return upper bounds, by size, of the largest probability that the guard says safe and a set is replaced."""
         level = risk("alpha", alpha)
         split = [Subsets(self.length, size, len(self.safe) - 1) for size in range(len(self.safe))]
         share = np.array([level / s.parts for s in split])
@@ -143,11 +143,11 @@ class SubsetCounts:
     def from_failures(
         cls, replaced: NDArray[np.bool_], n: int, d_max: int, beta: float, *, example: str = "", seed: int | None = None
     ) -> SubsetCounts:
-        """Count, from the positions replaced in each draw that the guard called safe.
+        """Return counts, given the replaced positions of each draw that the guard called safe.
 
         Args:
             replaced: shape ``(failures, L)``, one row per such draw.
-            n: number of draws, failures or not.
+            n: number of all draws.
             d_max: the largest size of sets.
             beta: replacement probability of the kernel.
             example: the example's id.
@@ -160,20 +160,20 @@ class SubsetCounts:
         return cls(safe, n, replaced.shape[1], beta, example, seed)
 
 
-MAX_SETS = 2_000_000  # sets visited before larger ones are bounded instead of counted
+MAX_SETS = 2_000_000  # after visiting so many sets, larger sizes are bounded instead of counted
 
 
 def most_replaced(replaced: NDArray[np.bool_], d_max: int, *, max_sets: int = MAX_SETS) -> tuple[int, ...]:
     """Return, for j = 0..d_max, the largest number of rows in which some j columns are all True.
 
-    A depth-first search over sets, with a branch left when it cannot raise any entry. It visits at most ``max_sets``
-    sets (30 columns at d = 5, or 200 at d = 3, stay well below the default even without pruning); past that, the
-    sizes not finished get the value of the next smaller size, which is never below the true one.
+    This is a depth-first search over sets that abandons a branch when it cannot raise any entry. It visits at most
+    ``max_sets`` sets (30 columns at d = 5, or 200 at d = 3, stay well below the default even without pruning). After
+    that, sizes that are not finished get the value of the next smaller size, which is never below the true one.
 
     Args:
         replaced: shape ``(rows, columns)``, bool.
         d_max: the largest size, at most the number of columns.
-        max_sets: bound on the sets visited.
+        max_sets: largest number of sets to visit.
 
     Example:
         >>> most_replaced(np.array([[1, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool), d_max=3)
@@ -182,9 +182,11 @@ def most_replaced(replaced: NDArray[np.bool_], d_max: int, *, max_sets: int = MA
     rows, columns = replaced.shape
     require(0 <= d_max <= columns, "d_max", d_max, f"give 0 to {columns}, the number of columns")
     bits = [int.from_bytes(np.packbits(column).tobytes(), "big") for column in replaced.T]
-    bits.sort(key=int.bit_count, reverse=True)  # large counts early make the pruning strong
+    bits.sort(key=int.bit_count, reverse=True)  # large counts first, so that more branches are abandoned
     best = [rows, *[0] * d_max]
-    for size in range(1, d_max + 1):  # one size after the other, so that running out leaves small sizes exact
+    for size in range(
+        1, d_max + 1
+    ):  # one size after the other, so that small sizes stay exact when the budget runs out
         found, left = _largest(bits, size, best[size - 1], max_sets)
         if left < 0:
             return (*best[:size], *[best[size - 1]] * (d_max - size + 1))
@@ -193,7 +195,7 @@ def most_replaced(replaced: NDArray[np.bool_], d_max: int, *, max_sets: int = MA
 
 
 def _largest(bits: list[int], size: int, ceiling: int, budget: int) -> tuple[int, int]:
-    """Return the largest intersection of ``size`` of the bit sets, and what is left of the budget (-1: ran out)."""
+    """Return the largest intersection of ``size`` of the bit sets, and the rest of the budget (-1 if it ran out)."""
     best = 0
 
     def visit(first: int, depth: int, rows: int | None) -> None:

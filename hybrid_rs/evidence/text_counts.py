@@ -1,9 +1,9 @@
-r"""Counts of images by how many of their m noisy texts the guard flagged, and what these counts guarantee.
+r"""Counts of images by how many of their m noisy texts the guard flagged, and the bounds that they support.
 
-The bounds of all levels :math:`P(K \ge k)` must hold together, and the levels are ordered: :math:`P(K \ge k)` is at
-least :math:`P(K \ge k + 1)`. So each level has a share of the risk, and the bound of a level holds for all levels below
-it, too. Half of the risk goes to k = m, the level at which all texts agree: where the image alone decides, this one
-count then bounds all levels at the price of half the risk.
+The bounds of all levels :math:`P(K \ge k)` must hold together. So each level has a share of the risk. The levels are
+ordered, :math:`P(K \ge k) \ge P(K \ge k + 1)`, so the bound of a level also holds for all lower levels. Half of the
+risk goes to k = m, where all texts agree. If the image alone decides, this one count bounds all levels, at half the
+risk.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MAX_TEXTS = 1 << 16  # for one image
 
 @dataclass(frozen=True)
 class TextCounts:
-    """In how many images the guard flagged at least k of the m noisy texts, by what was replaced in the texts.
+    """The number of images in which the guard flagged at least k of m noisy texts, for each condition on the texts.
 
     Args:
-        reached: one row per condition, entry k - 1 of a row the number of images in which at least k = 1..m of the m
-            texts were flagged. Row d belongs to texts drawn given that slots 1 to d were replaced, d = 0, 1, ...; row 0
-            has no condition. One row alone is evidence of the clean law, which serves every text budget.
+        reached: one row per condition; entry k - 1 of a row is the number of images in which at least k of the m texts
+            were flagged, k = 1..m. Row d is for texts drawn given that slots 1 to d were replaced, d = 0, 1, ...; row 0
+            has no condition. A single row is evidence from the clean law, which serves every text budget.
         n: number of images; one noise draw may serve all rows.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
@@ -54,7 +54,7 @@ class TextCounts:
         for row in several("reached", self.reached, remedy):
             counts = tuple(integer("reached", count, at_least=0) for count in several("reached", row, remedy))
             falling = all(a >= b for a, b in pairwise(counts))
-            require(falling, "reached", counts, "k + 1 texts are flagged in no more images: give falling counts")
+            require(falling, "reached", counts, "give falling counts: k + 1 flagged texts are not more frequent than k")
             require(max(counts, default=0) <= draws, "reached", counts, f"give counts from 0 to n = {draws}")
             rows.append(counts)
         require(bool(rows) and len(rows[0]) > 0 and len({*map(len, rows)}) == 1, "reached", rows, remedy)
@@ -71,29 +71,29 @@ class TextCounts:
 
     @property
     def masked(self) -> bool:
-        """Whether the rows are of texts drawn given that the edited positions were replaced."""
+        """Whether texts were also drawn given that the edited positions were replaced."""
         return len(self.reached) > 1
 
     @property
     def by_budget(self) -> bool:
-        """Whether each text budget has bounds, and a risk, of its own."""
+        """Whether each text budget has its own bounds and its own risk."""
         return self.masked
 
     def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """The bounds that a certificate starts from: :meth:`levels`."""
+        """Return the bounds that a certificate starts from: :meth:`levels`."""
         return self.levels(alpha)
 
     def drawn(self) -> dict[str, Any]:
-        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        """Return the drawn fields by name, as a store writes them."""
         return {"reached": self.reached}
 
     def levels(self, alpha: float = 0.01) -> FloatArray:
-        """Lower confidence bounds of P(K >= k), shape ``(rows, m)``; those of a row hold together, at risk alpha."""
+        """Return lower bounds of P(K >= k), shape ``(rows, m)``; the bounds of a row hold together, at risk alpha."""
         return level_bounds(self.reached, self.n, alpha)
 
     @classmethod
     def from_flagged(cls, flagged: ArrayLike, texts: int, *, example: str = "", seed: int | None = None) -> TextCounts:
-        """Count, from the number of flagged texts of each image.
+        """Return counts, given the number of flagged texts of each image.
 
         Args:
             flagged: shape ``(images, rows)``, whole numbers from 0 to ``texts``.
@@ -161,7 +161,7 @@ def level_bounds(reached: ArrayLike, n: int, alpha: float = 0.01) -> FloatArray:
 
 
 def level_shares(texts: int) -> FloatArray:
-    """Return how the risk is shared by the levels k = 1..m, shape ``(m,)``: half to k = m, the rest equally.
+    """Return the share of the risk of each level k = 1..m, shape ``(m,)``: half for k = m, the rest equally.
 
     Example:
         >>> level_shares(5).tolist()

@@ -135,7 +135,7 @@ def test_a_plan_reads_as_sentences():
     assert "Draw 1336 times: with at most 10 safe verdicts" in text
     assert "Fewer than 305 draws cannot" in text
     assert "a median of 1029, 1183 on average" in text
-    assert "is certified whatever the model" in str(plan(3, 1.0, KERNEL, **LAW | {"tau": 0.0}))
+    assert "is certified for any model" in str(plan(3, 1.0, KERNEL, **LAW | {"tau": 0.0}))
     assert "Draw 305 times: if all are unsafe" in str(plan(3, 1.0, KERNEL, **LAW))
     assert "p_S must be at least 0.03972" in str(plan(3, 1.0, KERNEL, masked=True, **LAW))
     assert "Hopeless at p_A = 0.98:" in str(plan(3, 1.0, KERNEL, p_a=0.98, **LAW))

@@ -257,7 +257,7 @@ class Hashing(ToyGuard):
 @pytest.mark.parametrize(("threat", "masked"), SEVERAL)
 @pytest.mark.parametrize("sigma", [0.0, 0.2])
 def test_kernels_sampled_together_give_the_counts_of_each_alone(threat, masked, sigma):
-    betas = BETAS[:1] + BETAS[2:] if masked else BETAS  # no p_S where nothing is ever replaced
+    betas = BETAS[:1] + BETAS[2:] if masked else BETAS  # no p_S where give beta > 0, so that positions are replaced
     smoothed = by_beta(Hashing(), threat, sigma, betas)
     smoothed.append(replace(smoothed[0], kernel=hrs.AbsorbingKernel(0.4)))
     alone = [each.sample(EXAMPLE, 300, seed=3, masked=masked) for each in smoothed]
