@@ -9,9 +9,12 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import torch
 
+from hybrid_rs._extras import needs
 from hybrid_rs.smoothing.lattice import FIRST, LEVELS, RoundedGaussian
+
+with needs("guard"):
+    import torch
 
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)

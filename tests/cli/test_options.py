@@ -131,7 +131,7 @@ def test_all_texts_are_looked_at_before_the_first_draw(run, notes, monkeypatch):
         patched.setattr(Unit, "draw", lambda *arguments, **options: pytest.fail("drawn"))
         code, printed = run("certify", "some.jsonl", *BAY, *SMALL[:-2])
         assert code == 1
-        assert "error: entry some/2: text = ['<image>']: take out" in printed.err
+        assert "error: entry some/2: text = ['<image>']: remove" in printed.err
         assert "give --on-problem skip" in printed.err
     code, printed = run("certify", "some.jsonl", *BAY, *SMALL[:-2], "--on-problem", "skip")
     assert code == 0

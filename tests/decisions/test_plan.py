@@ -55,7 +55,8 @@ def test_the_chance_is_a_saw_so_more_draws_may_do_worse():
 def test_without_misses_there_is_a_closed_form(required, alpha, power):
     with mp.workdps(40):
         exact = int(mp.ceil(mp.log(mpf(alpha)) / mp.log(mpf(required))))
-    assert draws_needed(required, alpha, 1.0, power) == exact
+        tied = abs(mpf(required) ** exact / mpf(alpha) - 1) < 1e-11  # the bound is rounded down, and misses by that
+    assert draws_needed(required, alpha, 1.0, power) in ({exact, exact + 1} if tied else {exact})
 
 
 @pytest.mark.parametrize("gap", [1e-6, 1e-8, 3e-8])
@@ -134,7 +135,7 @@ def test_a_plan_reads_as_sentences():
     assert "p_A must be at least 0.98498" in text
     assert "Draw 1336 times: with at most 10 safe verdicts" in text
     assert "Fewer than 305 draws cannot" in text
-    assert "a median of 1029, 1183 on average" in text
+    assert "a median of 1029, and 1183 on average" in text
     assert "is certified for any model" in str(plan(3, 1.0, KERNEL, **LAW | {"tau": 0.0}))
     assert "Draw 305 times: if all are unsafe" in str(plan(3, 1.0, KERNEL, **LAW))
     assert "p_S must be at least 0.03972" in str(plan(3, 1.0, KERNEL, masked=True, **LAW))
