@@ -167,12 +167,13 @@ class SmoothedGuard:
             progress: show a bar on stderr.
 
         Returns:
-            Counts, one per smoothed classifier; or, masked, MaskedCounts (suffix) or SubsetCounts (l0). With several
-            texts TextCounts: of the clean law, or, masked (suffix), for every d; masked (l0), SubsetTextCounts.
+            Counts with one entry per smoothed classifier; if masked, MaskedCounts (suffix) or SubsetCounts (l0). With
+            several texts TextCounts: for the clean law, or, if masked (suffix), for every d; if masked (l0),
+            SubsetTextCounts.
 
         Raises:
-            ValueError: if n, texts, seed or batch_draws is out of range; or if masked evidence, or several texts, are
-                asked for a threat with more than one smoothed classifier.
+            ValueError: if n, texts, seed or batch_draws is out of range; or if masked evidence or several texts are
+                requested for a threat with more than one smoothed classifier.
         """
         law: dict[str, Any] = {"masked": masked, "seed": seed, "batch_draws": batch_draws, "progress": progress}
         if integer("texts", texts, at_least=1) > 1:

@@ -28,7 +28,7 @@ def sample_texts(
     batch_draws: int = 256,
     progress: bool = False,
 ) -> TextCounts | SubsetTextCounts:
-    """Draw ``n`` noisy images with several noisy texts each, and count how many of its texts the guard flags.
+    """Draw ``n`` noisy images with several noisy texts each, and count for each image how many texts the guard flags.
 
     A text is a function of (seed, example.id, number of the image, number of the text): a run with more images or texts
     contains the shorter run. The images, and the first text of each, are those of a run with one text. A guard
@@ -39,9 +39,9 @@ def sample_texts(
         example: the input.
         n: number of images, at least 1.
         texts: m, the number of texts for each image, at least 1.
-        masked: suffix threat: show every text to the guard for every d with the first d pads replaced, too, which is
-            drawing given that they were. l0: keep a record of what was replaced. If False, the texts are of the clean
-            law alone.
+        masked: for the suffix threat, also show every text, for every d, with the first d pads replaced, which is a
+            draw given that they were replaced; for l0, record what was replaced. If False, texts have only the clean
+            law.
         seed: a non-negative whole number.
         batch_draws: texts given to the guard at a time for each condition, rounded up to a multiple of 64 images; it
             limits only the memory.
