@@ -12,7 +12,6 @@ from hybrid_rs.attacks import Attack, Effort, Objective, under_attack
 from hybrid_rs.attacks.image import lower_image, random_image
 from hybrid_rs.attacks.text import lower_text, random_text
 from hybrid_rs.certificates.kernels import UniformKernel
-from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
@@ -127,8 +126,7 @@ def evaluate(
     attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
     counts = replace(smoothed, threat=_Filled(noised)).sample(attacked, n, seed=seed)
     k = counts.unsafe[0]
-    lower, upper = clopper_pearson_lower(k, n, alpha / 2), clopper_pearson_upper(k, n, alpha / 2)
-    return Estimate(k, n, float(lower), float(upper))
+    return Estimate(k, n, float(counts.p_a(alpha / 2)[0]), float(counts.p_a_upper(alpha / 2)[0]))
 
 
 def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:

@@ -95,7 +95,7 @@ class Calibration:
         """
         kind("counts", counts, Counts, "give hybrid_rs.Counts")
         require(counts.n == self.n, "counts.n", counts.n, f"tau was calibrated for n = {self.n}")
-        return np.asarray(clopper_pearson_upper(np.array(counts.unsafe), counts.n, self.alpha) >= self.tau)
+        return counts.p_a_upper(self.alpha) >= self.tau
 
     def __str__(self) -> str:
         bound = math.ceil(self.false_alarm_bound() * 1e3) / 1e3
@@ -165,7 +165,7 @@ with 0.679; give 9 examples, a larger share, or less confidence
         above = int(np.sum(reached <= share)) - 1
         if above < 0:
             require(False, "false_alarms", false_alarms, _too_few(share, m, alpha, confidence, tried, reached[0]))
-    bounds = np.sort(clopper_pearson_upper([counts.unsafe for counts in benign], n, alpha), axis=0)
+    bounds = np.sort(_uppers(benign, alpha), axis=0)
     largest = float(bounds[m - 1 - above].max())
     require(largest < 1, "benign", "examples unsafe in all draws", f"no threshold is above all but {above} of them")
     return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried)
@@ -192,9 +192,16 @@ def flagged_share(
         array([0.5, 1. ])
     """
     level = float(probability("tau", threshold(tau, [(c.example, c.seed) for c in counts])))
+    estimates = np.array([c.unsafe for c in counts]) / np.array([[c.n] for c in counts])
+    return np.asarray(((estimates if alpha is None else _uppers(counts, alpha)) >= level).mean(axis=0))
+
+
+def _uppers(counts: Sequence[Counts], alpha: float) -> NDArray[np.float64]:
+    """Upper confidence bounds, shape ``(examples, classifiers)``: those of :meth:`Counts.p_a_upper`, all at once."""
     unsafe, draws = np.array([c.unsafe for c in counts]), np.array([[c.n] for c in counts])
-    values = unsafe / draws if alpha is None else clopper_pearson_upper(unsafe, draws, alpha)
-    return np.asarray((values >= level).mean(axis=0))
+    bounds = clopper_pearson_upper(unsafe, draws, alpha)
+    off = np.array([[c.distance] for c in counts])
+    return np.where(off > 0, np.minimum(np.nextafter(bounds + off, 2.0), 1.0), bounds)
 
 
 def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candidates: int) -> NDArray[np.float64]:

@@ -53,7 +53,14 @@ class Decision:
         )
 
 
-def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> Decision:
+def decide(
+    verdicts: Iterable[ArrayLike],
+    p_star: float,
+    *,
+    alpha: float = 0.01,
+    max_draws: int = 10_000,
+    distance: float = 0.0,
+) -> Decision:
     """Draw until it is known whether p >= p_star.
 
     For every p, the verdict is wrong with probability at most alpha: ``certified`` although p < p_star, or
@@ -65,6 +72,7 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
         p_star: the clean probability required, from :func:`hybrid_rs.required_p_a`; in [0, 1] or nan.
         alpha: risk, in (0, 1).
         max_draws: the largest number of draws.
+        distance: total variation between the law of a draw and the law of p: p_star must be passed by as much.
 
     Raises:
         ValueError: if an argument is outside its range or a batch is not a row of bools.
@@ -78,10 +86,13 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
     """
     risk, limit = one_risk("alpha", alpha), integer("max_draws", max_draws, at_least=0)
     p_star = one("p_star", numbers("p_star", p_star))
+    off = one("distance", probability("distance", distance))
     if np.isnan(p_star):
-        return _decision("not certifiable", 0, 0, p_star, risk)
+        return _decision("not certifiable", 0, 0, p_star, risk, off)
     if probability("p_star", p_star) == 0:
-        return _decision("certified", 0, 0, p_star, risk)
+        return _decision("certified", 0, 0, p_star, risk, off)
+    high = min(float(np.nextafter(p_star + off, 2.0)), 1.0) if off else p_star
+    low = max(float(np.nextafter(p_star - off, -1.0)), 0.0) if off else p_star
     draws = unsafe = 0
     for batch in verdicts if limit else ():
         row = _verdicts(batch)[: limit - draws]
@@ -89,16 +100,16 @@ def decide(verdicts: Iterable[ArrayLike], p_star: float, *, alpha: float = 0.01,
             k = unsafe + np.cumsum(row[start : start + CHUNK])
             n = draws + 1 + np.arange(k.size)
             # never both: evidence above p_star needs k / n > p_star, evidence below it k / n < p_star
-            above = log_evidence_above(k, n, p_star) >= -np.log(risk)
-            below = log_evidence_below(k, n, p_star) >= -np.log(risk)
+            above = log_evidence_above(k, n, high) >= -np.log(risk)
+            below = log_evidence_below(k, n, low) >= -np.log(risk)
             if (above | below).any():
                 stop = int(np.argmax(above | below))
                 verdict: Verdict = "certified" if above[stop] else "not certifiable"
-                return _decision(verdict, int(n[stop]), int(k[stop]), p_star, risk)
+                return _decision(verdict, int(n[stop]), int(k[stop]), p_star, risk, off)
             draws, unsafe = int(n[-1]), int(k[-1])
         if draws >= limit:
             break
-    return _decision("undecided", draws, unsafe, p_star, risk)
+    return _decision("undecided", draws, unsafe, p_star, risk, off)
 
 
 def stopping_boundary(p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[IntArray, IntArray]:
@@ -213,10 +224,12 @@ def _least(true_from: Callable[[IntArray], NDArray[np.bool_]], n: IntArray) -> I
     return true
 
 
-def _decision(verdict: Verdict, draws: int, unsafe: int, p_star: float, risk: float) -> Decision:
+def _decision(verdict: Verdict, draws: int, unsafe: int, p_star: float, risk: float, off: float) -> Decision:
     lower, upper = 0.0, 1.0
     if draws:
         lower, upper = float(mixture_lower(unsafe, draws, risk)), float(mixture_upper(unsafe, draws, risk))
+        if off:
+            lower, upper = max(float(np.nextafter(lower - off, 0)), 0.0), min(float(np.nextafter(upper + off, 2)), 1.0)
     if verdict == "certified":  # the same evidence as the bound, without the bound's rounding
         lower = max(lower, float(p_star))
     if verdict == "not certifiable" and draws:

@@ -12,6 +12,7 @@ from hybrid_rs._checks import require
 from hybrid_rs.certificates.frontier import Frontier, frontier
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.evidence.confidence_sequences import mixture_lower
+from hybrid_rs.evidence.counts import lowered
 
 
 def watch(
@@ -24,6 +25,7 @@ def watch(
     alpha: float = 0.01,
     masked: bool = False,
     simultaneous: bool = False,
+    distance: float = 0.0,
 ) -> Iterator[Frontier]:
     r"""Yield, after every batch of draws, the frontier that all draws so far support; its radii never shrink.
 
@@ -45,6 +47,7 @@ def watch(
         masked: column d was drawn given that the d edited positions were replaced; bounds p_S.
         simultaneous: let alpha cover all d at once, by a union bound if each d has its own bound. One column of
             unmasked draws covers all d anyway.
+        distance: total variation between the law of a draw and that of the theorem; subtracted from every bound.
 
     Raises:
         ValueError: if an argument is outside its range or a batch has another shape.
@@ -76,7 +79,7 @@ def watch(
         best = np.broadcast_to(best, rows.shape[1:]).copy()
         # an unsafe verdict raises the bound, a safe one lowers it: it is largest just before a safe one, or at the end
         at, column = np.nonzero(np.append(~rows[1:], np.ones_like(rows[:1]), axis=0))
-        np.maximum.at(best, column, mixture_lower(k[at, column], n[at], risk))
+        np.maximum.at(best, column, lowered(mixture_lower(k[at, column], n[at], risk), distance))
         draws, unsafe = int(n[-1]), k[-1]
         front = frontier(best if many else best[0], kernel, sigma=sigma, tau=tau, d_max=d_max, masked=masked)
         yield replace(front, simultaneous=front.simultaneous or simultaneous, anytime=True, alpha=float(alpha), n=draws)

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require, risk, several, text
-from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+from hybrid_rs._checks import integer, one, probability, require, risk, several, text
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 
 FloatArray = NDArray[np.float64]
 
@@ -31,6 +31,7 @@ class Counts:
         n: number of draws behind every count.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
+        distance: total variation between the law of a draw and that of the theorem; taken off every bound.
 
     Raises:
         ValueError: if a count is not in 0..n.
@@ -44,11 +45,12 @@ class Counts:
     n: int
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         unsafe = self.unsafe if isinstance(self.unsafe, Sequence | np.ndarray) else (self.unsafe,)
         object.__setattr__(self, "unsafe", whole_counts("unsafe", unsafe, self.n))
-        source(self.example, self.seed)
+        source(self.example, self.seed, self.distance)
 
     masked: ClassVar[bool] = False
     texts: ClassVar[int] = 1
@@ -69,11 +71,18 @@ class Counts:
 
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
-        return {"unsafe": self.unsafe}
+        return {"unsafe": self.unsafe} | far(self.distance)
 
     def p_a(self, alpha: float = 0.01) -> FloatArray:
         """Return lower bounds of the smoothed probabilities, shape ``(classifiers,)``, each at risk alpha."""
-        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
+        bounds = clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha))
+        return lowered(bounds, self.distance)
+
+    def p_a_upper(self, alpha: float = 0.01) -> FloatArray:
+        """Return upper bounds of the smoothed probabilities, each at risk alpha."""
+        bounds = clopper_pearson_upper(np.array(self.unsafe), self.n, risk("alpha", alpha))
+        raised = np.minimum(np.nextafter(bounds + self.distance, 2.0), 1.0)
+        return raised if self.distance else np.asarray(bounds)
 
     def of_budget(self, d: int) -> Counts:
         """Return the counts of the classifier that serves text budget ``d``."""
@@ -81,7 +90,7 @@ class Counts:
             return self
         budget = integer("d", d, at_least=0)
         require(budget < len(self.unsafe), "d", d, f"give at most {len(self.unsafe) - 1}, the largest budget sampled")
-        return Counts((self.unsafe[budget],), self.n, self.example, self.seed)
+        return Counts((self.unsafe[budget],), self.n, self.example, self.seed, self.distance)
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class MaskedCounts:
         n: number of draws behind every count; one noise draw may serve all of them.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
+        distance: total variation between the law of a draw and that of the theorem; taken off every bound.
 
     Raises:
         ValueError: if a count is not in 0..n.
@@ -107,10 +117,11 @@ class MaskedCounts:
     n: int
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unsafe", whole_counts("unsafe", self.unsafe, self.n))
-        source(self.example, self.seed)
+        source(self.example, self.seed, self.distance)
 
     masked: ClassVar[bool] = True
     texts: ClassVar[int] = 1
@@ -122,23 +133,37 @@ class MaskedCounts:
 
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
-        return {"unsafe": self.unsafe}
+        return {"unsafe": self.unsafe} | far(self.distance)
 
     def p_s(self, alpha: float = 0.01) -> FloatArray:
         """Return lower confidence bounds of p_S by d, shape ``(d_max + 1,)``, each at risk alpha."""
-        return np.asarray(clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha)))
+        bounds = clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha))
+        return lowered(bounds, self.distance)
 
     @property
     def clean(self) -> Counts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return Counts((self.unsafe[0],), self.n, self.example, self.seed)
+        return Counts((self.unsafe[0],), self.n, self.example, self.seed, self.distance)
 
 
-def source(example: object, seed: object) -> None:
-    """Check the origin of draws: the example must be a string, and the seed a whole number or None."""
+def lowered(bounds: FloatArray, distance: float) -> FloatArray:
+    """Return lower bounds under any law within ``distance`` of the law of the draws."""
+    if distance == 0:
+        return np.asarray(bounds)
+    return np.maximum(np.nextafter(np.asarray(bounds) - distance, 0.0), 0.0)
+
+
+def far(distance: float) -> dict[str, float]:
+    """Return the distance as a store writes it: not at all if it is 0."""
+    return {"distance": distance} if distance else {}
+
+
+def source(example: object, seed: object, distance: float) -> None:
+    """Check the origin of draws: a string, a whole number or None, and the distance of their law in [0, 1]."""
     text("example", example)
     if seed is not None:
         integer("seed", seed, at_least=0)
+    one("distance", probability("distance", distance))
 
 
 def whole_counts(name: str, values: Iterable[int], n: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, one, probability, require, risk, shown
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
-from hybrid_rs.evidence.counts import Counts, source, whole_counts
+from hybrid_rs.evidence.counts import Counts, far, source, whole_counts
 
 FloatArray = NDArray[np.float64]
 MAX_LENGTH = 100_000  # largest number of positions
@@ -69,6 +69,7 @@ class SubsetCounts:
         beta: replacement probability of the kernel.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
+        distance: total variation between the law of a draw and that of the theorem; taken off every bound.
 
     Raises:
         ValueError: if a count is not in 0..n, counts grow with j, or there are sizes beyond the length.
@@ -88,10 +89,11 @@ class SubsetCounts:
     beta: float
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "safe", whole_counts("safe", self.safe, self.n))
-        source(self.example, self.seed)
+        source(self.example, self.seed, self.distance)
         object.__setattr__(self, "length", integer("length", self.length, at_least=1))
         beta = one("beta", probability("beta", self.beta))
         require(beta > 0, "beta", self.beta, "give beta > 0, so that positions are replaced")
@@ -109,7 +111,7 @@ class SubsetCounts:
 
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
-        return {"length": self.length, "safe": self.safe}
+        return {"length": self.length, "safe": self.safe} | far(self.distance)
 
     def p_s(self, alpha: float = 0.01) -> FloatArray:
         """Return lower bounds of the smallest p_S by d, shape ``(d_max + 1,)``; all hold at once, at risk alpha.
@@ -132,16 +134,25 @@ class SubsetCounts:
         level = risk("alpha", alpha)
         split = [Subsets(self.length, size, len(self.safe) - 1) for size in range(len(self.safe))]
         share = np.array([level / s.parts for s in split])
-        return clopper_pearson_upper(np.array(self.safe), self.n, share)
+        bounds = clopper_pearson_upper(np.array(self.safe), self.n, share)
+        return np.minimum(np.nextafter(bounds + self.distance, 2.0), 1.0) if self.distance else bounds
 
     @property
     def clean(self) -> Counts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return Counts((self.n - self.safe[0],), self.n, self.example, self.seed)
+        return Counts((self.n - self.safe[0],), self.n, self.example, self.seed, self.distance)
 
     @classmethod
     def from_failures(
-        cls, replaced: NDArray[np.bool_], n: int, d_max: int, beta: float, *, example: str = "", seed: int | None = None
+        cls,
+        replaced: NDArray[np.bool_],
+        n: int,
+        d_max: int,
+        beta: float,
+        *,
+        example: str = "",
+        seed: int | None = None,
+        distance: float = 0.0,
     ) -> SubsetCounts:
         """Return counts, given the replaced positions of each draw that the guard called safe.
 
@@ -152,12 +163,13 @@ class SubsetCounts:
             beta: replacement probability of the kernel.
             example: the example's id.
             seed: the seed of the draws.
+            distance: between the law of a draw and that of the theorem.
         """
         rows = isinstance(replaced, np.ndarray) and replaced.ndim == 2 and replaced.dtype == bool
         require(rows, "replaced", shown(replaced, how=repr), "give bools of shape (failures, L)")
         d_max = integer("d_max", d_max, at_least=0)
         safe = most_replaced(replaced, min(d_max, replaced.shape[1]))
-        return cls(safe, n, replaced.shape[1], beta, example, seed)
+        return cls(safe, n, replaced.shape[1], beta, example, seed, distance)
 
 
 MAX_SETS = 2_000_000  # after visiting so many sets, larger sizes are bounded instead of counted

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from hybrid_rs._checks import integer, one, probability, require, risk, several
-from hybrid_rs.evidence.counts import source
+from hybrid_rs.evidence.counts import far, lowered, source
 from hybrid_rs.evidence.subset_counts import MAX_LENGTH, Subsets
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts, level_bounds
 
 FloatArray = NDArray[np.float64]
 ENOUGH = 0.65  # share of the images that should have m_j texts with a given set of j positions replaced
+FIELDS = ("reached", "n", "texts", "length", "beta", "example", "seed", "distance")
 MAX_SETS = 20_000  # of one size: larger sizes are not counted
 
 
@@ -71,6 +72,8 @@ class SubsetTextCounts:
         beta: replacement probability of the kernel.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
+        distance: total variation between the law of an image with its texts and that of the theorem; taken off every
+            bound.
 
     Raises:
         ValueError: if a row is not one of m_j falling counts from 0 to N_j, or there are sizes beyond the length.
@@ -91,6 +94,7 @@ class SubsetTextCounts:
     beta: float
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
+    distance: float = 0.0
 
     masked: ClassVar[bool] = True
     by_budget: ClassVar[bool] = False
@@ -102,7 +106,7 @@ class SubsetTextCounts:
         beta = float(one("beta", probability("beta", self.beta)))
         require(beta > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
         object.__setattr__(self, "beta", beta)
-        source(self.example, self.seed)
+        source(self.example, self.seed, self.distance)
         rows = several("reached", self.reached, "give one row of counts per size of sets")
         require(0 < len(rows) <= self.length + 1, "reached", rows, f"give sizes 0 to at most length = {self.length}")
         made = []
@@ -129,7 +133,7 @@ class SubsetTextCounts:
         level = risk("alpha", alpha)
         shares = [level / self.subsets(size).parts for size in range(len(self.reached))]
         return tuple(
-            level_bounds(row, self.images(size), share)
+            lowered(level_bounds(row, self.images(size), share), self.distance)
             for size, (row, share) in enumerate(zip(self.reached, shares, strict=True))
         )
 
@@ -139,12 +143,12 @@ class SubsetTextCounts:
 
     def drawn(self) -> dict[str, Any]:
         """What was drawn, by the names of its fields, as a line of a store holds it."""
-        return {"length": self.length, "reached": self.reached}
+        return {"length": self.length, "reached": self.reached} | far(self.distance)
 
     @property
     def clean(self) -> TextCounts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return TextCounts(self.reached[:1], self.n, self.example, self.seed)
+        return TextCounts(self.reached[:1], self.n, self.example, self.seed, self.distance)
 
     @classmethod
     def from_draws(
@@ -156,6 +160,7 @@ class SubsetTextCounts:
         *,
         example: str = "",
         seed: int | None = None,
+        distance: float = 0.0,
         max_sets: int = MAX_SETS,
     ) -> SubsetTextCounts:
         """Count, from every text's verdict and the positions replaced in it.
@@ -170,6 +175,7 @@ class SubsetTextCounts:
             beta: replacement probability of the kernel.
             example: the example's id.
             seed: the seed of the draws.
+            distance: between the law of an image with its texts and that of the theorem.
             max_sets: bound on the sets of one size, and with it on time: a set takes about as long as reading the
                 verdicts once.
         """
@@ -186,12 +192,12 @@ class SubsetTextCounts:
             for hit in _sets(columns, size, np.ones_like(flagged)):
                 least = np.minimum(least, _reached(flagged, hit, m, images))
             rows.append(tuple(least.tolist()))
-        return cls(tuple(rows), n, texts, length, beta, example, seed)
+        return cls(tuple(rows), n, texts, length, beta, example, seed, distance)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain values, for JSON; :meth:`from_dict` reads them."""
-        fields = {"n": self.n, "texts": self.texts, "length": self.length, "beta": self.beta}
-        return {"reached": [list(row) for row in self.reached], **fields, "example": self.example, "seed": self.seed}
+        fields = {name: getattr(self, name) for name in FIELDS if name != "reached"}
+        return {"reached": [list(row) for row in self.reached]} | fields
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SubsetTextCounts:
@@ -200,8 +206,8 @@ class SubsetTextCounts:
         Raises:
             ValueError: if they are not such counts.
         """
-        known = {"reached", "n", "texts", "length", "beta", "example", "seed"}
-        require(isinstance(values, dict) and set(values) == known, "values", values, f"give the fields {sorted(known)}")
+        known = isinstance(values, dict) and set(values) == set(FIELDS)
+        require(known, "values", values, f"give the fields {sorted(FIELDS)}")
         return cls(**values)
 
 

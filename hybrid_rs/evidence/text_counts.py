@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import integer, numbers, require, risk, several, text
+from hybrid_rs._checks import integer, numbers, require, risk, several
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+from hybrid_rs.evidence.counts import far, lowered, source
 
 FloatArray = NDArray[np.float64]
 MAX_TEXTS = 1 << 16  # for one image
@@ -33,6 +34,8 @@ class TextCounts:
         n: number of images; one noise draw may serve all rows.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
+        distance: total variation between the law of an image with its texts and that of the theorem; taken off every
+            bound.
 
     Raises:
         ValueError: if a count is not in 0..n, counts grow with k, or rows differ in length.
@@ -47,6 +50,7 @@ class TextCounts:
     n: int
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         remedy = "give one row of counts per condition, each with a count per k = 1..m"
@@ -58,9 +62,7 @@ class TextCounts:
             require(max(counts, default=0) <= draws, "reached", counts, f"give counts from 0 to n = {draws}")
             rows.append(counts)
         require(bool(rows) and len(rows[0]) > 0 and len({*map(len, rows)}) == 1, "reached", rows, remedy)
-        text("example", self.example)
-        if self.seed is not None:
-            integer("seed", self.seed, at_least=0)
+        source(self.example, self.seed, self.distance)
         object.__setattr__(self, "reached", tuple(rows))
         object.__setattr__(self, "n", draws)
 
@@ -85,14 +87,16 @@ class TextCounts:
 
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
-        return {"reached": self.reached}
+        return {"reached": self.reached} | far(self.distance)
 
     def levels(self, alpha: float = 0.01) -> FloatArray:
         """Return lower bounds of P(K >= k), shape ``(rows, m)``; the bounds of a row hold together, at risk alpha."""
-        return level_bounds(self.reached, self.n, alpha)
+        return lowered(level_bounds(self.reached, self.n, alpha), self.distance)
 
     @classmethod
-    def from_flagged(cls, flagged: ArrayLike, texts: int, *, example: str = "", seed: int | None = None) -> TextCounts:
+    def from_flagged(
+        cls, flagged: ArrayLike, texts: int, *, example: str = "", seed: int | None = None, distance: float = 0.0
+    ) -> TextCounts:
         """Return counts, given the number of flagged texts of each image.
 
         Args:
@@ -100,6 +104,7 @@ class TextCounts:
             texts: m, the number of texts drawn for each image.
             example: the example's id.
             seed: the seed of the draws.
+            distance: between the law of an image with its texts and that of the theorem.
 
         Example:
             >>> TextCounts.from_flagged([[2], [0], [1], [2]], texts=2).reached
@@ -110,17 +115,17 @@ class TextCounts:
         inside = (each >= 0) & (each <= m) & (each == np.floor(each))
         require(bool(inside.all()), "flagged", each[~inside], f"give whole numbers from 0 to texts = {m}")
         reached = (each[:, :, None] >= np.arange(1, m + 1)).sum(axis=0)
-        return cls(tuple(map(tuple, reached.tolist())), len(each), example, seed)
+        return cls(tuple(map(tuple, reached.tolist())), len(each), example, seed, distance)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain values, for JSON; :meth:`from_dict` reads them.
 
         Example:
             >>> TextCounts(((9, 7),), n=10, example="a").to_dict()
-            {'reached': [[9, 7]], 'n': 10, 'example': 'a', 'seed': None}
+            {'reached': [[9, 7]], 'n': 10, 'example': 'a', 'seed': None, 'distance': 0.0}
         """
         reached = [list(row) for row in self.reached]
-        return {"reached": reached, "n": self.n, "example": self.example, "seed": self.seed}
+        return {"reached": reached, "n": self.n, "example": self.example, "seed": self.seed, "distance": self.distance}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextCounts:
@@ -129,7 +134,7 @@ class TextCounts:
         Raises:
             ValueError: if they are not such counts.
         """
-        known = {"reached", "n", "example", "seed"}
+        known = {"reached", "n", "example", "seed", "distance"}
         require(isinstance(values, dict) and set(values) == known, "values", values, f"give the fields {sorted(known)}")
         return cls(**values)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -96,6 +98,21 @@ def drawn(
             by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
             yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
             bar.update(stop - start)
+
+
+def distance(smoothed: Smoothing, example: Example, texts: int = 1) -> float:
+    """Return a bound of the total variation between the law of a draw and that of the theorem.
+
+    On the lattice it is the sum over pixels of that of :class:`RoundedGaussian`, and over positions, in each of
+    ``texts`` texts, of what beta lacks of a multiple of 2^-53. Of floats it is not known, and given as 0.
+    """
+    if smoothed.noise != "lattice":
+        return 0.0
+    law = rounded_gaussian(smoothed.sigma)
+    positions = texts * int(smoothed.threat.noised(example.token_ids.size).any(axis=0).sum())
+    beta = Fraction(smoothed.kernel.beta)
+    off = example.image.size * Fraction(law.distance) + positions * (Fraction(math.ceil(beta * 2**53), 2**53) - beta)
+    return float(np.nextafter(float(off), 1.0)) if off else 0.0
 
 
 def require_readable(guard: Guard, length: int, name: str) -> None:

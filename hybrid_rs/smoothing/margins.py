@@ -10,7 +10,7 @@ import numpy as np
 
 from hybrid_rs._checks import integer, kind, numbers, one, require, several
 from hybrid_rs.evidence.counts import Counts
-from hybrid_rs.smoothing.draws import drawn
+from hybrid_rs.smoothing.draws import distance, drawn
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
@@ -75,4 +75,5 @@ def sample_margins(
         (scores, _)
     ] in batches:  # compared one margin at a time, as the guard itself does: in the precision of the scores
         totals = [total + (scores > level).sum(axis=0) for total, level in zip(totals, levels, strict=True)]
-    return [Counts(tuple(total.tolist()), n, example.id, seed) for total in totals]
+    off = distance(smoothed, example)
+    return [Counts(tuple(total.tolist()), n, example.id, seed, off) for total in totals]

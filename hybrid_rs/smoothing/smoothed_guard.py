@@ -23,7 +23,7 @@ from hybrid_rs.decisions.watch import watch
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
-from hybrid_rs.smoothing.draws import SAMPLERS, Noise, drawn
+from hybrid_rs.smoothing.draws import SAMPLERS, Noise, distance, drawn
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.text_sampling import sample_texts
@@ -274,7 +274,8 @@ class SmoothedGuard:
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         limit = integer("max_draws", max_draws, at_least=0)
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced, rows=rows)
-        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), alpha=alpha, max_draws=limit)
+        first = (verdicts[:, 0] for [(verdicts, _)] in batches)
+        return decide(first, float(p_star), alpha=alpha, max_draws=limit, distance=distance(self, example))
 
     def watch(
         self,
@@ -315,11 +316,10 @@ class SmoothedGuard:
         forced = conditions(self.threat, example) if masked else None
         require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
-        law = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
+        law: dict[str, Any] = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
         verdicts = (verdicts for [(verdicts, _)] in batches)
-        fronts = watch(
-            verdicts, self.kernel, d_max=self.threat.max_edits, masked=masked, simultaneous=simultaneous, **law
-        )
+        how: dict[str, Any] = {"masked": masked, "simultaneous": simultaneous, "distance": distance(self, example)}
+        fronts = watch(verdicts, self.kernel, d_max=self.threat.max_edits, **how, **law)
         return (replace(front, example=example.id, threat=self.threat) for front in fronts)
 
     def verdicts(

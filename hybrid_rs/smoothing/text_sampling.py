@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import flag, integer, kind
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts
-from hybrid_rs.smoothing.draws import BLOCK, Smoothing, Stream, answers_of, noisy_images, noisy_texts
+from hybrid_rs.smoothing.draws import BLOCK, Smoothing, Stream, answers_of, distance, noisy_images, noisy_texts
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.together import conditions
 
@@ -71,13 +71,14 @@ def sample_texts(
     given = conditions(smoothed.threat, example)
     law: dict[str, Any] = {"forced": given if masked else None, "progress": progress}
     draws = _drawn(smoothed, example, n, m, seed, batch_draws, **law)
+    source: dict[str, Any] = {"example": example.id, "seed": seed, "distance": distance(smoothed, example, m)}
     if masked and given is None:  # positions unknown: the ordinary draws serve all sets
         verdicts, replaced = (np.concatenate(parts) for parts in zip(*draws, strict=True))
         return SubsetTextCounts.from_draws(
-            verdicts[:, :, 0], replaced, smoothed.threat.max_edits, smoothed.kernel.beta, example=example.id, seed=seed
+            verdicts[:, :, 0], replaced, smoothed.threat.max_edits, smoothed.kernel.beta, **source
         )
     flagged = [verdicts.sum(axis=1) for verdicts, _ in draws]
-    return TextCounts.from_flagged(np.concatenate(flagged), m, example=example.id, seed=seed)
+    return TextCounts.from_flagged(np.concatenate(flagged), m, **source)
 
 
 def drawn_texts(

@@ -12,7 +12,7 @@ from hybrid_rs._checks import flag, integer, kind, require, several
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
-from hybrid_rs.smoothing.draws import Smoothing, drawn
+from hybrid_rs.smoothing.draws import Smoothing, distance, drawn
 from hybrid_rs.smoothing.example import Example
 
 
@@ -71,14 +71,15 @@ def sample_together(
         total = total + [verdicts.sum(axis=0) for verdicts, _ in parts]
         for failures, (verdicts, replaced) in zip(missed, parts, strict=True):
             failures.append(replaced[~verdicts[:, 0]])
-    source: dict[str, Any] = {"example": example.id, "seed": seed}
-    if not masked:
-        return [Counts(tuple(unsafe), n, **source) for unsafe in total.tolist()]
-    if forced is not None:
-        return [MaskedCounts(tuple(unsafe), n, **source) for unsafe in total.tolist()]
+    sources: list[dict[str, Any]] = [
+        {"example": example.id, "seed": seed, "distance": distance(each, example)} for each in smoothed
+    ]
+    if not masked or forced is not None:
+        of_kind = MaskedCounts if masked else Counts
+        return [of_kind(tuple(k), n, **source) for k, source in zip(total.tolist(), sources, strict=True)]
     return [
         SubsetCounts.from_failures(np.concatenate(failures), n, s.threat.max_edits, s.kernel.beta, **source)
-        for s, failures in zip(smoothed, missed, strict=True)
+        for s, failures, source in zip(smoothed, missed, sources, strict=True)
     ]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress: TypeAlias = bool | Callable[[int], None]
-DRAWN = ("unsafe", "safe", "length", "reached")  # the fields of the result; all others are the question
+DRAWN = ("unsafe", "safe", "length", "reached", "distance")  # of the result; all other fields are the question
 
 
 class CountsStore:
@@ -291,7 +291,7 @@ def _named(value: Any) -> dict[str, Any]:
 
 
 def _evidence(unit: dict[str, Any]) -> Evidence:
-    source = {"example": unit["example"], "seed": unit["seed"]}
+    source = {"example": unit["example"], "seed": unit["seed"], "distance": unit.get("distance", 0.0)}
     if "safe" in unit:
         return SubsetCounts(tuple(unit["safe"]), unit["n"], unit["length"], unit["kernel"]["beta"], **source)
     if "reached" in unit and "length" in unit:

@@ -299,6 +299,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "texts": lambda r: r.choice((1, 1, 2, 3)),
     "threat": _threat,
     "noise": lambda r: r.choice(("float32", "lattice")),
+    "distance": lambda r: r.choice((0.0, 1e-12)),
     "token_ids": lambda r: np.arange(3),
     "unsafe": lambda r: r.choice(((1,), (3, 2, 1))),
     "values": lambda r: [0.123, 4.567],
