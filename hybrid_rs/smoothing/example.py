@@ -40,11 +40,11 @@ class Example:
     text: str = ""
 
     def __post_init__(self) -> None:
-        require(isinstance(self.id, str) and bool(self.id), "id", repr(self.id), "give a string that is not empty")
+        require(isinstance(self.id, str) and bool(self.id), "id", self.id, "give a string that is not empty", repr)
         written = not any("\ud800" <= letter <= "\udfff" for letter in self.id)
-        require(written, "id", repr(self.id), "half of a surrogate pair has no UTF-8; give valid Unicode")
+        require(written, "id", self.id, "half of a surrogate pair has no UTF-8; give valid Unicode", repr)
         known = self.unsafe is None or isinstance(self.unsafe, bool | np.bool_)
-        require(known, "unsafe", repr(self.unsafe), "give True, False, or None where it is not known")
+        require(known, "unsafe", self.unsafe, "give True, False, or None where it is not known", repr)
         token_ids, image = _ids(self.token_ids), _pixels(self.image)
         in_range = bool(image.size) and bool(np.all((image >= 0) & (image <= 1)))
         low, high = (float(image.min()), float(image.max())) if image.size else (np.nan, np.nan)
