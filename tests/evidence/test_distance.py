@@ -70,6 +70,11 @@ def test_sampling_states_the_distance_of_its_noise(beta, tmp_path):
     kinds = [smoothed.sample(ROUND, 64), smoothed.sample(ROUND, 64, masked=True)]
     assert [counts.distance for counts in kinds] == [found, found]
     assert several.distance == distance(smoothed, ROUND, 3) >= found
+    anywhere = replace(smoothed, threat=hrs.L0Threat(2)).sample(ROUND, 64, texts=3, masked=True)
+    assert anywhere.distance > 0
+    near = replace(anywhere, distance=0.0)
+    off = zip(near.levels(0.1), replace(near, distance=0.01).levels(0.1), strict=True)
+    assert all(np.all(b <= np.maximum(a - 0.01, 0)) for a, b in off)
     assert replace(smoothed, noise="float32").sample(ROUND, 64).distance == 0.0
     path = tmp_path / "counts.jsonl"
     drawn = CountsStore(path, "toy").sample(smoothed, [ROUND], n=64, progress=False)
