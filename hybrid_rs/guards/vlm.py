@@ -187,6 +187,12 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
 
+    @property
+    def images_on(self) -> str | None:
+        """The device on which the model takes images as torch tensors; None on a CPU, where it takes arrays."""
+        device = self.model.get_input_embeddings().weight.device
+        return None if device.type == "cpu" else str(device)
+
     def unsafe(
         self,
         token_ids: NDArray[np.int64],
@@ -211,7 +217,7 @@ class VisionLanguageGuard:
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.
             images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noisy values may be
-                outside [0, 1].
+                outside [0, 1]. A torch tensor is used where it is.
             image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i. An
                 image without a text is not encoded.
 
@@ -221,7 +227,8 @@ class VisionLanguageGuard:
         Raises:
             ValueError: if a shape does not fit, an id is special or unknown to the model, or a score is not finite.
         """
-        texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
+        texts = np.asarray(token_ids)
+        pixels: Any = images if isinstance(images, torch.Tensor) else np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         limits.require_fitting(self, texts, pixels, index)
         used, image = np.unique(index, return_inverse=True)
@@ -321,8 +328,9 @@ class VisionLanguageGuard:
         embeddings = self.model.get_input_embeddings()
         return embeddings(torch.tensor(ids, device=embeddings.weight.device)).detach()  # a copy: ids may be read-only
 
-    def _pixels(self, images: NDArray[np.float32]) -> Any:
-        return torch.tensor(images, device=self.model.get_input_embeddings().weight.device)
+    def _pixels(self, images: Any) -> Any:
+        device = self.model.get_input_embeddings().weight.device
+        return images.to(device) if isinstance(images, torch.Tensor) else torch.tensor(images, device=device)
 
 
 def _cache_name(language: Any) -> str:

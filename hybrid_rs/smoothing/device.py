@@ -6,12 +6,13 @@ The words are those of ``numpy.random.Philox``, that is Philox4x64-10 of Salmon 
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from hybrid_rs._extras import needs
-from hybrid_rs.smoothing.lattice import FIRST, LEVELS, RoundedGaussian
+from hybrid_rs.smoothing.lattice import FIRST, LEVELS, RoundedGaussian, rounded_gaussian
 
 with needs("guard"):
     import torch
@@ -20,6 +21,7 @@ MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 ROUNDS = 10
 HALF, LOW = 32, (1 << 32) - 1
+BLOCK = 64  # draws that share their streams, as in hybrid_rs.smoothing.draws
 
 
 def philox_words(key: tuple[int, int], start: int, count: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -99,9 +101,16 @@ class DeviceNoise:
         Returns:
             int32, shape ``(n,)``.
         """
+        return self._completed(self._bits(key, start, n), more, used)
+
+    def _bits(self, key: tuple[int, int], start: int, n: int) -> torch.Tensor:
+        """The first bits of n values."""
         words = philox_words(key, start, -(-n // 4), self.device)
         shifts = torch.arange(0, 64, FIRST, device=self.device)
-        bits = ((words[:, None] >> shifts) & ((1 << FIRST) - 1)).reshape(-1)[:n]
+        return ((words[:, None] >> shifts) & ((1 << FIRST) - 1)).reshape(-1)[:n]
+
+    def _completed(self, bits: torch.Tensor, more: tuple[int, int], used: int) -> torch.Tensor:
+        """The values, with further words where the first bits do not tell."""
         found = self._first[bits]
         at = torch.nonzero(found == self.law.unknown).reshape(-1)
         rest = (philox_words(more, used, at.numel(), self.device) >> FIRST) & ((1 << (64 - FIRST)) - 1)
@@ -109,6 +118,24 @@ class DeviceNoise:
         count = torch.searchsorted(self._thresholds, u, right=True)
         found[at] = (count - self.law.most).to(found.dtype)
         return found
+
+    def images(self, keys: Sequence[tuple[tuple[int, int], tuple[int, int]]], levels: torch.Tensor) -> torch.Tensor:
+        """Return what the guard sees in whole blocks of draws, as the host makes it.
+
+        Args:
+            keys: for every block, those of its first bits and of the words that complete them.
+            levels: the image as whole numbers from 0 to 255, shape ``(channels, height, width)``.
+
+        Returns:
+            float32, shape ``(64 * blocks, channels, height, width)``.
+        """
+        n, padded = levels.numel(), 16 * -(-levels.numel() // 16)  # each draw begins with a new counter
+        shown = []
+        for key, more in keys:
+            bits = self._bits(key, 0, BLOCK * padded).reshape(BLOCK, padded)[:, :n]
+            noise = self._completed(bits.reshape(-1), more, 0).reshape(BLOCK, *levels.shape)
+            shown.append(self.pixels(levels, noise))
+        return torch.cat(shown)
 
     def pixels(self, levels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return what the guard sees: (levels + noise) / 255, float32, the same bits as on the host.
@@ -118,6 +145,12 @@ class DeviceNoise:
             noise: values of the law, of the same shape.
         """
         return self._pixels[(levels + noise + self.law.most).long()]
+
+
+@lru_cache(maxsize=8)
+def device_noise(sigma: float, device: str) -> DeviceNoise:
+    """Return the noise of :func:`rounded_gaussian` on a device; its tables are kept."""
+    return DeviceNoise(rounded_gaussian(sigma), device)
 
 
 def _product(factor: torch.Tensor, constant: int) -> tuple[torch.Tensor, torch.Tensor]:

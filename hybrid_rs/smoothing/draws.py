@@ -161,9 +161,15 @@ def noisy_texts(
 
 
 def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: int, stop: int) -> NDArray[np.float32]:
-    """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise."""
+    """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise.
+
+    A guard whose ``images_on`` names a device gets them there, as a torch tensor with the same bits.
+    """
     if smoothed.sigma == 0:
         return example.image[None]
+    device = getattr(smoothed.guard, "images_on", None)
+    if device is not None and smoothed.noise == "lattice":
+        return _on_device(smoothed.sigma, example, stream, start, stop, device)
     count = -(-stop // BLOCK) - start // BLOCK
     noisy = np.empty((count * BLOCK, *example.image.shape), dtype=np.float32)
     fill = {"float32": _floats, "lattice": _levels}[smoothed.noise](smoothed.sigma, example)
@@ -202,6 +208,23 @@ def _levels(sigma: float, example: Example) -> Fill:
             np.divide(noise + levels, np.float32(LEVELS), out=draws, dtype=np.float32)
 
     return fill
+
+
+def _on_device(sigma: float, example: Example, stream: Stream, start: int, stop: int, device: str) -> Any:
+    """Lattice noise, made where the guard is."""
+    import torch
+
+    from hybrid_rs.smoothing.device import device_noise
+
+    streams = zip(*(stream.blocks(kind, start, stop) for kind in (IMAGE, MORE)), strict=True)
+    keys = [(_key(first), _key(rest)) for first, rest in streams]
+    levels = torch.as_tensor(example.levels().astype(np.int32), device=device)
+    return device_noise(sigma, device).images(keys, levels)[: stop - start]
+
+
+def _key(rng: np.random.Generator) -> tuple[int, int]:
+    first, second = rng.bit_generator.state["state"]["key"]
+    return int(first), int(second)
 
 
 def answers_of(

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 @runtime_checkable
 class Guard(Protocol):
-    """A base classifier of (text, image) pairs; any object with these members is a guard."""
+    """A base classifier of (text, image) pairs; any object with these members is a guard.
+
+    Optional: ``image_index`` as a third argument of ``unsafe``, which says which image goes with which text; and
+    ``images_on``, a device on which the guard takes images as torch tensors (None: arrays): lattice noise is made
+    there.
+    """
 
     @property
     def alphabet(self) -> NDArray[np.int64]:

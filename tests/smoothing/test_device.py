@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from toys import EXAMPLE, KERNEL, ToyGuard
 
+import hybrid_rs as hrs
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 from hybrid_rs.smoothing.device import DeviceNoise, philox_words
 from hybrid_rs.smoothing.draws import IMAGE, MORE, Stream
 from hybrid_rs.smoothing.lattice import rounded_gaussian
@@ -49,3 +53,37 @@ def test_values_go_on_where_they_were_left():
     whole, noise = DeviceNoise(law).values(*keys, n=4_000), DeviceNoise(law)
     used = int((law.cells[0][philox(keys[0]).random_raw(300).view("<u2")] == law.unknown).sum())
     np.testing.assert_array_equal(whole[1_200:], noise.values(*keys, n=2_800, start=300, used=used))
+
+
+class OnDevice(ToyGuard):
+    """A guard that takes torch tensors; keeps them as arrays."""
+
+    images_on = "cpu"
+
+    def unsafe(self, token_ids, images):
+        assert isinstance(images, torch.Tensor)
+        return super().unsafe(token_ids, images.numpy())
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 4), (3, 17, 19)])
+def test_a_guard_that_takes_tensors_is_shown_the_same_draws(shape):
+    example = hrs.Example("odd", EXAMPLE.token_ids, np.full(shape, 0.2, np.float32))
+    law, seen, counts = (KERNEL, 0.5, hrs.L0Threat(2), "lattice"), [], []
+    for guard in (ToyGuard(seen=[]), OnDevice(seen=[])):
+        smoothed = hrs.SmoothedGuard(guard, *law)
+        counts.append([smoothed.sample(example, 200, batch_draws=b, masked=True) for b in (64, 256)])
+        seen.append(guard.shown())
+    assert counts[0] == counts[1]
+    for here, there in zip(*seen, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_model_reads_tensors_and_arrays_alike(monkeypatch):
+    guard = load_bay_guard()
+    assert guard.images_on is None
+    example = bay_notes.examples("test", 1, unsafe=True)[0].rounded()
+    kernel = hrs.UniformKernel(0.25, guard.alphabet.size)
+    smoothed = hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(2), "lattice")
+    here = [smoothed.sample(example, 64), smoothed.sample(example, 64, texts=2)]
+    monkeypatch.setattr(type(guard), "images_on", "cpu")
+    assert [smoothed.sample(example, 64), smoothed.sample(example, 64, texts=2)] == here
