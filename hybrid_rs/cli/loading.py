@@ -129,6 +129,7 @@ class Smoothing:
     beta: o.Beta = 0.25
     threat: o.ThreatOption = "suffix"
     max_edits: o.MaxEdits = 8
+    noise: o.NoiseOption = "float32"
     per_d: bool = False  # an option of those commands that can use it
 
     def __post_init__(self) -> None:
@@ -143,7 +144,8 @@ class Smoothing:
 
         suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
         threat = suffix if self.threat == "suffix" else hrs.L0Threat(self.max_edits)
-        return hrs.SmoothedGuard(guard, hrs.UniformKernel(self.beta, len(guard.alphabet)), self.sigma, threat)
+        kernel = hrs.UniformKernel(self.beta, len(guard.alphabet))
+        return hrs.SmoothedGuard(guard, kernel, self.sigma, threat, self.noise)
 
     def __str__(self) -> str:
         kinds = {
@@ -151,7 +153,8 @@ class Smoothing:
             "l0": f"up to {self.max_edits} tokens replaced anywhere",
         }
         one = ", a classifier for each d" if self.per_d else ""
-        return f"sigma = {self.sigma:g}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
+        noise = " on the 8-bit lattice" if self.noise == "lattice" else ""
+        return f"sigma = {self.sigma:g}{noise}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:

@@ -118,6 +118,15 @@ Download = Annotated[
 Sigma = Annotated[
     float, typer.Option(help="Standard deviation of the image noise, pixels in [0, 1].", rich_help_panel=NOISE)
 ]
+NoiseOption = Annotated[
+    Literal["float32", "lattice"],
+    typer.Option(
+        "--noise",
+        help="lattice: exact Gaussian noise for 8-bit images, for any guard; float32: floats, for guards that ignore "
+        "the last bits.",
+        rich_help_panel=NOISE,
+    ),
+]
 Beta = Annotated[float, typer.Option(help="Probability that a token is replaced.", rich_help_panel=NOISE)]
 ThreatOption = Annotated[
     ThreatName,

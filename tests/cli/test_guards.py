@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -75,6 +76,20 @@ def test_several_texts_certify_and_safe_examples_are_counted_as_deployed(run, no
         code, refused = run("certify", notes, *MODEL, *SMALL, "--texts", 3, *more)
         assert code != 0
         assert "texts = 3" in refused.err
+
+
+def test_lattice_noise_is_another_noise_and_says_its_distance(run, notes, smoothed, examples, tmp_path):
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--noise", "lattice", "--json")
+    assert code == 0
+    exact = replace(smoothed, noise="lattice")
+    first = json.loads(printed.out.splitlines()[0])
+    assert first["radii"] == exact.certify(examples[0], n=128, tau=4.6e-5).radii.tolist()
+    assert (first["noise"], first["distance"]) == ("lattice", exact.sample(examples[0], 128).distance)
+    kept = [json.loads(line) for line in (tmp_path / "counts.jsonl").read_text().splitlines()]
+    assert {line["noise"] for line in kept} == {"philox-lattice"}
+    code, table = run("certify", notes, *MODEL, *SMALL)
+    assert code == 0
+    assert "already in" not in table.err
 
 
 def test_what_was_interrupted_is_finished_with_the_same_bytes(run, notes, tmp_path, monkeypatch):
