@@ -55,7 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("--texts", type=int, default=16)
     parser.add_argument("--betas", type=float, nargs="+", default=[0.25, 0.5])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--counts", type=Path, default=HERE / "results" / "several_texts.counts.jsonl")
+    parser.add_argument("--counts", type=Path, default=HERE.parent / "data" / "counts" / "several_texts.jsonl")
     parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
     asked = parser.parse_args()
     torch.set_num_threads(1)

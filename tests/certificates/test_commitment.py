@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from mpmath import mp, mpf
 from scipy.optimize import linprog
+from scipy.special import ndtr
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
 from hybrid_rs.certificates.commitment import p_adv_committed, pays, radii_committed, ratio_of
 from hybrid_rs.certificates.committed_certificate import CommittedCertificate, certify_committed
+from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import masked_ratio
 
 mp.dps = oracle.DIGITS
@@ -332,3 +334,27 @@ def test_no_tampered_certificate_passes():
     figures = run(40, seed=1)
     assert figures["passed"] == figures["honest refused"] == 0
     assert figures["refused by verify"] == figures["false"] == 40
+
+
+def test_certified_radii_are_above_the_true_one_at_most_as_often_as_stated():
+    """Guards of two tokens and a Gaussian image whose value under every attack is known: whole certifications.
+
+    The guard flags where z <= c, with c by the noisy word. Both counts are binomial with known probabilities.
+    """
+    rng, size, beta, alpha, runs, tau = np.random.default_rng(11), 3, Fraction(1, 2), 0.1, 1_000, 0.05
+    kernel, shift = hrs.UniformKernel(float(beta), size), np.linspace(0, 6, 3001)
+    laws = {word: np.array(word_law(word, beta, size), dtype=float) for word in product(range(size), repeat=2)}
+    given = [np.array(word_law((0, 0), beta, size, range(d)), dtype=float) for d in range(3)]
+    for _ in range(2):
+        c = rng.choice([-3.0, 1.0, 2.5], size**2, p=[0.2, 0.3, 0.5])
+        c[0] = 2.5
+        p = [law @ ndtr(c) for law in given]
+        value = np.min([laws[word] @ ndtr(c[:, None] - shift) for word in laws], axis=0)
+        true = shift[np.flatnonzero(value >= tau)[-1]] if value[0] >= tau else -1.0
+        hits = rng.binomial(300, p, (runs, 3)).tolist()
+        fronts = frontiers_of(
+            [hrs.MaskedCounts(tuple(row), 300) for row in hits], kernel, sigma=1.0, tau=tau, d_max=2, alpha=alpha
+        )
+        wrong = sum(front.radii[2] > true + 2e-3 for front in fronts)
+        assert wrong <= alpha * runs + 3 * math.sqrt(alpha * (1 - alpha) * runs)
+        assert np.median([np.nan_to_num(front.radii[2]) for front in fronts]) > 0.2 * true

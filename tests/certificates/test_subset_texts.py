@@ -282,3 +282,11 @@ def test_the_certificate_is_a_value():
     assert isinstance(made, SubsetTextCertificate)
     assert made == replace(made)
     assert made.n == made.counts.n
+
+
+def test_no_tampered_certificate_passes():
+    from abuse.tampering_texts import run
+
+    figures = run(25, seed=1)
+    assert figures["passed"] == figures["honest refused"] == 0
+    assert figures["refused by verify"] == figures["false"] == 25
