@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ FloatArray = NDArray[np.float64]
 SHOWN = 200  # characters of a value that a message repeats
 INT64 = 2**63 - 1
 EXACT = 2**53  # below it every whole number is a float64
+LONGEST_NAME, LONGEST_PATH = 256, 4096  # letters: what file systems take, or a few less
 SHORT = reprlib.Repr()
 
 
@@ -75,6 +77,32 @@ def text(name: str, value: Any) -> str:
     """Return the value, which must be a string."""
     require(isinstance(value, str), name, value, "give a string", repr)
     return str(value)
+
+
+def choice(name: str, value: Any, words: tuple[str, ...]) -> str:
+    """The value, which must be one of some words.
+
+    Example:
+        >>> choice("fit", "crop", ("stretch", "crop"))
+        'crop'
+    """
+    require(isinstance(value, str) and value in words, name, value, f"give one of {', '.join(words)}", repr)
+    return str(value)
+
+
+def path(name: str, value: Any) -> Path:
+    """The value, which must be a path or the string of one, as a path."""
+    require(isinstance(value, str | Path) and "\0" not in str(value), name, value, "give a path, or its string", repr)
+    found = Path(value)
+    fits = max((len(part) for part in found.parts), default=0) < LONGEST_NAME and len(str(found)) < LONGEST_PATH
+    require(fits, name, value, f"give a path with names of fewer than {LONGEST_NAME} letters", repr)
+    return found
+
+
+def function(name: str, value: Any, remedy: str) -> Any:
+    """The value, which must be callable."""
+    require(callable(value), name, value, remedy, repr)
+    return value
 
 
 def probability(name: str, value: Any) -> FloatArray:

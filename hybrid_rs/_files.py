@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import path as path_of, require, shown
 
 WIDE = "it is UTF-16 or UTF-32; save it as UTF-8"
 
@@ -35,6 +35,7 @@ def utf8(data: bytes) -> str:
 
 def read_text(name: str, path: Path) -> str:
     """Return the text of a file, which must be UTF-8; every failure is a ``ValueError`` under a parameter's name."""
+    path = path_of(name, path)
     require(not path.is_dir(), name, repr(str(path)), "this is a folder; give a file")
     require(path.is_file(), name, repr(str(path)), "no such file")
     try:
@@ -104,7 +105,10 @@ def check_writable(name: str, path: Path) -> None:
 
 def strict_json(value: Any, **options: Any) -> str:
     """Return a value as standard JSON; nan and infinity, which JSON cannot express, are refused."""
-    return json.dumps(value, allow_nan=False, **options)
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"value = {shown(value, repr)}: JSON has no such value ({error})") from None
 
 
 def parsed_json(text: str, *, strict: bool = True) -> Any:

@@ -1,4 +1,4 @@
-"""SciPy's vectorised bracketing root finder, made to finish on plateaus."""
+"""A vectorised bracketing root finder that finishes on plateaus, too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
 
 FloatArray = NDArray[np.float64]
+PATIENCE = 40  # rounds of interpolation; what is left is bisected
 
 
 def bracketed_root(
@@ -22,37 +22,72 @@ def bracketed_root(
 ) -> FloatArray:
     """Return, element by element, where a monotone function changes its sign between ``low`` and ``high``.
 
-    Chandrupatla's method interpolates through three function values. Where these are equal, as on the steps of a nearly
-    discrete distribution, SciPy 1.17 gives up on an element (x = nan) or converges very slowly. Elements that it has
-    not finished in 40 iterations are bisected.
+    Chandrupatla's method: interpolate through three points of the function where that is safe, else bisect. SciPy's
+    ``elementwise.find_root`` does the same in five times the time for few elements, and gives up on plateaus.
 
     Args:
         function: called as ``function(x, *args)`` on flat arrays of one length.
         low: shape ``(n,)``, one end of the bracket.
-        high: shape ``(n,)``, the other end. If the function has the same sign at both ends, the end where it is
-            nearer to zero is returned.
+        high: shape ``(n,)``, the other; where the function has one sign at both, the end nearer to zero is returned.
         args: arrays of shape ``(n,)``.
         xatol: absolute tolerance of x.
         xrtol: relative tolerance of x.
 
     Returns:
         shape ``(n,)``.
+
+    References:
+        Chandrupatla (1997), A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear function
+        without using derivatives, Advances in Engineering Software 28.
+
+    Example:
+        >>> squares = np.array([2.0, 9.0])
+        >>> bracketed_root(lambda x, s: x**2 - s, np.zeros(2), squares, (squares,), xatol=0.0, xrtol=1e-14)
+        array([1.41421356, 3.        ])
     """
-    tolerances = {"xatol": xatol, "xrtol": xrtol, "fatol": 0.0, "frtol": 0.0}
-    found = elementwise.find_root(function, (low, high), args=args, tolerances=tolerances, maxiter=40)
-    root = np.array(found.x)
-    same_sign = found.status == -1
-    if same_sign.any():
-        f_low, f_high = function(low, *args), function(high, *args)
-        root = np.where(same_sign, np.where(np.abs(f_low) < np.abs(f_high), low, high), root)
-    left = np.flatnonzero(~found.success & ~same_sign)
-    if left.size:
-        args = tuple(arg[left] for arg in args)
-        a, b = low[left], high[left]  # start again from the full bracket: SciPy's last one may contain the nan
-        sign = np.sign(function(a, *args))
-        while np.any(np.abs(b - a) > xatol + xrtol * np.abs(a) + 2 * np.spacing(np.abs(a))):
-            middle = a + (b - a) / 2
-            before = np.sign(function(middle, *args)) == sign
-            a, b = np.where(before, middle, a), np.where(before, b, middle)
-        root[left] = a
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # on plateaus, and where a bracket is huge
+        return _crossings(function, low, high, args, xatol, xrtol)
+
+
+def _crossings(
+    function: Callable[..., FloatArray],
+    low: FloatArray,
+    high: FloatArray,
+    args: tuple[NDArray[np.generic], ...],
+    xatol: float,
+    xrtol: float,
+) -> FloatArray:
+    # x lies between a, the newest point, and b; c is the point before
+    a, b = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+    f_a, f_b = function(a, *args), function(b, *args)
+    root = np.where(np.abs(f_a) < np.abs(f_b), a, b)
+    left = np.flatnonzero(np.sign(f_a) * np.sign(f_b) < 0)
+    a, b, f_a, f_b = a[left], b[left], f_a[left], f_b[left]
+    args, step, rounds = tuple(arg[left] for arg in args), np.full(left.size, 0.5), 0
+    while left.size:
+        x = a + step * (b - a)
+        f_x = function(x, *args)
+        same = np.sign(f_x) == np.sign(f_a)
+        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
+        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
+        a, f_a = x, f_x
+        better = np.abs(f_a) < np.abs(f_b)
+        best = np.where(better, a, b)
+        width = np.abs(b - a)
+        tolerance = xatol + xrtol * np.abs(best) + np.spacing(np.abs(best))
+        more = (width > tolerance) & (np.where(better, f_a, f_b) != 0)
+        if not more.all():
+            root[left] = best
+            left, args = left[more], tuple(arg[more] for arg in args)
+            a, b, c, f_a, f_b, f_c = a[more], b[more], c[more], f_a[more], f_b[more], f_c[more]
+            width, tolerance = width[more], tolerance[more]
+        rounds += 1
+        step = np.full(left.size, 0.5)
+        if rounds < PATIENCE:
+            x_share, f_share = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+            safe = (f_share**2 < x_share) & ((1 - f_share) ** 2 < 1 - x_share)
+            inverse = f_a / (f_b - f_a) * f_c / (f_b - f_c)
+            inverse += (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
+            edge = np.minimum(tolerance / 2 / width, 0.5)
+            step = np.where(safe & np.isfinite(inverse), np.clip(inverse, edge, 1 - edge), step)
     return root

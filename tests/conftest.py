@@ -1,4 +1,4 @@
-"""Shared by all tests: notebooks made on the spot."""
+"""Shared by all tests: notebooks made on the spot, how many examples are tried, and which files go first."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,12 +6,38 @@ from pathlib import Path
 import nbformat
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytest_plugins = ["pytester"]
 
-settings.register_profile("project", deadline=None, derandomize=True)  # timings vary, verdicts must not
+# Hypothesis also tries constants that it finds in the modules imported so far. Which those are depends on the tests
+# that ran before in the same process, and so would the examples.
+providers._get_local_constants = lambda: providers._local_constants  # none
+
+# timings vary, verdicts must not
+settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("project")
+
+LONGEST = (  # files, from the one that takes the most seconds on
+    "tests/test_plain_tools.py",
+    "tests/storage/test_engines.py",
+    "tests/test_wheel.py",
+    "notebooks/theory/sequential.ipynb",
+    "tests/attacks/test_attacks.py",
+    "tests/certificates/test_worst_case.py",
+    "tests/test_ledger.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, then notebooks, so that no worker is alone with a long one at the end."""
+
+    def place(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST) + (not file.endswith(".ipynb"))
+
+    items.sort(key=place)
 
 
 @pytest.fixture

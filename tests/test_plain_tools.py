@@ -9,7 +9,7 @@ import pytest
 
 from hybrid_rs.checkout import checkout
 
-KINDS = [checkout(f"notebooks/{name}.ipynb") for name in ("theory/audit", "experiments/F1")]
+KINDS = [checkout(f"notebooks/{name}.ipynb") for name in ("theory/audit", "experiments/T7")]
 BIN = os.path.dirname(sys.executable)
 SLOW = "--ExecutePreprocessor.startup_timeout=600"  # seconds, for a busy machine
 

@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import choice, integer, kind, require
 from hybrid_rs.certificates.kernels import AbsorbingKernel
 from hybrid_rs.smoothing.answers import asked, takes_index
 from hybrid_rs.smoothing.example import Example
@@ -49,6 +49,7 @@ from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 USES = ("verdicts", "scores", "gradients")
 SEARCH = 2  # the kind of random stream that searches draw from; smoothing draws from kinds 0 and 1
+MOST = 2**20  # of each count of an effort
 CALL = 2**26  # bytes of images handed to a guard at a time, if each text needs its own copy
 
 
@@ -91,7 +92,7 @@ class Effort:
             what the guard does not offer is done without.
 
     Raises:
-        ValueError: if a count is below 1 (sweeps: 0), or not whole, or ``uses`` is none of the three.
+        ValueError: if a count is below 1 (sweeps: 0), above 2^20 or not whole, or ``uses`` is none of the three.
     """
 
     draws: int = 64
@@ -107,8 +108,13 @@ class Effort:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name != "uses":
-                integer(name, value, at_least=0 if name == "sweeps" else 1)
-        require(self.uses in USES, "uses", repr(self.uses), f"give one of {', '.join(USES)}")
+                integer(name, value, at_least=0 if name == "sweeps" else 1, at_most=MOST)
+        choice("uses", self.uses, USES)
+
+
+def chosen(effort: Effort | None) -> Effort:
+    """Return the effort, or the default one if it is None."""
+    return Effort() if effort is None else kind("effort", effort, Effort, "give hybrid_rs.attacks.Effort(...)")
 
 
 ADAPTIVE = Effort(draws=32, probes=512, candidates=48, sweeps=0, steps=12, rounds=2, restarts=1, select=256)
@@ -142,8 +148,8 @@ class Objective:
     def __init__(
         self, smoothed: SmoothedGuard, example: Example, *, d: int, seed: int = 0, draws: int = 64, uses: str = USES[-1]
     ) -> None:
-        self.smoothed, self.guard, self.d = smoothed, smoothed.guard, d
         self.text, self.noised, self.editable = under_attack(smoothed, example, d)
+        self.smoothed, self.guard, self.d = smoothed, smoothed.guard, d
         self.image = example.image
         digest = np.frombuffer(hashlib.sha256(example.id.encode()).digest(), dtype=np.uint32)
         self._entropy = [integer("seed", seed, at_least=0), *digest.tolist()]
@@ -234,6 +240,8 @@ def under_attack(
     Raises:
         ValueError: if d is not a whole number from 0 to the threat's ``max_edits``.
     """
+    kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+    kind("example", example, Example, "give a hybrid_rs.Example")
     threat, length = smoothed.threat, example.token_ids.size
     d = integer("d", d, at_least=0)
     require(d <= threat.max_edits, "d", d, f"give at most the threat's max_edits = {threat.max_edits}")

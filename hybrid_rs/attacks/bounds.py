@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_rs._checks import kind, require, risk as risk_of, several
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
@@ -36,8 +37,16 @@ def beside_bounds(
         kernel: the token kernel of all of them.
         alpha: risk of each published bound.
         risk: risk shared by all of them in the test.
+
+    Raises:
+        ValueError: if an argument is out of range, or evidence is missing.
     """
-    each = risk / (3 * len(attacks))
+    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
+    attacks = several("attacks", attacks, "give rows of an AttackStore", Mapping)
+    evidence = several("evidence", evidence, "give MaskedCounts or SubsetCounts", (MaskedCounts, SubsetCounts))
+    require(len(evidence) == len(attacks), "evidence", len(evidence), f"give one for each of {len(attacks)} attacks")
+    alpha = risk_of("alpha", alpha)
+    each = risk_of("risk", risk) / (3 * max(len(attacks), 1))
     rows = []
     for attack, counts in zip(attacks, evidence, strict=True):
         k, n = attack["unsafe"], attack["n"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from hybrid_rs._checks import nonnegative
-from hybrid_rs.attacks import Attack, Draws, Effort, Objective, distance
+from hybrid_rs._checks import nonnegative, numbers, one, probability, require
+from hybrid_rs.attacks import Attack, Draws, Effort, Objective, chosen, distance
 from hybrid_rs.smoothing.answers import gradients
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -34,8 +34,9 @@ def attack_image(
     Raises:
         ValueError: if epsilon is negative or not a number.
     """
-    effort, budget = effort or Effort(), float(nonnegative("epsilon", epsilon))
+    effort, budget = chosen(effort), one("epsilon", nonnegative("epsilon", epsilon))
     objective, found = Objective(smoothed, example, d=0, seed=seed, draws=effort.draws, uses=effort.uses), []
+    budget = min(budget, math.sqrt(objective.image.size))  # no image is further away
     for restart in range(effort.restarts):
         start = random_image(objective, budget) if restart else objective.image
         found.append(lower_image(objective, objective.text, start, budget, effort=effort))
@@ -85,22 +86,33 @@ def project(image: NDArray[Any], centre: NDArray[np.float32], epsilon: float) ->
 
     The nearest point of the intersection is, for some t, the point of the box nearest to centre + t (image - centre).
 
+    Args:
+        image: finite numbers, of any shape.
+        centre: of the same shape, in [0, 1].
+        epsilon: radius of the ball, l2.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
     Example:
         >>> project(np.array([[[3.0, -4.0]]]), np.zeros((1, 1, 2), np.float32), epsilon=0.5)
         array([[[0.5, 0. ]]], dtype=float32)
     """
-    start = centre.astype(np.float64)
-    towards = np.asarray(image, dtype=np.float64) - start
+    start, far = probability("centre", centre), numbers("image", image)
+    require(start.shape == far.shape, "image", far.shape, f"give the centre's shape, {start.shape}")
+    require(bool(np.isfinite(far).all()), "image", image, "give finite numbers")
+    budget = one("epsilon", nonnegative("epsilon", epsilon))
+    towards = far - start
 
     def at(t: float) -> NDArray[np.float32]:
         return np.clip(start + t * towards, 0.0, 1.0).astype(np.float32)
 
-    if distance(at(1.0), centre) <= epsilon:
+    if distance(at(1.0), centre) <= budget:
         return at(1.0)
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if distance(at(middle), centre) <= epsilon else (low, middle)
+        low, high = (middle, high) if distance(at(middle), centre) <= budget else (low, middle)
     return at(low)
 
 

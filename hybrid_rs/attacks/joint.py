@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import nonnegative, require
-from hybrid_rs.attacks import Attack, Effort, Objective, under_attack
+from hybrid_rs._checks import kind, nonnegative, one, require, risk
+from hybrid_rs.attacks import Attack, Effort, Objective, chosen, under_attack
 from hybrid_rs.attacks.image import lower_image, random_image
 from hybrid_rs.attacks.text import lower_text, random_text
 from hybrid_rs.certificates.kernels import UniformKernel
@@ -51,8 +52,9 @@ def attack_jointly(
         >>> found.token_ids, found.edits, round(found.epsilon_used, 3)
         (array([1, 2, 7, 7]), 2, 1.0)
     """
-    effort, budget = effort or Effort(), float(nonnegative("epsilon", epsilon))
+    effort, budget = chosen(effort), one("epsilon", nonnegative("epsilon", epsilon))
     objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
+    budget = min(budget, math.sqrt(objective.image.size))  # no image is further away
     found = [(objective.text, objective.image)]
     for restart in range(effort.restarts):
         tokens, image = found[0]
@@ -117,9 +119,13 @@ def evaluate(
     Raises:
         ValueError: if the attack is not one on this example, or d is missing.
     """
+    kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    kind("attack", attack, Attack, "give what an attack found")
+    alpha = risk("alpha", alpha)
     several = len(smoothed.threat.noised(example.token_ids.size)) > 1
     require(d is not None or not several, "d", d, "say which smoothed classifier was attacked: there is one for each d")
-    text, noised, _ = under_attack(smoothed, example, d or 0)
+    text, noised, _ = under_attack(smoothed, example, 0 if d is None else d)
     require(attack.token_ids.shape == text.shape, "attack.token_ids", attack.token_ids.shape, f"give {text.shape}")
     stray = np.flatnonzero((attack.token_ids != text) & ~noised)
     require(stray.size == 0, "attack.token_ids", f"edits at {stray}", "the attack must keep to what is noised")
@@ -131,4 +137,5 @@ def evaluate(
 
 def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:
     """Return the guard as an attack sees it that is not adaptive: the same threat, and no noise on text or image."""
+    kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
     return replace(smoothed, kernel=UniformKernel(0.0, smoothed.guard.alphabet.size), sigma=0.0)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.special import expit
 
-from hybrid_rs.attacks import Attack, Draws, Effort, Objective
+from hybrid_rs.attacks import Attack, Draws, Effort, Objective, chosen
 from hybrid_rs.attacks.image import draw_weights, margin_gradients
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -32,7 +32,7 @@ def attack_text(
     Raises:
         ValueError: if d is out of range.
     """
-    effort = effort or Effort()
+    effort = chosen(effort)
     objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
     found = [objective.text]
     for restart in range(effort.restarts):

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import choice
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.worst_case import certified_radius, p_adv, required_p_a
 
@@ -87,5 +87,4 @@ def composed_radius(
 
 
 def _first(order: str) -> str:
-    require(order in get_args(Order), "order", repr(order), f"give one of {get_args(Order)}")
-    return order
+    return choice("order", order, get_args(Order))

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import integer, probability, require
+from hybrid_rs._checks import broadcast, integer, numbers, one, probability, require
 
 FloatArray = NDArray[np.float64]
+MOST = 2**30  # elements of a modality
 
 
 def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
@@ -43,11 +44,9 @@ def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
         >>> log_untouched(total=4, kept=2, touched=[0, 1, 2, 3]).round(3)
         array([ 0.   , -0.693, -1.792,   -inf])
     """
-    n, k = integer("total", total, at_least=0), integer("kept", kept, at_least=0)
+    n, k = integer("total", total, at_least=0, at_most=MOST), integer("kept", kept, at_least=0)
     require(k <= n, "kept", k, f"keep at most all of the {n} elements")
-    r = np.asarray(touched)
-    inside = np.issubdtype(r.dtype, np.integer) and bool(np.all((r >= 0) & (r <= n)))
-    require(inside, "touched", touched, f"give whole numbers from 0 to {n}")
+    r = whole_to("touched", touched, n)
     if k == 0:
         return np.zeros(r.shape)[()]
     # the i-th touched element (from 0) is missed with probability 1 - k / (n - i), given that those before were
@@ -56,6 +55,14 @@ def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
     logs = np.append(0.0, np.cumsum(factors))
     logs *= 1 + (np.arange(last + 1) + 16) * 2.0**-51  # a cumulated sum's rounding error, on the safe side
     return np.where(r <= n - k, logs[np.minimum(r, last)], -np.inf)[()]
+
+
+def whole_to(name: str, value: ArrayLike, most: int) -> NDArray[np.int64]:
+    """The value as an int64 array of whole numbers from 0 to ``most``."""
+    array = numbers(name, value)
+    inside = bool(np.all((array >= 0) & (array <= most) & (array == np.floor(array))))
+    require(inside, name, value, f"give whole numbers from 0 to {most}")
+    return array.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,18 @@ class SubsamplingLaw:
 
     def __post_init__(self) -> None:
         for kept, total in (("keep_tokens", "tokens"), ("keep_pixels", "pixels")):
-            k, n = integer(kept, getattr(self, kept), at_least=0), integer(total, getattr(self, total), at_least=0)
+            k, n = (integer(name, getattr(self, name), at_least=0, at_most=MOST) for name in (kept, total))
             require(k <= n, kept, k, f"keep at most {total} = {n}")
+            object.__setattr__(self, kept, k)
+            object.__setattr__(self, total, n)
 
     def log_untouched(self, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
         """Return log of the probability that nothing that is kept was touched; rounded down."""
-        text = log_untouched(self.tokens, self.keep_tokens, r_tokens)
-        return text + log_untouched(self.pixels, self.keep_pixels, r_pixels)
+        tokens = whole_to("r_tokens", r_tokens, self.tokens)
+        pixels = whole_to("r_pixels", r_pixels, self.pixels)
+        broadcast(r_tokens=tokens.astype(np.float64), r_pixels=pixels.astype(np.float64))
+        text = log_untouched(self.tokens, self.keep_tokens, tokens)
+        return text + log_untouched(self.pixels, self.keep_pixels, pixels)
 
     def p_adv(self, p_a: ArrayLike, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
         """Return the least value of the smoothed guard under r1 changed tokens and r2 changed pixels.
@@ -110,6 +122,7 @@ class SubsamplingLaw:
             array([0.999 , 0.6552, 0.422 ])
         """
         p, log_omega = probability("p_a", p_a), self.log_untouched(r_tokens, r_pixels)
+        broadcast(p_a=p, **{"r_tokens, r_pixels": log_omega})
         least = p + np.expm1(log_omega)  # p_A - (1 - omega)
         return np.where(log_omega == 0, p, np.maximum(least - 2.0**-52, 0.0))[()]
 
@@ -129,9 +142,9 @@ class SubsamplingLaw:
             >>> law.certified_pixels([0.5, 0.9, 0.999], r_tokens=1, tau=0.5)
             array([-1,  1,  3])
         """
-        threshold = float(probability("tau", tau))
+        threshold, touched = one("tau", probability("tau", tau)), integer("r_tokens", r_tokens, 0, self.tokens)
         require(threshold > 0, "tau", tau, "give a positive threshold: zero is never missed")
-        values = self.p_adv(np.asarray(p_a, dtype=np.float64)[..., None], r_tokens, np.arange(self.pixels + 1))
+        values = self.p_adv(probability("p_a", p_a)[..., None], touched, np.arange(self.pixels + 1))
         return (values >= threshold).sum(axis=-1).astype(np.int64) - 1  # more changed pixels never help
 
 
@@ -156,10 +169,11 @@ def pixels_within(image: ArrayLike, epsilon: ArrayLike) -> NDArray[np.int64]:
         >>> pixels_within(np.full((3, 8, 8), 0.5), [np.nan, 0.0, 0.9, 2.0])
         array([-1,  0,  1,  5])
     """
-    x, budget = probability("image", image), np.asarray(epsilon, dtype=np.float64)
+    x, budget = probability("image", image), numbers("epsilon", epsilon)
+    require(x.ndim == 3, "image", x.shape, "give one image of shape (channels, height, width)")
     require(not np.any(budget < 0), "epsilon", epsilon, "give l2 budgets that are not negative")
     farthest = np.sort((np.maximum(x, 1 - x) ** 2).sum(axis=0).ravel())[::-1]
     needed = np.cumsum(farthest) * (1 + (farthest.size + 16) * 2.0**-52)  # squared, rounded up
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         within = np.searchsorted(needed, budget**2 * (1 - 2.0**-50), side="right")
     return np.where(np.isnan(budget), -1, within).astype(np.int64)[()]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, probability
+from hybrid_rs._checks import integer, kind, one, probability, require
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.answers import asked
-from hybrid_rs.smoothing.draws import BLOCK, Stream
+from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 
@@ -43,11 +43,12 @@ class Subsampling:
 
     def __post_init__(self) -> None:
         for name in ("keep_tokens", "keep_pixels", "token_fill"):
-            integer(name, getattr(self, name), at_least=0)
-        probability("pixel_fill", self.pixel_fill)
+            object.__setattr__(self, name, integer(name, getattr(self, name), at_least=0))
+        object.__setattr__(self, "pixel_fill", one("pixel_fill", probability("pixel_fill", self.pixel_fill)))
 
     def law(self, example: Example) -> SubsamplingLaw:
         """Return the sizes that the certificate of this example needs."""
+        kind("example", example, Example, "give a hybrid_rs.Example")
         tokens, pixels = example.token_ids.size, example.image[0].size
         return SubsamplingLaw(tokens, min(self.keep_tokens, tokens), pixels, min(self.keep_pixels, pixels))
 
@@ -79,6 +80,15 @@ class SubsampledGuard:
     kernel: Subsampling
     threat: SparseThreat = SparseThreat()
     sigma: float = 0.0  # no Gaussian noise
+    noise: Noise = "float32"  # that none is drawn
+
+    def __post_init__(self) -> None:
+        able = callable(getattr(self.guard, "unsafe", None))
+        require(able, "guard", self.guard, "give an object with unsafe(token_ids, images)", repr)
+        kind("kernel", self.kernel, Subsampling, "give Subsampling(...)")
+        kind("threat", self.threat, SparseThreat, "leave it out: there is one")
+        require(self.sigma == 0.0, "sigma", self.sigma, "leave it out: subsampling adds no noise", repr)
+        require(self.noise == "float32", "noise", self.noise, "leave it out: subsampling adds no noise", repr)
 
     def sample(self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256) -> Counts:
         """Draw ``n`` subsamples and count the guard's unsafe verdicts.
@@ -94,7 +104,8 @@ class SubsampledGuard:
         Raises:
             ValueError: if n, seed or batch_draws is out of range.
         """
-        n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        n, seed = integer("n", n, at_least=1, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
         step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
         stream = Stream(seed, example.id)
         batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))

@@ -10,12 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_rs._checks import integer, nonnegative, require
-from hybrid_rs.attacks import Effort
+import numpy as np
+
+from hybrid_rs._checks import flag, integer, nonnegative, one, path, require, several, text
+from hybrid_rs.attacks import Effort, chosen
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -25,6 +28,7 @@ from hybrid_rs.storage.records import records
 if TYPE_CHECKING:
     import pandas as pd
 
+PAIRS = "give pairs of a text budget and an image budget"
 FOUND = ("edits", "epsilon_used", "text", "unsafe")
 
 
@@ -33,7 +37,9 @@ def image_only(guard: Guard, sigma: float, threat: Threat) -> SmoothedGuard:
 
     Its certificate is Cohen's, and speaks of d = 0 alone.
     """
-    return SmoothedGuard(guard, UniformKernel(beta=0.0, vocab_size=len(guard.alphabet)), sigma, threat)
+    members = "give an object with alphabet, pad_id, mask_id and unsafe(...)"
+    require(hasattr(guard, "alphabet"), "guard", guard, members, repr)
+    return SmoothedGuard(guard, UniformKernel(beta=0.0, vocab_size=np.size(guard.alphabet)), sigma, threat)
 
 
 def text_only(guard: Guard, kernel: UniformKernel, threat: Threat) -> SmoothedGuard:
@@ -80,22 +86,36 @@ def trials(
     """
     import pandas as pd
 
-    kept, pairs, rows = records(store, FOUND, _checked), list(budgets), []
-    for example in examples:
+    text("smoothing", smoothing)
+    flag("search", search)
+    n, seed = integer("n", n, at_least=1, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
+    law, pairs = {"effort": asdict(chosen(effort)), "n": n, "seed": seed}, [_pair(pair) for pair in _listed(budgets)]
+    kept, rows = records(path("store", store), FOUND, _checked), []
+    for example in several("examples", examples, "give examples", Example):
         for d, epsilon in pairs:
-            how = {"d": d, "epsilon": float(epsilon), "effort": asdict(effort or Effort()), "n": n, "seed": seed}
+            how = {"d": d, "epsilon": epsilon} | law
             asked = described(classifier, smoothed, example.id) | how
 
             def attacked(example: Example = example, d: int = d, epsilon: float = epsilon) -> dict[str, Any]:
                 lacks = f"it lacks {example.id} at d = {d}, epsilon = {epsilon:g}: make it first"
                 require(search, "store", store, lacks)
                 attack = attack_jointly(smoothed, example, d, epsilon, effort=effort, seed=seed)
-                judged = evaluate(smoothed, example, attack, n, seed=seed + 1)
+                judged = evaluate(smoothed, example, attack, n, seed=seed + 1, d=d)
                 used = {"edits": attack.edits, "epsilon_used": round(attack.epsilon_used, 6)}
                 return used | {"text": attack.token_ids.tolist(), "unsafe": judged.unsafe}
 
             rows.append({"smoothing": smoothing} | kept.get_or_make(asked, attacked))
     return pd.DataFrame(rows)
+
+
+def _listed(budgets: Any) -> list[Any]:
+    return several("budgets", budgets, PAIRS)
+
+
+def _pair(pair: Any) -> tuple[int, float]:
+    both = several("budgets", pair, PAIRS)
+    require(len(both) == 2, "budgets", pair, PAIRS, repr)
+    return integer("budgets", both[0], at_least=0), one("budgets", nonnegative("budgets", both[1]))
 
 
 def _checked(row: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import flag, kind, nonnegative, probability, require
+from hybrid_rs._checks import flag, kind, nonnegative, numbers, probability, require
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
@@ -238,7 +238,7 @@ def certify(
             k = counts.unsafe[budget]
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
     for name, number in (("counts_or_p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
-        require(np.asarray(number).ndim == 0, name, number, "give one number: a certificate is one statement")
+        require(numbers(name, number).ndim == 0, name, number, "give one number: a certificate is one statement")
     p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
     at = np.array(p)
     value, log_t = max(  # one witness for all laws that may be the worst: that of the worst, nearly always

@@ -174,7 +174,8 @@ def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray
         return sign * (np.clip(found, -40.0, 40.0) - target)
 
     w = bracketed_root(excess, start, stop, (tail, target, upper, s, near), xatol=1e-9, xrtol=1e-14)
-    return near + s * w
+    with np.errstate(over="ignore"):  # a threshold beyond all floats is infinite: nothing is certified
+        return near + s * w
 
 
 def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ positions, the Neyman-Pearson lemma. It needs mpmath: ``pip install "hybrid_rs[v
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any, TypeAlias
@@ -124,24 +124,62 @@ def value(p_a: Any, shift: Any, law: Mapping[Hashable, tuple[Any, Any]]) -> Any:
         return sum((q for _, _, q in finite), mpf(0))
     if shift == 0:
         return _knapsack(p_a - at_zero, finite)
+    with mp.workdps(DIGITS + max(0, -int(mp.floor(mp.log10(shift))))):  # u is told apart in steps of the shift
+        return _shifted(p_a, shift, at_zero, finite)
+
+
+def _shifted(p_a: Any, shift: Any, at_zero: Any, finite: list[tuple[Any, Any, Any]]) -> Any:
+    """The value where the image is shifted: by the threshold u of the joint log-ratio that fills p_A."""
     cut = [(mp.log(ratio), p, q) for ratio, p, q in finite]
 
-    def clean(u: Any) -> Any:
-        return at_zero + sum(p * mp.ncdf((u - g) / shift + shift / 2) for g, p, q in cut)
+    def beyond(u: Any) -> tuple[Any, Any]:
+        """By how much the region below u is too large under P, and the slope of that."""
+        at = [((u - g) / shift + shift / 2, p) for g, p, q in cut]
+        slope = sum(p * mp.npdf(z) for z, p in at if abs(z) < 100) / shift
+        if p_a < 0.5:
+            return at_zero + sum(p * _ncdf(z) for z, p in at) - p_a, slope
+        return (1 - p_a) - sum(p * _ncdf(-z) for z, p in at), slope  # keeps all digits where p_A is near one
 
-    # 1 - F from its own side, to keep all digits where p_A is near one
-    def missing(u: Any) -> Any:
-        return sum(p * mp.ncdf(-(u - g) / shift - shift / 2) for g, p, q in cut)
+    way, filled = 60 * shift + shift**2, at_zero
+    for near, p, _ in cut:  # noqa: B007  the atom that fills p_A without the shift: with a small one, u is next to it
+        filled += p
+        if filled >= p_a:
+            break
+    low, high = near - way, near + way
+    if beyond(low)[0] >= 0 or beyond(high)[0] < 0:
+        low, high = cut[0][0] - way, cut[-1][0] + way
+    u = _crossing(beyond, low, high, mpf(10) ** -35 * min(1, shift))
+    return sum(q * _ncdf((u - g) / shift - shift / 2) for g, p, q in cut)
 
-    def too_low(u: Any) -> bool:
-        return bool(clean(u) < p_a if p_a < 0.5 else missing(u) > 1 - p_a)
 
-    low, high = cut[0][0] - 60 * shift - shift**2, cut[-1][0] + 60 * shift + shift**2
-    while high - low > mpf(10) ** -35 * max(1, abs(low), abs(high)) * min(1, shift):
-        middle = (low + high) / 2
-        low, high = (middle, high) if too_low(middle) else (low, middle)
-    u = (low + high) / 2
-    return sum(q * mp.ncdf((u - g) / shift - shift / 2) for g, p, q in cut)
+def _ncdf(z: Any) -> Any:
+    """The normal distribution function; beyond 10^9, where mpmath overflows, its value there: below 10^(-10^17)."""
+    return mp.ncdf(min(max(z, -(10**9)), 10**9))
+
+
+def _crossing(of: Callable[[Any], tuple[Any, Any]], low: Any, high: Any, width: Any) -> Any:
+    """Where a rising function changes sign, between low and high: Newton's steps, and halving where they do not shrink.
+
+    Args:
+        of: the function: its value and its slope at u.
+        low: where it is negative.
+        high: where it is not.
+        width: the error allowed, relative to the place if that is above 1.
+    """
+    u, last = (low + high) / 2, high - low
+    while True:
+        near, (at_u, slope) = width * max(1, abs(u)), of(u)
+        low, high = (u, high) if at_u < 0 else (low, u)
+        step = -at_u / slope if slope > 0 else mp.inf
+        if abs(step) < near or high - low < near:
+            break
+        if abs(step) > last / 2 or not low < u + step < high:
+            step = (low + high) / 2 - u
+        u, last = u + step, abs(step)
+    rounding = mpf(10) ** (5 - DIGITS)
+    assert of(u - near)[0] <= rounding
+    assert of(u + near)[0] >= -rounding
+    return u
 
 
 def _knapsack(capacity: Any, finite: list[tuple[Any, Any, Any]]) -> Any:

@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import integer, require, shown
-from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, read_image
+from hybrid_rs._checks import choice, function, path as path_of, require, shown
+from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, fitted, limit, sides
 from hybrid_rs.smoothing.example import Example
 
 OnProblem = Literal["refuse", "skip"]
+TOKENIZER = "give the guard's tokenizer, a function from text to token ids, shape (length,)"
 SHOWN = 20  # problems listed in a message
 LONGEST = 600  # characters of a reason that are listed
 
@@ -92,9 +93,10 @@ class Entry:
         Raises:
             ValueError: if the image cannot be read, or the token ids are none.
         """
-        data = file_bytes(self.image, max_pixels)
-        pixels = read_image(data, image_size, fit=fit, max_pixels=max_pixels)
-        name = f"{self.id}@{_digest(data, self.text, *image_size, fit)[:12]}"
+        size, how, most = sides("image_size", image_size), choice("fit", fit, get_args(Fit)), limit(max_pixels)
+        data = file_bytes(self.image, most)
+        pixels = fitted(decoded(data, most), size, how)
+        name = f"{self.id}@{_digest(data, self.text, *size, how)[:12]}"
         return Example(name, np.asarray(token_ids, np.int64), pixels, self.unsafe, self.text)
 
 
@@ -140,9 +142,12 @@ class Entries:
         Raises:
             ValueError: if an image has changed since it was checked, or a text cannot be encoded; it names the entry.
         """
+        function("encode", encode, TOKENIZER)
         for entry in self.entries:
             try:
                 example = entry.example(encode(entry.text), image_size, fit=fit, max_pixels=self.max_pixels)
+            except TypeError as error:
+                raise ValueError(f"encode = {shown(encode, repr)}: {TOKENIZER} ({error})") from error
             except (ValueError, OSError) as error:
                 raise ValueError(f"entry {shown(entry.id)}: {error}") from error
             yield example
@@ -171,8 +176,8 @@ def checked(
     Raises:
         ValueError: if there are problems and they are refused, or an argument is out of range.
     """
-    require(on_problem in get_args(OnProblem), "on_problem", repr(on_problem), 'give "refuse" or "skip"')
-    integer("max_pixels", max_pixels, at_least=1)
+    choice("on_problem", on_problem, get_args(OnProblem))
+    max_pixels = limit(max_pixels)
     entries: list[Entry] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}  # ids and contents, to the name of the record that had them first
@@ -224,10 +229,10 @@ def inside(root: Path, name: Any) -> Path:
     return file
 
 
-def folder(path: Path | str) -> Path:
-    """Return the path of a folder that exists."""
-    found = Path(path)
-    require(found.is_dir(), "path", str(path), "give a folder on this machine; nothing is downloaded")
+def folder(path: Path | str, name: str = "path") -> Path:
+    """Return the path of a folder that exists; ``name`` is that of the parameter."""
+    found = path_of(name, path)
+    require(found.is_dir(), name, str(path), "give a folder on this machine; nothing is downloaded")
     return found
 
 

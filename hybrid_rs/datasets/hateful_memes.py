@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import choice
 from hybrid_rs.datasets.entries import Entries, OnProblem, checked, folder, inside
 from hybrid_rs.datasets.images import MAX_PIXELS
 from hybrid_rs.datasets.jsonl import jsonl_records
@@ -40,7 +40,7 @@ def load_hateful_memes(
     References:
         Kiela et al. (2020), The Hateful Memes Challenge, arXiv 2005.04790.
     """
-    require(split in get_args(Split), "split", repr(split), f"give one of {get_args(Split)}")
+    choice("split", split, get_args(Split))
     root = folder(path)
     try:
         file = inside(root, f"{split}.jsonl")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs._checks import require, shown
+from hybrid_rs._checks import require, shown, text as text_of
 from hybrid_rs._extras import needs
 from hybrid_rs.datasets.entries import LONGEST, Entries, OnProblem, Problem, Record, checked, folder, inside
 from hybrid_rs.datasets.images import MAX_PIXELS
@@ -57,11 +57,13 @@ def load_hugging_face(
         ImportError: if ``datasets`` is not installed.
     """
     root = folder(path)
-    home = folder(root if split is None else root / split)
+    home = folder(root if split is None else root / text_of("split", split))
+    for name, value in (("image", image), ("text", text), ("label", "label" if label is None else label)):
+        text_of(name, value)
     table, classes = _table(home)
-    for column in (image, text, *([] if label is None else [label])):
-        remedy = f"give the name of one of the columns {table.column_names}"
-        require(column in table.column_names, "column", repr(column), remedy)
+    for name, column in (("image", image), ("text", text), ("label", label)):
+        remedy = f"give the name of one of the columns {shown(table.column_names)}"
+        require(column in table.column_names or (name == "label" and column is None), name, repr(column), remedy)
     prefix = home.resolve().name if split is None else f"{root.resolve().name}/{split}"
     label = label or "label"
     check_classes(label, classes.get(label))

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import choice, integer, require, several, shown
 from hybrid_rs._extras import needs
 from hybrid_rs.datasets.whole import check_png, filled_jpegs
 
@@ -21,6 +21,8 @@ Fit = Literal["stretch", "crop", "pad"]
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATION = 0x0112  # the tag of EXIF
 MORE = "give more to read it (--max-pixels on the command line)"
+MAX_SIDE = 2**14  # pixels to resize to
+SIZES = "give two whole numbers, (height, width)"
 MAX_PIXELS = 2**25  # 33 million: larger than what cameras of phones usually save
 
 
@@ -56,17 +58,39 @@ def read_image(
         >>> read_image(file.getvalue()).shape, read_image(file.getvalue(), (8, 8)).min()
         ((3, 2, 4), np.float32(1.0))
     """
-    require(fit in get_args(Fit), "fit", repr(fit), f"give one of {get_args(Fit)}")
-    image = decoded(file_bytes(source, max_pixels), max_pixels)
+    how, most = choice("fit", fit, get_args(Fit)), limit(max_pixels)
+    require(isinstance(source, Path | bytes), "source", source, "give the path of a file, or its bytes", repr)
+    wanted = None if size is None else sides("size", size)
+    try:
+        image = decoded(file_bytes(source, most), most)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"source = {shown(source, repr, most=60)}: {error}") from error
+    return fitted(image, wanted, how)
+
+
+def fitted(image: Any, size: tuple[int, int] | None, fit: str) -> NDArray[np.float32]:
+    """Return the pixels of a decoded image at a size (height, width), or at its own, as :func:`read_image` does."""
     if size is not None and size != (image.height, image.width):
         image = _resized(image, size, fit)
     pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def sides(name: str, value: Any) -> tuple[int, int]:
+    """The value as (height, width), which must be two whole numbers of pixels."""
+    both = several(name, value, SIZES)
+    require(len(both) == 2, name, value, SIZES, repr)
+    return integer(name, both[0], 1, MAX_SIDE), integer(name, both[1], 1, MAX_SIDE)
+
+
+def limit(max_pixels: Any) -> int:
+    """The value as a limit of pixels."""
+    return integer("max_pixels", max_pixels, 1, MAX_SIDE**2)
+
+
 def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
     """Return the bytes of a file, or the given bytes, unless they are too many for an image within the limit."""
-    most = 4 * max_pixels + 2**16
+    most = 4 * int(max_pixels) + 2**16
     if isinstance(source, bytes):
         data = source
     else:
@@ -169,7 +193,7 @@ def _on_white(image: Any, clear: int | tuple[int, ...] | None) -> Any:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def _resized(image: Any, size: tuple[int, int], fit: Fit) -> Any:
+def _resized(image: Any, size: tuple[int, int], fit: str) -> Any:
     from PIL import Image, ImageOps
 
     ways = {"stretch": Image.Image.resize, "crop": ImageOps.fit, "pad": ImageOps.pad}

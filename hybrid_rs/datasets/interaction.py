@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import require, several
 from hybrid_rs.smoothing.answers import asked
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, pixels_of, token_ids_of
 from hybrid_rs.smoothing.guard import Guard
 
 BoolArray = NDArray[np.bool_]
@@ -81,8 +81,10 @@ def interaction_only(
         >>> interaction_only(Both(), pairs, neutral_text=[0], blank_image=black).mask
         array([ True, False])
     """
-    neutral, blank = np.asarray(neutral_text, dtype=np.int64), np.asarray(blank_image, dtype=np.float32)
-    require(neutral.ndim == 1, "neutral_text", neutral.shape, "give one flat sequence of ids, shape (length,)")
+    neutral, blank = token_ids_of("neutral_text", neutral_text), pixels_of("blank_image", blank_image)
+    examples = several("examples", examples, "give examples", Example)
+    able = callable(getattr(guard, "unsafe", None))
+    require(able, "guard", guard, "give an object with unsafe(token_ids, images)", repr)
     for example in examples:
         fits = example.image.shape == blank.shape
         require(fits, f"{example.id}: image", example.image.shape, f"give the blank image's shape, {blank.shape}")

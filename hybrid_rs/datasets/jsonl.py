@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hybrid_rs._checks import require, shown
+from hybrid_rs._checks import path as path_of, require, shown, text as text_of
 from hybrid_rs._files import parsed_json, utf8
 from hybrid_rs.datasets.entries import Entries, OnProblem, Problem, Record, checked, folder
 from hybrid_rs.datasets.images import MAX_PIXELS
@@ -59,10 +59,16 @@ def load_jsonl(
         entries: 1 (0 unsafe, 1 safe, 0 unlabelled); problems: 1
           mine.jsonl, line 2: there is no file 'b.png'
     """
-    file = Path(path)
+    file = path_of("path", path)
     require(file.is_file(), "path", str(path), "give a file on this machine; nothing is downloaded")
-    fields = {"image": image, "text": text, "label": label or "label", "id": id or "id"}
-    home = folder(file.parent if root is None else root)
+    names = {
+        "image": image,
+        "text": text,
+        "label": "label" if label is None else label,
+        "id": "id" if id is None else id,
+    }
+    fields = {name: text_of(name, value) for name, value in names.items()}
+    home = folder(file.parent) if root is None else folder(root, "root")
     named = [name for name, given in (("label", label), ("id", id)) if given is not None]
     records = jsonl_records(file, file.stem, fields, named)
     return checked(records, home, on_problem=on_problem, max_pixels=max_pixels, name=file.name)

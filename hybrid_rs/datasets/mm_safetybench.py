@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import choice, require, several
 from hybrid_rs.datasets.entries import Entries, OnProblem, Problem, Record, checked, folder, inside
 from hybrid_rs.datasets.images import MAX_PIXELS
 from hybrid_rs.datasets.jsonl import parsed
@@ -49,12 +49,13 @@ def load_mm_safetybench(
     References:
         Liu et al. (2024), MM-SafetyBench, ECCV, arXiv 2311.17600.
     """
-    require(kind in get_args(Kind), "kind", repr(kind), f"give one of {get_args(Kind)}")
+    choice("kind", kind, get_args(Kind))
     root = folder(path)
     questions = root / "processed_questions"
     remedy = "give the folder data of MM-SafetyBench, which holds processed_questions and imgs"
     require(questions.is_dir() and (root / "imgs").is_dir(), "path", str(path), remedy)
-    names = sorted(file.stem for file in questions.glob("*.json")) if scenarios is None else list(scenarios)
+    there = sorted(file.stem for file in questions.glob("*.json"))
+    names = there if scenarios is None else several("scenarios", scenarios, "give names of files, without .json", str)
     records = (record for name in names for record in _records(root, name, kind))
     return checked(records, root, on_problem=on_problem, max_pixels=max_pixels)
 

@@ -24,6 +24,7 @@ from hybrid_rs.evidence.subset_counts import SubsetCounts
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST = 10_000  # thresholds of a curve
 Name = TypeVar("Name")
 Evidence: TypeAlias = Counts | MaskedCounts | SubsetCounts
 
@@ -149,7 +150,9 @@ def robustness_curve(
     rows, budget = [], integer("d", d, at_least=0)
     text_budget("d_max", d_max)
     benign = [counts.of_budget(budget) for counts in candidate.benign]
-    for tau in several("taus", taus, "give a list of thresholds"):
+    levels = several("taus", taus, "give a list of thresholds")
+    require(len(levels) <= MOST, "taus", levels, f"give at most {MOST} thresholds")
+    for tau in levels:
         found = candidate.frontiers(tau, d_max=max(d_max, budget), alpha=alpha)
         rows.append(
             {

@@ -54,9 +54,14 @@ def complete(found: list[Any], what: str) -> list[Any]:
 def frontiers(
     counts: Sequence[Any], sigma: float, *, tau: float = TAU, beta: float = BETA, d_max: int = EDITS
 ) -> list[Frontier]:
-    """Return the frontiers of stored counts."""
+    """Return the frontiers of stored counts, each computed once: several checks ask for the same."""
+    return list(_frontiers(tuple(counts), sigma, tau, beta, d_max))
+
+
+@cache
+def _frontiers(counts: tuple[Any, ...], sigma: float, tau: float, beta: float, d_max: int) -> tuple[Frontier, ...]:
     kernel = UniformKernel(beta, len(standard().guard.alphabet))
-    return frontiers_of(counts, kernel, sigma=sigma, tau=tau, alpha=ALPHA, d_max=d_max)
+    return tuple(frontiers_of(counts, kernel, sigma=sigma, tau=tau, alpha=ALPHA, d_max=d_max))
 
 
 def one_shot(counts: Sequence[Counts]) -> list[Counts]:

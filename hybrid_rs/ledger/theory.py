@@ -148,9 +148,10 @@ def released_solver() -> Finding:
 
     grid = pd.read_csv(REFERENCE / "authors_released_solver_radius.csv")
     grid["exact"] = 0.0
-    for (kernel, d, beta, words, sigma, tau), rows in grid.groupby(["kernel", "d", "beta", "V", "sigma", "tau"]):
+    for (kernel, d, beta, words), rows in grid.groupby(["kernel", "d", "beta", "V"]):
         law = UniformKernel(beta, int(words)) if kernel == "uniform" else AbsorbingKernel(beta)
-        radii = certified_radius(rows["pA"].to_numpy(), law.likelihood_ratio(int(d)), sigma=sigma, tau=tau)
+        p, sigma, tau = rows[["pA", "sigma", "tau"]].to_numpy().T
+        radii = certified_radius(p, law.likelihood_ratio(int(d)), sigma=sigma, tau=tau)
         grid.loc[rows.index, "exact"] = np.nan_to_num(radii)
     excess = grid["r_repo"] - grid["exact"]
     at_one = (grid["beta"] == 1) & (grid["kernel"] == "uniform")

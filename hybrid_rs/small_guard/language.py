@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require, several, text as text_of
 
 Language = Literal["seen", "unseen"]
 
@@ -113,7 +113,7 @@ def encode(text: str) -> NDArray[np.int64]:
         >>> decode(encode("maria moved flour ."))
         'maria moved flour .'
     """
-    words = text.split()
+    words = text_of("text", text).split()
     for word in words:
         require(word in _ID, "text", repr(word), "use words of hybrid_rs.small_guard.language.VOCABULARY")
     return np.array([_ID[word] for word in words], dtype=np.int64)
@@ -125,9 +125,8 @@ def decode(token_ids: Iterable[int]) -> str:
     Raises:
         ValueError: if an id is outside the vocabulary.
     """
-    ids = [int(i) for i in token_ids]
-    for i in ids:
-        require(0 <= i < len(VOCABULARY), "token_ids", i, f"give ids from 0 to {len(VOCABULARY) - 1}")
+    given = several("token_ids", token_ids, f"give ids from 0 to {len(VOCABULARY) - 1}")
+    ids = [integer("token_ids", each, 0, len(VOCABULARY) - 1) for each in given]
     return " ".join(VOCABULARY[i] for i in ids)
 
 

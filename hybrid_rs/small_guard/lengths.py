@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hybrid_rs._checks import integer
+from hybrid_rs._checks import integer, kind
 from hybrid_rs.small_guard.language import FAMILIES, encode, fill
 from hybrid_rs.smoothing.example import Example
 
@@ -20,6 +20,7 @@ SENTENCES = (
 """Sentences of 12 words that name no goods, and so leave the verdict to the note."""
 
 WORDS = 12
+MOST = 2**10  # sentences
 
 _GOODS = frozenset(cue for cues in FAMILIES.values() for cue in cues)
 
@@ -33,6 +34,7 @@ def goods_alone(example: Example) -> Example:
         >>> goods_alone(note).text
         'flour , rice .'
     """
+    kind("example", example, Example, "give an example of BayNotes")
     goods = [word for word in example.text.split() if word in _GOODS]
     text = " , ".join(goods) + " ."
     return replace(example, id=f"{example.id}/goods", token_ids=encode(text), text=text)
@@ -57,7 +59,8 @@ def among_sentences(example: Example, sentences: int, seed: int = 0) -> Example:
         >>> len(among_sentences(note, 3).token_ids) - len(note.token_ids)
         36
     """
-    count, seed = integer("sentences", sentences, 0), integer("seed", seed, 0)
+    kind("example", example, Example, "give an example of BayNotes")
+    count, seed = integer("sentences", sentences, 0, MOST), integer("seed", seed, 0)
     rng = np.random.default_rng([seed, count, *example.id.encode()])
     written = [fill(rng, SENTENCES, ()) for _ in range(count)]
     before = int(rng.integers(count + 1))

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import choice, flag, integer
 from hybrid_rs._extras import needs
 from hybrid_rs.small_guard.language import FAMILIES, Language, encode, write_note
 from hybrid_rs.smoothing.example import Example
@@ -16,6 +16,7 @@ from hybrid_rs.smoothing.example import Example
 Split = Literal["train", "validation", "test"]
 
 BAYS = 10
+MOST = 2**20  # examples at a time
 IMAGE_SHAPE = (3, 32, 32)
 SCANS: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 """The share of each digit's scans in each split."""
@@ -42,8 +43,7 @@ def forbidden(bay: int, family: int) -> bool:
         >>> sum(forbidden(7, family) for family in range(8)), sum(forbidden(bay, 2) for bay in range(10))
         (4, 5)
     """
-    require(0 <= bay < BAYS, "bay", bay, "give a bay from 0 to 9")
-    require(0 <= family < len(FAMILIES), "family", family, "give a family from 0 to 7")
+    bay, family = integer("bay", bay, 0, BAYS - 1), integer("family", family, 0, len(FAMILIES) - 1)
     row = ((bay % 5 + 1) & family).bit_count() % 2 == 1
     return row != (bay >= 5)
 
@@ -129,9 +129,9 @@ def examples(
         ['bay_notes/test/seen/0/0', 'bay_notes/test/seen/0/1', 'bay_notes/test/seen/0/2']
     """
     _check_split(split)
-    require(language in get_args(Language), "language", repr(language), f"give one of {get_args(Language)}")
-    require(unsafe in (None, True, False), "unsafe", unsafe, "give True, False or None")
-    n, seed = integer("n", n, 0), integer("seed", seed, 0)
+    choice("language", language, get_args(Language))
+    unsafe = None if unsafe is None else flag("unsafe", unsafe)
+    n, seed = integer("n", n, 0, MOST), integer("seed", seed, 0)
     found: list[Example] = []
     index = 0
     while len(found) < n:
@@ -156,4 +156,4 @@ def _example(split: Split, seed: int, index: int, unsafe: bool | None, language:
 
 
 def _check_split(split: str) -> None:
-    require(split in get_args(Split), "split", repr(split), f"give one of {get_args(Split)}")
+    choice("split", split, get_args(Split))

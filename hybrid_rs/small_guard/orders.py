@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import flag, integer
 from hybrid_rs.small_guard.language import FAMILIES, encode, fill
-from hybrid_rs.small_guard.notes import BAYS, IMAGE_SHAPE, forbidden, scans
+from hybrid_rs.small_guard.notes import BAYS, IMAGE_SHAPE, MOST, forbidden, scans
 from hybrid_rs.smoothing.example import Example
 
 TEMPLATES = (
@@ -82,8 +82,8 @@ def examples(n: int, seed: int = 0, unsafe: bool | None = None) -> list[Example]
         >>> examples(5)[4].text
         'david , is dynamite here ?'
     """
-    require(unsafe in (None, True, False), "unsafe", unsafe, "give True, False or None")
-    n, seed = integer("n", n, 0), integer("seed", seed, 0)
+    unsafe = None if unsafe is None else flag("unsafe", unsafe)
+    n, seed = integer("n", n, 0, MOST), integer("seed", seed, 0)
     found: list[Example] = []
     index = 0
     while len(found) < n:

@@ -45,15 +45,7 @@ class Example:
         require(written, "id", self.id, "half of a surrogate pair has no UTF-8; give valid Unicode", repr)
         known = self.unsafe is None or isinstance(self.unsafe, bool | np.bool_)
         require(known, "unsafe", self.unsafe, "give True, False, or None where it is not known", repr)
-        token_ids, image = _ids(self.token_ids), _pixels(self.image)
-        in_range = bool(image.size) and bool(np.all((image >= 0) & (image <= 1)))
-        low, high = (float(image.min()), float(image.max())) if image.size else (np.nan, np.nan)
-        require(
-            in_range,
-            "image",
-            f"pixels from {low:g} to {high:g}",
-            "give pixels in [0, 1]: divide 8-bit images by 255, and do not normalise them: the guard does",
-        )
+        token_ids, image = token_ids_of("token_ids", self.token_ids), pixels_of("image", self.image)
         token_ids.setflags(write=False)
         image.setflags(write=False)
         object.__setattr__(self, "token_ids", token_ids)
@@ -88,25 +80,32 @@ class Example:
         return replace(self, image=(levels.astype(np.float32) / np.float32(255)))
 
 
-def _ids(value: Any) -> NDArray[np.int64]:
-    """A copy of the token ids as int64; they must be whole numbers already, so nothing is rounded."""
-    given = _array("token_ids", value)
-    require(given.ndim == 1, "token_ids", given.shape, "give one flat sequence of ids, shape (length,)")
+def token_ids_of(name: str, value: Any) -> NDArray[np.int64]:
+    """Return a copy of token ids as int64; they must be whole numbers already, so nothing is rounded."""
+    given = _array(name, value)
+    require(given.ndim == 1, name, given.shape, "give one flat sequence of ids, shape (length,)")
     remedy = "give whole numbers from 0 on, as int64"
-    require(given.dtype.kind in "iuf", "token_ids", f"an array of {given.dtype}", remedy)
+    require(given.dtype.kind in "iuf", name, f"an array of {given.dtype}", remedy)
     if given.dtype.kind == "f":
         wrong = ~((given < 2.0**63) & (given == np.floor(given)))  # nan is wrong
-        require(not wrong.any(), "token_ids", given[wrong][:1], remedy)
+        require(not wrong.any(), name, given[wrong][:1], remedy)
     ids = given.astype(np.int64)
-    require(bool(np.all(ids >= 0)), "token_ids", given[ids < 0][:1], remedy)  # an unsigned id past int64 is negative
+    require(bool(np.all(ids >= 0)), name, given[ids < 0][:1], remedy)  # an unsigned id past int64 is negative
     return ids
 
 
-def _pixels(value: Any) -> NDArray[np.float32]:
-    given = _array("image", value)
-    require(given.dtype.kind in "fiu", "image", f"an array of {given.dtype}", "give an array of float32")
-    require(given.ndim == 3, "image", given.shape, "give one image of shape (channels, height, width)")
-    return given.astype(np.float32)
+def pixels_of(name: str, value: Any) -> NDArray[np.float32]:
+    """Return a copy of one image as float32; its pixels must lie in [0, 1]."""
+    given = _array(name, value)
+    require(given.dtype.kind in "fiu", name, f"an array of {given.dtype}", "give an array of float32")
+    require(given.ndim == 3, name, given.shape, "give one image of shape (channels, height, width)")
+    with np.errstate(over="ignore"):
+        image = given.astype(np.float32)
+    in_range = bool(image.size) and bool(np.all((image >= 0) & (image <= 1)))
+    low, high = (float(image.min()), float(image.max())) if image.size else (np.nan, np.nan)
+    remedy = "give pixels in [0, 1]: divide 8-bit images by 255, and do not normalise them: the guard does"
+    require(in_range, name, f"pixels from {low:g} to {high:g}", remedy)
+    return image
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +12,10 @@ from hybrid_rs._checks import integer, kind, numbers, one, require, several
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.draws import distance, drawn
 from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+
+MOST = 1000  # margins at a time
 
 
 def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
@@ -25,12 +28,28 @@ def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
     Raises:
         ValueError: if the base has no margin and no scores, or the margin is not a finite number.
     """
+    guard, level = _scored(smoothed), _logits("margin", margin)
+    return replace(smoothed, guard=replace(cast(Any, guard), margin=level))
+
+
+def levels_of(smoothed: SmoothedGuard, margins: Iterable[float]) -> list[float]:
+    """Return margins for :func:`at_margin`, as the guard keeps them; what it refuses is refused here."""
+    guard, given = _scored(smoothed), several("margins", margins, "give numbers of logits")
+    require(0 < len(given) <= MOST, "margins", given, f"give from one to {MOST} margins")
+    return [float(cast(Any, replace(cast(Any, guard), margin=_logits("margins", each))).margin) for each in given]
+
+
+def _scored(smoothed: SmoothedGuard) -> Guard:
     guard = kind("smoothed", smoothed, SmoothedGuard, "give a smoothed guard").guard
     scored = "margin" in getattr(guard, "__dataclass_fields__", {}) and hasattr(guard, "scores")
     require(scored, "smoothed.guard", type(guard).__name__, "give a guard with scores(...) and a field margin")
-    margin = one("margin", numbers("margin", margin))
-    require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
-    return replace(smoothed, guard=replace(cast(Any, guard), margin=float(margin)))
+    return cast(Guard, guard)
+
+
+def _logits(name: str, value: Any) -> float:
+    level = one(name, numbers(name, value))
+    require(bool(np.isfinite(level)), name, level, "give a finite number of logits")
+    return level
 
 
 def sample_margins(
@@ -65,9 +84,7 @@ def sample_margins(
     Raises:
         ValueError: if the base has no scores, a margin is not finite, or an argument is out of range.
     """
-    margins = several("margins", margins, "give numbers of logits")
-    require(len(margins) > 0, "margins", margins, "give at least one margin")
-    levels = [float(cast(Any, at_margin(smoothed, margin).guard).margin) for margin in margins]
+    levels = levels_of(smoothed, margins)
     n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
     totals = [np.zeros(1, dtype=np.int64) for _ in levels]
     batches = drawn([smoothed], example, n, seed, batch_draws, forced=None, ask="scores", progress=progress)

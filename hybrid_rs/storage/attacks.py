@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs._checks import integer, nonnegative, probability, require
-from hybrid_rs.attacks import ADAPTIVE, PLAIN, Effort
+from hybrid_rs._checks import flag, integer, nonnegative, one, probability, require
+from hybrid_rs.attacks import ADAPTIVE, PLAIN, Effort, chosen
 from hybrid_rs.attacks.joint import attack_jointly, evaluate, without_noise
 from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.records import records
 
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
@@ -71,9 +72,11 @@ class AttackStore:
 
         def search() -> dict[str, Any]:
             searched = smoothed if adaptive else without_noise(smoothed)
-            found = attack_jointly(searched, example, d, epsilon, effort=Effort(**asked["effort"]), seed=seed)
+            budget, law = asked["d"], {name: asked[name] for name in ("n", "seed")}
+            how = Effort(**asked["effort"])
+            found = attack_jointly(searched, example, budget, epsilon, effort=how, seed=law["seed"])
             row = {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
-            return row | {"unsafe": evaluate(smoothed, example, found, n, seed=seed, d=d).unsafe}
+            return row | {"unsafe": evaluate(smoothed, example, found, **law, d=budget).unsafe}
 
         return self._kept.get_or_make(asked, search)
 
@@ -89,9 +92,12 @@ class AttackStore:
         seed: int = 0,
         n: int = 1000,
     ) -> dict[str, Any]:
-        chosen = dataclasses.asdict(effort or (ADAPTIVE if adaptive else PLAIN))
-        budgets = {"d": d, "epsilon": float(epsilon), "adaptive": adaptive, "effort": chosen}
-        return described(self.classifier, smoothed, example.id) | budgets | {"seed": seed, "n": n}
+        usual = ADAPTIVE if flag("adaptive", adaptive) else PLAIN
+        searched = dataclasses.asdict(usual if effort is None else chosen(effort))
+        budget = one("epsilon", nonnegative("epsilon", epsilon))
+        budgets = {"d": integer("d", d, at_least=0), "epsilon": budget, "adaptive": adaptive, "effort": searched}
+        law = {"seed": integer("seed", seed, at_least=0), "n": integer("n", n, 1, MAX_DRAWS)}
+        return described(self.classifier, smoothed, name_of(example)) | budgets | law
 
 
 def _checked(row: Mapping[str, Any]) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tqdm import tqdm
 
-from hybrid_rs._checks import integer, require, shown
+from hybrid_rs._checks import flag, integer, kind, path as path_of, require, several as listed, shown, text
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
-from hybrid_rs.smoothing.draws import SAMPLERS
+from hybrid_rs.smoothing.draws import MAX_DRAWS, SAMPLERS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
-from hybrid_rs.smoothing.margins import at_margin
+from hybrid_rs.smoothing.margins import at_margin, levels_of
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import require_alike
 from hybrid_rs.storage.engines import Engine, Evidence, Local, Unit
@@ -58,7 +58,10 @@ class CountsStore:
     """
 
     def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
-        self.path, self.classifier, self.engine = path, classifier, engine or Local()
+        able = engine is None or callable(getattr(engine, "draw", None))
+        require(able, "engine", engine, "give Local() or Ray(...), or leave it out", repr)
+        self.path, self.classifier = path_of("path", path), text("classifier", classifier)
+        self.engine = Local() if engine is None else engine
         self._kept = Records(path, DRAWN, _evidence, _same)
 
     def __len__(self) -> int:
@@ -119,6 +122,7 @@ class CountsStore:
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
         """
+        smoothed = [_smoothing(each) for each in listed("smoothed", smoothed, "give smoothed guards")]
         first, kernels = require_alike(smoothed), [each.kernel for each in smoothed]
 
         def unit(example: Example, missing: list[int]) -> Unit:
@@ -126,7 +130,7 @@ class CountsStore:
             return Unit(example, lacking, first.sigma, first.threat, n, seed, masked, texts=texts, noise=first.noise)
 
         law: dict[str, Any] = {"n": n, "seed": seed, "masked": masked, "texts": texts}
-        return self._drawn(first.guard, smoothed, list(examples), unit, law, progress)
+        return self._drawn(first.guard, smoothed, examples, unit, law, progress)
 
     def sample_margins(
         self,
@@ -143,7 +147,7 @@ class CountsStore:
         An example is drawn if the counts of any of its margins are missing. Arguments as in :meth:`sample` and
         :func:`hybrid_rs.smoothing.margins.sample_margins`.
         """
-        guards = {float(margin): at_margin(smoothed, margin) for margin in margins}
+        guards = {level: at_margin(smoothed, level) for level in levels_of(smoothed, margins)}
         levels = list(guards)
 
         def unit(example: Example, missing: list[int]) -> Unit:
@@ -160,14 +164,14 @@ class CountsStore:
             )
 
         law: dict[str, Any] = {"n": n, "seed": seed, "masked": False}
-        found = self._drawn(smoothed.guard, list(guards.values()), list(examples), unit, law, progress)
+        found = self._drawn(smoothed.guard, list(guards.values()), examples, unit, law, progress)
         return dict(zip(guards, found, strict=True))
 
     def _drawn(
         self,
         base: Guard,
         variants: Sequence[SmoothedGuard],
-        examples: list[Example],
+        examples: Iterable[Example],
         unit: Callable[[Example, list[int]], Unit],
         law: dict[str, Any],
         progress: Progress,
@@ -182,6 +186,8 @@ class CountsStore:
             law: n, seed, masked and texts.
             progress: as in :meth:`sample`.
         """
+        require(callable(progress) or isinstance(progress, bool), "progress", progress, "give True or False", repr)
+        examples = listed("examples", examples, "give examples", Example)
         asked = [[self._question(each, example.id, **law) for each in variants] for example in examples]
 
         def missing(questions: list[dict[str, Any]]) -> list[int]:
@@ -216,9 +222,15 @@ class CountsStore:
     def _question(
         self, smoothed: SmoothedGuard, example: str, n: int, seed: int, masked: bool, texts: int = 1
     ) -> dict[str, Any]:
-        several = {"texts": texts} if integer("texts", texts, at_least=1) > 1 else {}
-        more = {"n": n, "seed": seed} | ({"masked": True} if masked else {}) | several
+        law: dict[str, Any] = {"n": integer("n", n, 1, MAX_DRAWS), "seed": integer("seed", seed, at_least=0)}
+        several = {"texts": texts} if (texts := integer("texts", texts, at_least=1)) > 1 else {}
+        more = law | ({"masked": True} if flag("masked", masked) else {}) | several
         return described(self.classifier, smoothed, example) | more
+
+
+def name_of(example: Example) -> str:
+    """Return the id of an example, which must be one."""
+    return str(kind("example", example, Example, "give a hybrid_rs.Example").id)
 
 
 def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[str, Any]:
@@ -232,7 +244,9 @@ def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[st
     Raises:
         ValueError: if the guard has an identity of its own, and the classifier's name is another.
     """
-    own = getattr(smoothed.guard, "identity", classifier)
+    _smoothing(smoothed)
+    text("example", example)
+    own = getattr(smoothed.guard, "identity", text("classifier", classifier))
     require(own == classifier, "classifier", classifier, f"this guard is another one; give guard.identity, {own}")
     return {
         "schema": SCHEMA,
@@ -284,6 +298,13 @@ def run_of(unit: dict[str, Any]) -> str:
     """Return a short hash of everything that the units of one run share: all fields except example and counts."""
     shared = key(unit, ("example", *DRAWN))
     return hashlib.sha256(shared.encode()).hexdigest()[:12]
+
+
+def _smoothing(smoothed: Any) -> Any:
+    """The value, which must be a smoothed guard, or have what the store needs of one, as a SubsampledGuard has."""
+    members = all(hasattr(smoothed, name) for name in ("guard", "kernel", "sigma", "threat", "noise"))
+    require(members, "smoothed", smoothed, "give a smoothed guard", repr)
+    return smoothed
 
 
 def _named(value: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import function, integer, require, shown, text
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
@@ -241,7 +241,9 @@ def engine_name(engine: str | None, workers: int | None = None, address: str | N
         >>> engine_name("ray", workers=4, address="auto"), engine_name(None, workers=2), engine_name(None)
         ('ray:4@auto', 'ray:2', 'local')
     """
-    kind = engine or ("ray" if workers is not None or address else "local")
+    if address is not None:
+        text("address", address)
+    kind = ("ray" if workers is not None or address else "local") if engine is None else text("engine", engine)
     name = kind + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
     _parts(name)
     return name
@@ -263,14 +265,15 @@ def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) 
         >>> get_engine("ray:4@auto", load_bay_guard).address
         'auto'
     """
-    kind, workers, address = _parts(name)
+    function("load", load, "give a function that makes the guard")
+    kind, workers, address = _parts(text("engine", name))
     return Ray(load, workers, address) if kind == "ray" else Local(progress)
 
 
 def _parts(name: str) -> tuple[str, int | None, str | None]:
     match = re.fullmatch(r"(?:(local)|(ray)(?::(\d+))?(?:@(.+))?)", name)
     if match is None:
-        raise ValueError(f"engine = {name!r}: give local (this process) or ray[:workers][@address]")
+        raise ValueError(f"engine = {shown(name, repr)}: give local (this process) or ray[:workers][@address]")
     return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
 
 

@@ -32,7 +32,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, positive, probability, require, risk, shown
+from hybrid_rs._checks import (
+    flag,
+    integer,
+    nonnegative,
+    nonnegative_or_infinite,
+    numbers,
+    one,
+    positive,
+    probability,
+    require,
+    risk,
+    several,
+    shown,
+)
 from hybrid_rs._files import parsed_json, read_text
 from hybrid_rs.certificates.kernels import MAX_EDITS, AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.worst_case import certified_radius
@@ -74,23 +87,25 @@ class Row:
         integer("idx", self.idx, at_least=0)
         integer("label", self.label, at_least=0)
         integer("predict", self.predict, at_least=ABSTAIN)
-        require(float(self.radius) >= 0, "radius", self.radius, "give a number that is not negative")
+        one("radius", nonnegative_or_infinite("radius", self.radius))
+        flag("correct", self.correct)
         said = f"predict {self.predict} and label {self.label} contradict this"
         require(self.correct == (self.predict == self.label), "correct", int(self.correct), said)
-        one = self.time.isprintable() and len(self.time) < 100
-        require(one, "time", repr(self.time), "give a short text without tabs and line ends")
+        short = isinstance(self.time, str) and self.time.isprintable() and len(self.time) < 100
+        require(short, "time", self.time, "give a short text without tabs and line ends", repr)
 
 
 def certified_row(idx: int, label: int, radius: float, time: str = "nan") -> Row:
     """Return the line of an example that is certified unsafe with a radius, or is not certified (nan)."""
-    predict = ABSTAIN if math.isnan(radius) else UNSAFE
-    return Row(idx, label, predict, 0.0 if math.isnan(radius) else radius, predict == label, time)
+    found = one("radius", numbers("radius", radius))
+    predict = ABSTAIN if math.isnan(found) else UNSAFE
+    return Row(idx, label, predict, 0.0 if math.isnan(found) else found, predict == integer("label", label, 0), time)
 
 
 def write_table(rows: Iterable[Row]) -> str:
     """Return the table as text, radii rounded down."""
     lines = ["\t".join(HEADER)]
-    for row in rows:
+    for row in several("rows", rows, "give rows", Row):
         # round the printed decimal number: rounding down twice changes nothing
         radius = Decimal(repr(float(row.radius)))
         shown = f"{radius.quantize(Decimal(10) ** -DIGITS, ROUND_FLOOR):f}" if radius.is_finite() else "inf"
@@ -99,21 +114,21 @@ def write_table(rows: Iterable[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(file: Path) -> list[Row]:
     """Read a table that this or another tool wrote.
 
     Raises:
         ValueError: naming the line, if the header differs, a value is invalid, ``correct`` contradicts ``predict`` and
             ``label``, or an example occurs twice.
     """
-    lines = read_text("file", path).split("\n")
+    lines = read_text("file", file).split("\n")
     head = lines[0].split("\t") if lines else []
-    require(tuple(head[:5]) == HEADER[:5], f"{path}, header", head, f"give a table of columns {', '.join(HEADER)}")
+    require(tuple(head[:5]) == HEADER[:5], f"{file}, header", head, f"give a table of columns {', '.join(HEADER)}")
     found: dict[int, Row] = {}
     for at, line in enumerate(lines[1:], start=2):
         if line.strip():
-            row = _row(line.rstrip("\r").split("\t"), f"{path}, line {at}")
-            require(row.idx not in found, f"{path}, line {at}, idx", row.idx, "this example has an earlier line")
+            row = _row(line.rstrip("\r").split("\t"), f"{file}, line {at}")
+            require(row.idx not in found, f"{file}, line {at}, idx", row.idx, "this example has an earlier line")
             found[row.idx] = row
     return list(found.values())
 
@@ -200,26 +215,26 @@ class AuthorsResult:
         return np.array(found)
 
 
-def read_authors(path: Path) -> list[AuthorsResult]:
+def read_authors(file: Path) -> list[AuthorsResult]:
     """Read a JSON file of the authors' certification scripts; files of their attacks are refused.
 
     Raises:
         ValueError: if it is not such a file, or an example occurs twice; the message names the object.
     """
-    text = read_text("file", path)
+    text = read_text("file", file)
     try:
         values = parsed_json(text)
     except ValueError as error:
-        raise ValueError(f"file = {str(path)!r}: it is not JSON ({error})") from error
+        raise ValueError(f"file = {str(file)!r}: it is not JSON ({error})") from error
     values = values.get("results") if isinstance(values, dict) else values
     curves = isinstance(values, list) and all(isinstance(v, dict) and "certified_curve" in v for v in values)
-    require(curves and bool(values), "file", repr(str(path)), "give a list of objects that have certified_curve")
+    require(curves and bool(values), "file", repr(str(file)), "give a list of objects that have certified_curve")
     assert isinstance(values, list)
     found: dict[int, AuthorsResult] = {}
     for at, value in enumerate(values):
-        result = _authors_result(value, f"{path}, object {at}")
+        result = _authors_result(value, f"{file}, object {at}")
         require(
-            result.example not in found, f"{path}, object {at}, example_id", result.example, "this example occurs twice"
+            result.example not in found, f"{file}, object {at}, example_id", result.example, "this example occurs twice"
         )
         found[result.example] = result
     return list(found.values())

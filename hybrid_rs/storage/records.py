@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
-from hybrid_rs._checks import require, shown
+from hybrid_rs._checks import kind, path as path_of, require, shown
 from hybrid_rs._files import parsed_json, strict_json
 from hybrid_rs.checkout import TREE
 
@@ -70,6 +70,7 @@ class Records(Generic[Value]):
         value: Callable[[dict[str, Any]], Value],
         merge: Callable[[Value, Value], Value] | None = None,
     ) -> None:
+        path = path_of("path", path)
         self.path, self.made, self._value, self._merge = path, made, value, merge
         self._found: dict[str, Value] = {}
         for self.file in dict.fromkeys((path, local(path))):  # the last one is written to
@@ -217,6 +218,7 @@ def sealed(row: dict[str, Any]) -> str:
         >>> opened(sealed({"schema": 2, "of": 3}).encode(), "line 1")
         {'schema': 2, 'of': 3}
     """
+    kind("row", row, dict, "give a dict that JSON can hold")
     rest = {name: value for name, value in row.items() if name != CHECK}
     return strict_json(rest | {CHECK: _checksum(rest)})
 
@@ -231,6 +233,7 @@ def opened(line: bytes, where: str) -> dict[str, Any]:
     Raises:
         ValueError: if it is not such a line, was changed, or was written with another schema.
     """
+    kind("line", line, bytes, "give the bytes of a line")
     try:
         row = parsed_json(line.decode())
         schema = row["schema"]
@@ -250,7 +253,8 @@ def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: if there is no such file, or as in :func:`opened`.
     """
-    require(path.is_file(), "file", repr(str(path)), "no such file")
+    path = path_of("path", path)
+    require(path.is_file(), "path", repr(str(path)), "no such file")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}, line {number}"

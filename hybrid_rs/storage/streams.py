@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import integer, kind, require
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.records import Records
 
 BoolArray = NDArray[np.bool_]
@@ -76,6 +77,12 @@ class StreamStore:
         Raises:
             ValueError: if there is one classifier per text budget, or repeated draws differ from the stored ones.
         """
+        kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+        kind("example", example, Example, "give a hybrid_rs.Example")
+        remedy = "give a function of the verdicts so far"
+        require(callable(enough) and not isinstance(enough, type), "enough", enough, remedy, repr)
+        max_draws = integer("max_draws", max_draws, 1, MAX_DRAWS)
+        require(counts is None or isinstance(counts, Counts), "counts", counts, "give Counts, or leave it out", repr)
         one = len(smoothed.threat.noised(example.token_ids.size)) == 1
         require(one, "smoothed.threat", smoothed.threat, "a stream belongs to one classifier: use one_shot=True")
         known = self.get(smoothed, example, seed=seed)
@@ -98,14 +105,15 @@ class StreamStore:
         return row
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
-        return described(self.classifier, smoothed, example.id) | {"seed": seed}
+        law = {"seed": integer("seed", seed, at_least=0)}
+        return described(self.classifier, smoothed, name_of(example)) | law
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:
     n, at, rarer = integer("n", unit["n"], at_least=1), unit["at"], unit["rarer"] == "unsafe"
     require(n <= MAX_DRAWS, "n", n, f"give at most {MAX_DRAWS}")
     require(rarer or unit["rarer"] == "safe", "rarer", repr(unit["rarer"]), 'give "unsafe" or "safe"')
-    rising = all(type(i) is int for i in at) and all(0 <= i < j for i, j in zip(at, [*at[1:], n], strict=True))
+    rising = all(type(i) is int for i in at) and all(0 <= i < j for i, j in pairwise([*at, n]))
     require(rising, "at", at, f"give numbers of draws, in order, from 0 to n - 1 = {n - 1}")
     row = np.full(n, not rarer)
     row[np.asarray(at, dtype=np.int64)] = rarer

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import kind, require, several, text
 from hybrid_rs._extras import needs
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEST_SHARE = 0.2
+NAMES, LABELS = "give names of columns", "give True or False for each row"
 _SPLIT_SEED = 20_240  # the one shuffle that splits the rows
 
 
@@ -78,8 +79,20 @@ def from_frame(
     Raises:
         ValueError: if a column is unknown, a number is missing, or a feature is constant.
     """
-    for column in (*numeric, *categorical):
-        require(column in frame.columns, "column", repr(column), f"choose from {', '.join(map(str, frame.columns))}")
+    import pandas as pd
+
+    text("name", name)
+    kind("frame", frame, pd.DataFrame, "give a data frame")
+    chosen = {"numeric": several("numeric", numeric, NAMES, str)}
+    chosen["categorical"] = several("categorical", categorical, NAMES, str)
+    for which, columns in chosen.items():
+        require(bool(columns), which, columns, "give at least one column")
+        for column in columns:
+            remedy = f"choose from {', '.join(map(str, frame.columns))}"
+            require(column in frame.columns, which, repr(column), remedy)
+    numeric, categorical = chosen["numeric"], chosen["categorical"]
+    said = np.array([_truth(label) for label in several("labels", labels, LABELS)], dtype=bool)
+    require(said.size == len(frame) > 1, "labels", said.size, f"give one for each of at least two rows: {len(frame)}")
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(frame))
     first = round(len(frame) * TEST_SHARE)
     test, train = order[:first], order[first:]
@@ -97,8 +110,13 @@ def from_frame(
         codes[:, place] = [len(present) if gone else where[x] for x, gone in zip(frame[column], missing, strict=True)]
         categories[column] = tuple(f"{x:g}" if isinstance(x, float) else str(x) for x in names)
     standard = (raw - centre) / scale
-    said = np.array(labels, dtype=bool)
     return TabularData(name, standard, codes, said, train, test, tuple(numeric), categories, centre, scale)
+
+
+def _truth(label: Any) -> bool:
+    known = isinstance(label, bool | np.bool_ | int | float | np.integer | np.floating) and label in (0, 1)
+    require(known, "labels", label, LABELS, repr)
+    return bool(label)
 
 
 def fair() -> TabularData:

@@ -216,7 +216,7 @@ def test_the_store_keeps_its_counts_apart_by_what_is_kept_and_what_fills(tmp_pat
     ("call", "message"),
     [
         (lambda: SubsamplingLaw(4, 5, 4, 1), "keep_tokens = 5"),
-        (lambda: SubsamplingLaw(4, 1, 4, 1).p_adv(0.9, 5, 0), "touched = 5"),
+        (lambda: SubsamplingLaw(4, 1, 4, 1).p_adv(0.9, 5, 0), "r_tokens = 5"),
         (lambda: SubsamplingLaw(4, 1, 4, 1).p_adv(1.1, 0, 0), "p_a = 1.1"),
         (lambda: SubsamplingLaw(4, 1, 4, 1).certified_pixels(0.9, 0, tau=0.0), "tau = 0"),
         (lambda: Subsampling(1, 1, 0, pixel_fill=2.0), "pixel_fill = 2"),

@@ -45,14 +45,14 @@ def random_certificates(cases, seed):
 
 def test_every_certificate_is_proved_by_its_witnesses():
     loose, pooled = [], 0
-    for certificate in random_certificates(600, seed=1):
+    for certificate in random_certificates(200, seed=1):
         proved = hrs.verify(certificate)
         assert proved >= certificate.p_adv
         pooled += not certificate.image_log_t
         if certificate.p_adv > 0:
             loose.append(proved / certificate.p_adv - 1)
     assert max(loose) < 2e-9
-    assert 0 < pooled < 200  # both kinds occur
+    assert 0 < pooled < 67  # both kinds occur
 
 
 def test_what_is_proved_is_below_the_exact_value():

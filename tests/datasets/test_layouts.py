@@ -204,7 +204,7 @@ def test_other_and_broken_folders_are_refused(tmp_path, rows):
         with pytest.raises(ValueError, match="save_to_disk"):
             load_hugging_face(tmp_path / name, on_problem="skip")
     for column in ("image", "text", "label"):
-        with pytest.raises(ValueError, match="column = 'picture'"):
+        with pytest.raises(ValueError, match=f"{column} = 'picture'"):
             load_hugging_face(tmp_path / "good", **{column: "picture"})
     for path in (tmp_path / "none", "user/repo", "s3://bucket/set"):
         with pytest.raises(ValueError, match="nothing is downloaded"):

@@ -54,7 +54,7 @@ def test_tails_are_within_their_stated_error():
 
 
 def test_bounds_keep_their_risk_and_lose_no_more_than_rounding():
-    k, n, alpha = risky(60, seed=1)
+    k, n, alpha = risky(30, seed=1)
     lower, upper = hrs.clopper_pearson_lower(k, n, alpha), hrs.clopper_pearson_upper(n - k, n, alpha)
     for hits, draws, risk, low, high in zip(k, n, alpha, lower, upper, strict=True):
         assert exact_risk(hits, draws, low) <= risk

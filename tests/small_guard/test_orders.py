@@ -71,7 +71,7 @@ def test_the_blank_image_is_paper():
     [
         (lambda: bay_orders.examples(-1), "n = -1"),
         (lambda: bay_orders.examples(1, seed=-2), "seed = -2"),
-        (lambda: bay_orders.examples(1, unsafe="yes"), "unsafe = yes"),
+        (lambda: bay_orders.examples(1, unsafe="yes"), "unsafe = 'yes'"),
     ],
 )
 def test_bad_input_is_named_with_its_value(call, message):

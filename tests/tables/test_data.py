@@ -84,7 +84,7 @@ def test_without_a_network_adult_says_what_to_do(monkeypatch):
 @pytest.mark.parametrize(
     ("numeric", "categorical", "message"),
     [
-        (["agee"], ["sex"], "column = 'agee'"),
+        (["agee"], ["sex"], "numeric = 'agee'"),
         (["one"], ["sex"], "numeric = 'one'"),
         (["gap"], ["sex"], "numeric = 'gap'"),
         (["age"], ["one"], "categorical = 'one'"),
