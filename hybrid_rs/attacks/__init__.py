@@ -1,11 +1,12 @@
-"""Adaptive attacks on a smoothed guard: what they lower, how hard they search, and what they found.
+"""Adaptive attacks on a smoothed guard: the value that they lower, the effort of the search, and its result.
 
-Any :class:`hybrid_rs.Guard` can be attacked. What more it offers, the search uses, unless :class:`Effort` forbids it:
+``joint`` attacks text and image, ``text`` and ``image`` one of them. Any :class:`hybrid_rs.Guard` can be attacked. The
+search uses everything that the guard offers, unless :class:`Effort` forbids it:
 
-* ``unsafe`` alone: verdicts; the noise of the smoothing is the search's probe for text and image.
-* ``scores`` (and ``margin``): the same from scores, a smoother thing to lower than verdicts.
-* ``gradients`` (and ``embeddings``): the image descends by gradients, and they suggest words. A guard whose image alone
-  is differentiable returns None for the tokens' gradient and needs no ``embeddings``. See
+* ``unsafe`` alone: verdicts; the search probes text and image with the noise of the smoothing. * ``scores`` (and
+``margin``): the same with scores, which are smoother than verdicts. * ``gradients`` (and ``embeddings``): gradients
+guide the image and suggest words. A guard that is differentiable only in
+  the image returns None for the tokens' gradient and needs no ``embeddings``. See
   :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for shapes.
 
 Example:
@@ -55,16 +56,16 @@ CALL = 2**26  # bytes of images handed to a guard at a time, if each text needs 
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """An attacked input, and what the search for it saw.
+    """An attacked input, and statistics of the search.
 
     Args:
-        token_ids: shape ``(length + slot,)``, int64: the text and the slot as the adversary leaves them.
+        token_ids: shape ``(length + slot,)``, int64: the attacked text and slot.
         image: shape ``(channels, height, width)``, float32, in [0, 1].
         edits: number of tokens that differ from the clean text followed by pads.
         epsilon_used: l2 distance of the image from the clean one.
         estimate: frequency of unsafe verdicts there, on the draws that selected it, hence biased downwards;
             ``joint.evaluate`` draws afresh.
-        queries: pairs of text and image that the guard was asked about.
+        queries: number of pairs of text and image that the guard evaluated.
     """
 
     token_ids: NDArray[np.int64]
@@ -80,16 +81,16 @@ class Effort:
     """How hard to search.
 
     Args:
-        draws: noise draws behind each gradient and each comparison of candidates.
-        probes: noise draws by which edits are ranked; each of them tests an edit wherever it replaces a token.
+        draws: noise draws for each gradient and each comparison of candidates.
+        probes: noise draws that rank edits; a draw tests an edit wherever it replaces a token.
         candidates: texts compared for every edit.
-        sweeps: times that every edit is reconsidered.
+        sweeps: how often every edit is reconsidered.
         steps: steps of the image in one descent.
         rounds: alternations of text and image, in a joint attack.
         restarts: starting points, the clean input first.
-        select: draws of the verdict by which one of all the inputs found is chosen.
-        uses: the most that the search makes of the guard: its "verdicts" alone, its "scores", or its "gradients";
-            what the guard does not offer is done without.
+        select: draws that choose the best of all inputs that were found.
+        uses: what the search may use of the guard: only its "verdicts", also its "scores", or also its "gradients"; it
+            uses less if the guard offers less.
 
     Raises:
         ValueError: if a count is below 1 (sweeps: 0), above 2^20 or not whole, or ``uses`` is none of the three.
@@ -123,18 +124,18 @@ PLAIN = Effort(draws=1, probes=1, candidates=384, sweeps=1, steps=50, rounds=1, 
 
 
 class Draws(NamedTuple):
-    """A number of noise draws, the same whatever input they are applied to."""
+    """A number of noise draws; they are the same for every input."""
 
     n: int
     number: int
 
 
 class Objective:
-    """The smoothed value near an example, on draws that candidates share; counts what is asked of the guard.
+    """The smoothed value near an example, on draws that candidates share; it also counts queries to the guard.
 
-    What is lowered is the certificate's subject, the probability of an unsafe verdict. Where the guard has ``scores``
-    (unsafe if above its ``margin``, or above 0), the search sees a smoother stand-in: the mean logistic function of
-    the scores, in units of their standard deviation under noise at the clean input.
+    The attack lowers the certified value, the probability of an unsafe verdict. If the guard has ``scores`` (unsafe if
+    above its ``margin``, or above 0), the search uses a smoother substitute: the mean logistic function of the scores,
+    in units of their standard deviation under noise at the clean input.
 
     Args:
         smoothed: the smoothed guard.
@@ -191,19 +192,19 @@ class Objective:
         return self.rng(draws, 1).standard_normal((draws.n, *self.image.shape), dtype=np.float32)
 
     def images(self, image: NDArray[np.float32], draws: Draws) -> NDArray[np.float32]:
-        """Return the noisy images, of which there is one alone if there is no noise."""
+        """Return the noisy images; without noise, a single image."""
         if self.smoothed.sigma == 0:
             return image[None]
         return image + np.float32(self.smoothed.sigma) * self.noise(draws)
 
     def margins(self, texts: NDArray[np.int64], image: NDArray[np.float32], draws: Draws) -> NDArray[np.float64]:
-        """Return by how much each candidate is unsafe in each draw, shape ``(candidates, n)``."""
+        """Return the margin of each candidate in each draw, shape ``(candidates, n)``."""
         shown = np.stack([self.texts(tokens, draws) for tokens in texts], axis=1)  # draws first: they share an image
         found = self.ask(shown.reshape(-1, texts.shape[1]), self.images(image, draws), len(texts))
         return found.reshape(draws.n, len(texts)).T
 
     def ask(self, texts: NDArray[np.int64], images: NDArray[np.float32], each: int) -> NDArray[np.float64]:
-        """Return the margins of texts, ``each`` so many to one image; those of mere verdicts are infinite."""
+        """Return the margins of texts; groups of ``each`` in a row share an image; margins of verdicts are infinite."""
         self.queries += len(texts)
         question: Literal["unsafe", "scores"] = "scores" if self.soft else "unsafe"
         index = np.arange(len(texts)) // each if len(images) > 1 else np.zeros(len(texts), dtype=np.int64)
@@ -216,11 +217,11 @@ class Objective:
         return answers.astype(np.float64) - self.margin if self.soft else np.where(answers, np.inf, -np.inf)
 
     def value(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the search lowers, in [0, 1], shape ``(candidates,)``."""
+        """Return the value that the search lowers, in [0, 1], shape ``(candidates,)``."""
         return np.asarray(expit(margins / self.scale).mean(axis=-1))
 
     def best(self, inputs: list[tuple[NDArray[np.int64], NDArray[np.float32]]], draws: int) -> Attack:
-        """Return the input with the fewest unsafe verdicts on draws not used before; ties go by the scores."""
+        """Return the input with the fewest unsafe verdicts on new draws; scores decide ties."""
         common = self.draws(draws)
         if self.smoothed.noise == "lattice":
             inputs = [(tokens, on_lattice(image, self.image)) for tokens, image in inputs]
@@ -235,7 +236,7 @@ class Objective:
 def under_attack(
     smoothed: SmoothedGuard, example: Example, d: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the clean text with its slot, what the classifier of budget d noises there, and what may be edited.
+    """Return the clean text with its slot, the positions that the classifier of budget d noises, and the editable ones.
 
     Raises:
         ValueError: if d is not a whole number from 0 to the threat's ``max_edits``.

@@ -1,4 +1,4 @@
-"""What attacks reached, beside what is certified at their own point."""
+"""The values that attacks reached, compared with the certified bounds at the same budgets."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ def beside_bounds(
     alpha: float = 0.01,
     risk: float = 0.01,
 ) -> pd.DataFrame:
-    """Put what every attack reached beside what is certified there, from p_A and from p_S.
+    """Return a table of the values that attacks reached and the certified bounds there, from p_A and from p_S.
 
     ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each; ``g`` is
     the frequency of unsafe verdicts at the attacked input. The columns ``floor`` (the larger of the two certificates)
-    and ``upper`` (a bound of the attacked value) are for a test: both certificates and the attacked value, of every
-    attack, hold at once except with probability ``risk`` (Bonferroni). If the mathematics is right, ``upper`` lies
-    below ``floor`` nowhere.
+    and ``upper`` (an upper bound of the attacked value) are for a test: all bounds of all attacks hold together, except
+    with probability ``risk`` (Bonferroni). If the mathematics is right, ``upper`` is never below ``floor``.
 
     Args:
         attacks: rows of an :class:`hybrid_rs.storage.attacks.AttackStore`.
-        evidence: for each of them, the counts of its example under its smoothing.
-        kernel: the token kernel of all of them.
+        evidence: for each attack, the counts of its example under its smoothing.
+        kernel: the token kernel of all attacks.
         alpha: risk of each published bound.
         risk: risk shared by all of them in the test.
 
@@ -64,7 +63,7 @@ def beside_bounds(
 def _certified(
     attack: Mapping[str, Any], counts: MaskedCounts | SubsetCounts, kernel: UniformKernel, alpha: float
 ) -> tuple[float, float]:
-    """The least values certified at the attack's budgets, from p_A and from p_S, each at risk alpha."""
+    """Return the certified values at the attack's budgets, from p_A and from p_S, each at risk alpha."""
     d, epsilon, sigma = (attack[name] for name in ("d", "epsilon", "sigma"))
     p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
     plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)

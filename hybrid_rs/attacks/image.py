@@ -1,4 +1,4 @@
-"""Attacks on the image: descent in an l2 ball under both noises, by the guard's gradient or by the noise itself."""
+"""Attacks on the image: descent in an l2 ball under both noises, with the guard's gradient or one from the noise."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ HALVINGS = 40
 def attack_image(
     smoothed: SmoothedGuard, example: Example, epsilon: float, *, effort: Effort | None = None, seed: int = 0
 ) -> Attack:
-    """Attack the image alone.
+    """Attack only the image.
 
     Args:
-        smoothed: the smoothed guard; where the threat has a classifier for each d, that of d = 0 is attacked.
+        smoothed: the smoothed guard; if there is a classifier for each d, that of d = 0 is attacked.
         example: the clean input.
         epsilon: image budget, l2, pixel units; the attacked image also stays in [0, 1].
         effort: how hard to search.
@@ -52,12 +52,12 @@ def lower_image(
     effort: Effort,
     reach: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Return the image after a projected descent, every step on fresh draws of both noises.
+    """Return the image after a projected descent; every step uses fresh draws of both noises.
 
     Args:
-        objective: what is lowered.
-        tokens: the text, held fixed.
-        image: where to begin.
+        objective: the value to lower.
+        tokens: the text, which is fixed.
+        image: the starting point.
         epsilon: radius of the ball around the clean image.
         effort: steps, and draws per step.
         reach: length of the first step as a share of epsilon; steps shrink linearly.
@@ -73,7 +73,7 @@ def lower_image(
         else:
             slope = noise_slope(objective, tokens, image, draws, width)
             if not slope.any():
-                width *= 2  # all draws have one verdict: look further away
+                width *= 2  # all draws have the same verdict: widen the noise
         course = MOMENTUM * course + slope / (np.linalg.norm(slope) or 1.0)
         length = reach * epsilon * (1 - step / effort.steps)
         moved = image - length * course / (np.linalg.norm(course) or 1.0)
@@ -82,7 +82,7 @@ def lower_image(
 
 
 def project(image: NDArray[Any], centre: NDArray[np.float32], epsilon: float) -> NDArray[np.float32]:
-    """Return the nearest image in the pixel box and in the ball, in float32; rounding never takes it out of the ball.
+    """Return the nearest image in the pixel box and in the ball, in float32; rounding never moves it out of the ball.
 
     The nearest point of the intersection is, for some t, the point of the box nearest to centre + t (image - centre).
 
@@ -117,7 +117,7 @@ def project(image: NDArray[Any], centre: NDArray[np.float32], epsilon: float) ->
 
 
 def random_image(objective: Objective, epsilon: float) -> NDArray[np.float32]:
-    """Return a random image on the sphere, or where that leaves the pixel box, inside it."""
+    """Return a random image on the sphere; if that is outside the pixel box, its projection."""
     direction = objective.noise(objective.draws(1))[0].astype(np.float64)
     return project(objective.image + epsilon * direction / np.linalg.norm(direction), objective.image, epsilon)
 
@@ -125,7 +125,7 @@ def random_image(objective: Objective, epsilon: float) -> NDArray[np.float32]:
 def gradient_slope(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws
 ) -> NDArray[np.float64]:
-    """Return the direction of steepest ascent by the guard's gradients."""
+    """Return the direction of steepest ascent, from the guard's gradients."""
     margins, _, slopes = margin_gradients(objective, tokens, image, draws)
     return np.tensordot(draw_weights(objective, margins), slopes.astype(np.float64), axes=1)
 
@@ -133,10 +133,10 @@ def gradient_slope(
 def noise_slope(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws, width: float
 ) -> NDArray[np.float64]:
-    """Return the same by verdicts alone: the smoothed value's gradient is E[f(Z) (Z - x)] / width^2, by parts.
+    """Return the direction of steepest ascent from answers alone: the gradient is E[f(Z) (Z - x)] / width^2.
 
-    With ``width`` the noise of the smoothed guard, what is estimated is the gradient of its own value, however rough
-    the base classifier is. Zero if all verdicts agree.
+    If ``width`` is the noise of the smoothed guard, this estimates the gradient of the smoothed value, however rough
+    the base classifier is. It is zero if all verdicts agree.
     """
     noise = objective.noise(draws)
     margins = objective.ask(objective.texts(tokens, draws), image + np.float32(width) * noise, 1)
@@ -145,7 +145,7 @@ def noise_slope(
 
 
 def draw_weights(objective: Objective, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much each draw's margin counts in the gradient of the value, up to scale: the weights sum to 1."""
+    """Return the weight of each draw's margin in the gradient of the value, up to scale; the weights sum to 1."""
     steep = np.abs(margins) / objective.scale
     return np.asarray(softmax(-steep - 2 * np.log1p(np.exp(-steep))))
 
@@ -153,7 +153,7 @@ def draw_weights(objective: Objective, margins: NDArray[np.float64]) -> NDArray[
 def margin_gradients(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws
 ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None, NDArray[np.float32]]:
-    """Return the margins at noisy inputs, and their gradients by token and by pixel, as the guard gives them."""
+    """Return the margins at noisy inputs, and the guard's gradients by token and by pixel."""
     texts, images = objective.texts(tokens, draws), objective.images(image, draws)
     objective.queries += draws.n
     shown = np.broadcast_to(images, (draws.n, *image.shape))

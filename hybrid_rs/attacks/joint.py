@@ -1,4 +1,4 @@
-"""Attacks on text and image together, and what an attack is worth on fresh draws."""
+"""Attacks on text and image together, and their evaluation on fresh draws."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 def attack_jointly(
     smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, *, effort: Effort | None = None, seed: int = 0
 ) -> Attack:
-    """Search for the input within both budgets that the smoothed guard is least sure to call unsafe.
+    """Search for the input within both budgets with the lowest smoothed value.
 
-    Text and image are lowered in turn, from several starting points. The clean input is among those that are compared
-    at the end, and so are the inputs on the way.
+    Text and image are improved in turn, from several starting points. At the end, the clean input and all intermediate
+    inputs are compared.
 
     Args:
-        smoothed: the smoothed guard; its threat says where edits may be, and which classifier goes with d.
+        smoothed: the smoothed guard; its threat says where edits are allowed, and which classifier belongs to d.
         example: the clean input.
         d: text budget, up to the threat's ``max_edits``; 0 leaves the text alone.
         epsilon: image budget, l2, pixel units; the attacked image also stays in [0, 1].
@@ -80,11 +80,11 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class _Filled:
-    """A threat as one classifier sees it once the adversary has filled the slot: no pads are added."""
+    """A threat for one classifier after the adversary has filled the slot: no pads are added."""
 
     where: NDArray[np.bool_]
     slot: int = 0
-    max_edits: int = 0  # drawing does not ask
+    max_edits: int = 0  # not used for drawing
 
     def noised(self, length: int) -> NDArray[np.bool_]:
         return self.where[None]
@@ -110,14 +110,14 @@ def evaluate(
     Args:
         smoothed: the smoothed guard that was attacked.
         example: the clean input.
-        attack: what was found.
+        attack: the attack.
         n: number of draws.
         seed: of the draws.
-        d: the budget whose classifier was attacked; needed where the threat has one for each d.
-        alpha: risk that the value lies outside the bounds, half of it on either side.
+        d: the budget whose classifier was attacked; needed if there is one for each d.
+        alpha: risk that the value is outside the bounds, half of it on each side.
 
     Raises:
-        ValueError: if the attack is not one on this example, or d is missing.
+        ValueError: if the attack does not belong to this example, or d is missing.
     """
     kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
     kind("example", example, Example, "give a hybrid_rs.Example")
@@ -128,7 +128,7 @@ def evaluate(
     text, noised, _ = under_attack(smoothed, example, 0 if d is None else d)
     require(attack.token_ids.shape == text.shape, "attack.token_ids", attack.token_ids.shape, f"give {text.shape}")
     stray = np.flatnonzero((attack.token_ids != text) & ~noised)
-    require(stray.size == 0, "attack.token_ids", f"edits at {stray}", "the attack must keep to what is noised")
+    require(stray.size == 0, "attack.token_ids", f"edits at {stray}", "the attack may edit only noised positions")
     attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
     counts = replace(smoothed, threat=_Filled(noised)).sample(attacked, n, seed=seed)
     k = counts.unsafe[0]

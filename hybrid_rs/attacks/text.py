@@ -1,4 +1,4 @@
-"""Attacks on the text: greedy coordinate search, with candidates from the guard's gradient or from the noise itself."""
+"""Attacks on the text: greedy coordinate search, with candidates from the guard's gradient or from the noise."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hybrid_rs.attacks.image import draw_weights, margin_gradients
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
-HEAT = 4  # one in so many candidates is compared on all draws
+HEAT = 4  # one of this many candidates is compared on all draws
 
 
 def attack_text(
     smoothed: SmoothedGuard, example: Example, d: int, *, effort: Effort | None = None, seed: int = 0
 ) -> Attack:
-    """Attack the text alone.
+    """Attack only the text.
 
     Args:
         smoothed: the smoothed guard; its threat says where edits may be: the first d pads of a slot, or anywhere.
@@ -44,11 +44,11 @@ def attack_text(
 def lower_text(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], *, effort: Effort
 ) -> NDArray[np.int64]:
-    """Return the text after d moves, and d more per sweep; each makes an edit, or takes one back and makes a better.
+    """Return the text after d moves, and d more per sweep; each move makes an edit, or replaces one by a better edit.
 
-    A move takes the best of its candidates and of the text as it was, compared on the same fresh draws, in two heats:
-    a quarter of the draws chooses a quarter of the candidates. A tie goes to the candidate that was ranked first, so
-    that a plateau is crossed and not sat upon.
+    A move takes the best of its candidates and the previous text, compared on the same fresh draws in two rounds: a
+    quarter of the draws selects a quarter of the candidates. In a tie, the candidate with the better rank wins, so that
+    the search can cross a plateau.
     """
     budget = min(objective.d, int(objective.editable.sum()))
     for move in range(budget * (1 + effort.sweeps)):
@@ -65,7 +65,7 @@ def lower_text(
 def in_order(
     objective: Objective, options: NDArray[np.int64], image: NDArray[np.float32], draws: int
 ) -> NDArray[np.int64]:
-    """Return the texts by their value on the same fresh draws, the lowest first; ties keep their order."""
+    """Return the texts sorted by their value on the same fresh draws, the lowest first; ties keep their order."""
     values = objective.value(objective.margins(options, image, objective.draws(draws)))
     return options[np.argsort(values, kind="stable")]
 
@@ -73,9 +73,9 @@ def in_order(
 def candidates(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], *, effort: Effort
 ) -> NDArray[np.int64]:
-    """Return texts at most one edit away, the most promising first, shape ``(candidates, length)``.
+    """Return texts with at most one more edit, the most promising first, shape ``(candidates, length)``.
 
-    Those that the noise ranks highest, those that the gradient does (if it is used), and as many at random.
+    They are the best by the noise, the best by the gradient (if it is used), and as many random ones.
     """
     alphabet, where = objective.guard.alphabet, np.flatnonzero(objective.editable)
     own = objective.canonical(tokens)[where]
@@ -105,11 +105,11 @@ def noise_ranks(
 ) -> NDArray[np.float64]:
     """Return the mean value over the draws whose noise shows a token at a position, shape ``(positions, V)``.
 
-    With a uniform kernel this is all there is to know of an edit: once l holds a, the smoothed value is
-    (1 - beta) E[f | Z_l = a] + h sum over b != a of E[f | Z_l = b], h = beta / (V - 1). So the noise of one set of
-    draws tests all edits at once. The mean includes one more draw, of the sum of two averages: where the position was
-    replaced at all, and where the token was shown in place of another at any position, less the average of all. So a
-    token that was never shown at a position is ranked by what it did elsewhere, and masks rank positions.
+    For a uniform kernel this determines the effect of an edit: if position l has token a, the smoothed value is
+    (1 - beta) E[f | Z_l = a] + h sum over b != a of E[f | Z_l = b], h = beta / (V - 1). So one set of
+    draws tests all edits at once. The mean includes one artificial draw as a prior: the average where the position was
+    replaced, plus the average where the token was shown at any position, minus the average of all. So a token that was
+    never shown at a position is ranked by its effect elsewhere, and masks rank positions.
     """
     texts, size = objective.texts(tokens, draws), objective.guard.alphabet.size
     f = expit(objective.ask(texts, objective.images(image, draws), 1) / objective.scale)
@@ -124,7 +124,7 @@ def noise_ranks(
 
 
 def mean_of(group: NDArray[np.int64], values: NDArray[np.float64], groups: int, *, prior: Any) -> NDArray[np.float64]:
-    """Return the mean of each group's values and one more, the prior, shape ``(groups,)``."""
+    """Return the mean of each group's values and the prior, shape ``(groups,)``."""
     total, count = np.bincount(group, values, groups), np.bincount(group, minlength=groups)
     return np.asarray((total + prior) / (count + 1))
 
@@ -137,10 +137,11 @@ def gradient_ranks(
     where: NDArray[np.int64],
     draws: Draws,
 ) -> NDArray[np.float64] | None:
-    """Return the slope of the value from each token's embedding towards each other one's, shape ``(positions, V)``.
+    """Return the slope of the value from each token's embedding towards every other one, shape ``(positions, V)``.
 
-    An edit shows in the draws that keep the position, so the gradients are averaged over those. The slope is per unit
-    of distance: the first-order change over the whole way would favour far tokens, for which it is the least true.
+    An edit is visible in the draws that keep the position, so the gradients are averaged over these. The slope is per
+    unit of distance: the first-order change over the whole distance would favour far tokens, where it is least
+    accurate.
 
     References:
         Zou et al. (2023), greedy coordinate gradient; here in expectation over both noises.

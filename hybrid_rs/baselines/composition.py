@@ -1,10 +1,10 @@
-r"""Two certificates one after the other: sound, and far weaker than the joint one.
+r"""Two certificates in sequence: sound, but far weaker than the joint one.
 
 Fix the image: :math:`g(\cdot, x_2)` is a smoothed classifier of the text alone, so the discrete certificate bounds
 :math:`g(\tilde x_1, x_2) \ge K_d(p_A)`. Then fix the attacked text: :math:`g(\tilde x_1, \cdot)` is a smoothed
 classifier of the image alone whose clean value is at least that, so Cohen's certificate gives
-:math:`\Phi(\Phi^{-1}(K_d(p_A)) - \epsilon / \sigma)`. The other order works likewise. Both presume the worst twice: a
-guard that is worst for the text *and*, from there, worst for the image, which in general no single guard is.
+:math:`\Phi(\Phi^{-1}(K_d(p_A)) - \epsilon / \sigma)`. The other order works in the same way. Both assume the worst case
+twice: a guard that is the worst for the text *and* then also the worst for the image. In general, no guard is both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Order = Literal["text first", "image first"]
 def composed_p_adv(
     p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, order: Order = "text first"
 ) -> FloatArray:
-    """Return the lower bound of the smoothed value that two certificates in sequence give.
+    """Return the lower bound of the smoothed value from two certificates in sequence.
 
     Args:
         p_a: clean smoothed probability, or a lower confidence bound of it; in [0, 1].
@@ -58,7 +58,7 @@ def composed_p_adv(
 def composed_radius(
     p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, tau: ArrayLike, order: Order = "text first"
 ) -> FloatArray:
-    """Return the largest image budget that two certificates in sequence certify; nan where there is none.
+    """Return the largest image budget that two certificates in sequence certify; nan if there is none.
 
     Args:
         p_a: clean smoothed probability or its lower confidence bound; in [0, 1].
@@ -81,7 +81,7 @@ def composed_radius(
     if _first(order) == "text first":
         after_text = p_adv(p_a, 0.0, ratio, sigma=1.0)
         return certified_radius(after_text, LikelihoodRatio.identity(), sigma=sigma, tau=tau)
-    needed = required_p_a(0.0, ratio, sigma=1.0, tau=tau)  # what the image must leave to the text
+    needed = required_p_a(0.0, ratio, sigma=1.0, tau=tau)  # the value that must be left after the image attack
     radius = certified_radius(p_a, LikelihoodRatio.identity(), sigma=sigma, tau=np.where(np.isnan(needed), 1.0, needed))
     return np.where(np.isnan(needed), np.nan, radius)[()]
 

@@ -1,15 +1,15 @@
 r"""Independent subsampling of both modalities, in the manner of MMCert, and its certificate.
 
-Of the :math:`n_1` tokens a random set of :math:`k_1` is kept, of the :math:`n_2` pixels one of :math:`k_2`, each
-without replacement and independently; whatever is not kept is overwritten by a constant. The adversary changes any
-:math:`r_1` tokens and any :math:`r_2` pixels, as far as it likes. No kept element was touched with probability
+A random set of :math:`k_1` of the :math:`n_1` tokens is kept, and independently a random set of :math:`k_2` of the
+:math:`n_2` pixels. Everything else is overwritten by a constant. The adversary changes any :math:`r_1` tokens and any
+:math:`r_2` pixels arbitrarily. The probability that no kept element was changed is
 
 .. math:: \omega = \binom{n_1 - r_1}{k_1} \binom{n_1}{k_1}^{-1} \binom{n_2 - r_2}{k_2} \binom{n_2}{k_2}^{-1},
 
-and in that event the guard is shown what the same subsets show of the clean input. So the smoothed value is at least
-:math:`\max(0, p_A - (1 - \omega))`, and no better bound follows from :math:`p_A`: wherever a touched element was kept,
-a guard may say "unsafe" at the clean input and "safe" at the attacked one. For two classes and a majority vote
-(:math:`\tau = 1/2`) this is, up to ties, :math:`\underline p_A - (1 - \omega) > \overline p_B + (1 - \omega)`.
+and in that event the guard sees the same as for the clean input. So the smoothed value is at least :math:`\max(0, p_A -
+(1 - \omega))`. No better bound follows from :math:`p_A`: if a changed element was kept, a guard may say "unsafe" at the
+clean input and "safe" at the attacked one. For two classes and a majority vote (:math:`\tau = 1/2`) this is, up to
+ties, :math:`\underline p_A - (1 - \omega) > \overline p_B + (1 - \omega)`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST = 2**30  # elements of a modality
 
 
 def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
-    r"""Return log of the probability that a random set of ``kept`` elements avoids ``touched`` given ones.
+    r"""Return the log of the probability that a random set of ``kept`` elements avoids ``touched`` given ones.
 
     Args:
         total: number of elements n.
@@ -49,11 +49,11 @@ def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
     r = whole_to("touched", touched, n)
     if k == 0:
         return np.zeros(r.shape)[()]
-    # the i-th touched element (from 0) is missed with probability 1 - k / (n - i), given that those before were
+    # given that the earlier ones were avoided, the i-th (from 0) is avoided with probability 1 - k / (n - i)
     last = min(int(r.max(initial=0)), n - k)
     factors = np.log1p(-k / (n - np.arange(last, dtype=np.float64)))
     logs = np.append(0.0, np.cumsum(factors))
-    logs *= 1 + (np.arange(last + 1) + 16) * 2.0**-51  # a cumulated sum's rounding error, on the safe side
+    logs *= 1 + (np.arange(last + 1) + 16) * 2.0**-51  # rounding error of a cumulative sum, on the safe side
     return np.where(r <= n - k, logs[np.minimum(r, last)], -np.inf)[()]
 
 
@@ -67,7 +67,7 @@ def whole_to(name: str, value: ArrayLike, most: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class SubsamplingLaw:
-    """How many tokens and pixels there are, and how many of them are kept.
+    """The numbers of tokens and pixels, and how many of them are kept.
 
     Args:
         tokens: n1.
@@ -76,7 +76,7 @@ class SubsamplingLaw:
         keep_pixels: k2, at most n2.
 
     Raises:
-        ValueError: if a number is not whole, negative, or more is kept than there is.
+        ValueError: if a number is not whole or negative, or more elements are kept than exist.
     """
 
     tokens: int
@@ -100,7 +100,7 @@ class SubsamplingLaw:
         return text + log_untouched(self.pixels, self.keep_pixels, pixels)
 
     def p_adv(self, p_a: ArrayLike, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
-        """Return the least value of the smoothed guard under r1 changed tokens and r2 changed pixels.
+        """Return a lower bound of the smoothed value under r1 changed tokens and r2 changed pixels.
 
         Args:
             p_a: clean smoothed probability, or a lower confidence bound of it; in [0, 1].
@@ -149,11 +149,12 @@ class SubsamplingLaw:
 
 
 def pixels_within(image: ArrayLike, epsilon: ArrayLike) -> NDArray[np.int64]:
-    r"""Return how many pixels, of whatever new values in [0, 1], never move an image further than ``epsilon`` in l2.
+    r"""Return how many pixels may change to any values in [0, 1] without moving the image by more than ``epsilon`` in
+    l2.
 
-    This is how an l2 certificate speaks of changed pixels: changing any r2 of them moves the image at most by the root
-    of the r2 largest values of :math:`\sum_c \max(x_c, 1 - x_c)^2`. There is no way back: the least l2 budget lets an
-    adversary change every pixel a little.
+    This translates an l2 certificate into one for changed pixels. Changing any r2 pixels moves the image at most by the
+    square root of the sum of the r2 largest values of :math:`\sum_c \max(x_c, 1 - x_c)^2`. There is no converse: with
+    any l2 budget, an adversary can change every pixel a little.
 
     Args:
         image: shape ``(channels, height, width)``, in [0, 1].

@@ -1,4 +1,4 @@
-"""Subsamples drawn and shown to a guard: the smoothing that :mod:`hybrid_rs.baselines.mmcert` certifies."""
+"""Drawing subsamples and showing them to a guard: the smoothing that :mod:`hybrid_rs.baselines.mmcert` certifies."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 
-KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random stream; smoothing draws from 0 and 1, attacks from 2
+KEPT_TOKENS, KEPT_PIXELS = 3, 4  # kinds of random streams; smoothing uses 0 and 1, attacks use 2
 
 
 @dataclass(frozen=True)
 class SparseThreat:
-    """The adversary changes any r1 tokens and any r2 pixels, as far as it likes."""
+    """The adversary changes any r1 tokens and any r2 pixels arbitrarily."""
 
 
 @dataclass(frozen=True)
 class Subsampling:
-    """The noise: what is kept, and what is written over the rest.
+    """The noise: how much is kept, and what overwrites the rest.
 
     Args:
-        keep_tokens: k1; a shorter text is kept whole.
-        keep_pixels: k2, of the height x width places, each with all its channels; a smaller image is kept whole.
+        keep_tokens: k1; all tokens of a shorter text are kept.
+        keep_pixels: k2 of the height x width pixels, each with all its channels; a smaller image is kept completely.
         token_fill: the id that overwrites the other tokens.
         pixel_fill: the value in [0, 1] that overwrites the other pixels.
     """
@@ -57,12 +57,12 @@ class Subsampling:
 class SubsampledGuard:
     """A guard smoothed by keeping a random part of each modality.
 
-    What overwrites the rest is a constant. It must not depend on the input (such as the image's mean): the adversary
-    would move it, and then an untouched sample would not be shown as before.
+    The rest is overwritten by a constant. It must not depend on the input (such as the image's mean), because then the
+    adversary could change what the guard sees of untouched elements.
 
     Args:
         guard: the base classifier.
-        kernel: what is kept.
+        kernel: how much is kept.
 
     Example:
         >>> class Bright:
@@ -99,7 +99,7 @@ class SubsampledGuard:
             example: the input.
             n: number of draws, at least 1.
             seed: a non-negative whole number.
-            batch_draws: draws handed to the guard at a time, rounded up to a multiple of 64.
+            batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
 
         Raises:
             ValueError: if n, seed or batch_draws is out of range.
@@ -115,7 +115,7 @@ class SubsampledGuard:
     def _shown(
         self, example: Example, stream: Stream, start: int, stop: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Texts, shape ``(draws, length)``, and images, shape ``(draws, channels, height, width)``, of some draws."""
+        """Return texts, shape ``(draws, length)``, and images, ``(draws, channels, height, width)``, of some draws."""
         law, (height, width) = self.kernel.law(example), example.image.shape[1:]
 
         def kept(kind: int, total: int, k: int) -> NDArray[np.bool_]:
@@ -129,7 +129,7 @@ class SubsampledGuard:
 
 
 class Subsamples:
-    """An engine that lets a ``CountsStore`` draw for a SubsampledGuard what it draws for a SmoothedGuard.
+    """An engine with which a ``CountsStore`` draws for a SubsampledGuard.
 
     Give it to the store: ``CountsStore(path, classifier, Subsamples())``.
     """

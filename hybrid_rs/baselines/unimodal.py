@@ -1,6 +1,6 @@
-"""Smoothing one modality alone, and what its certificate is worth once the other modality is touched.
+"""Smoothing one modality alone, and how its certificate fails when the other modality is attacked, too.
 
-A unimodal certificate holds the other modality fixed. It is right as it stands, and silent about everything else.
+A unimodal certificate assumes that the other modality is fixed. It is correct, but says nothing about other attacks.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ FOUND = ("edits", "epsilon_used", "text", "unsafe")
 
 
 def image_only(guard: Guard, sigma: float, threat: Threat) -> SmoothedGuard:
-    """Return the guard smoothed by image noise alone; the threat says which tokens an attack may edit nevertheless.
+    """Return the guard smoothed by image noise alone; the threat says which tokens an attack may still edit.
 
-    Its certificate is Cohen's, and speaks of d = 0 alone.
+    Its certificate is that of Cohen et al. and covers only d = 0.
     """
     members = "give an object with alphabet, pad_id, mask_id and unsafe(...)"
     require(hasattr(guard, "alphabet"), "guard", guard, members, repr)
@@ -43,7 +43,7 @@ def image_only(guard: Guard, sigma: float, threat: Threat) -> SmoothedGuard:
 
 
 def text_only(guard: Guard, kernel: UniformKernel, threat: Threat) -> SmoothedGuard:
-    """Return the guard smoothed by token noise alone; its certificate speaks of epsilon = 0 alone."""
+    """Return the guard smoothed by token noise alone; its certificate covers only epsilon = 0."""
     return SmoothedGuard(guard, kernel, 0.0, threat)
 
 
@@ -60,29 +60,30 @@ def trials(
     seed: int = 0,
     search: bool = True,
 ) -> pd.DataFrame:
-    """Attack every example within every pair of budgets, or read what a file already holds.
+    """Attack every example within every pair of budgets, or read the attacks that a file already has.
 
-    The file is append-only and gets one JSON object a line for every finished attack: all that it depends on, and what
-    it left. See :class:`hybrid_rs.storage.records.Records`.
+    The file is append-only and has one JSON object per line for every finished attack: everything that it depends on,
+    and its result. See :class:`hybrid_rs.storage.records.Records`.
 
     Args:
-        smoothing: a name for the smoothed guard, in the table.
-        smoothed: the smoothed guard that is attacked.
+        smoothing: the name of the smoothed guard in the table.
+        smoothed: the smoothed guard to attack.
         examples: the clean inputs.
-        budgets: pairs of a text and an image budget; (0, 0) judges the clean input.
-        n: fresh draws by which an attacked input is judged.
+        budgets: pairs of a text and an image budget; (0, 0) evaluates the clean input.
+        n: number of fresh draws that evaluate an attacked input.
         classifier: what tells one base classifier from another, as in the counts store.
         store: the file.
         effort: how hard to search.
-        seed: of the search; the judging draws have the next one.
-        search: make the attacks that the file lacks; if False, one that it lacks is an error.
+        seed: seed of the search; the fresh draws have the next one.
+        search: make the attacks that the file lacks; if False, a missing attack is an error.
 
     Returns:
-        one row per trial: ``smoothing`` and the fields of the file, among them ``edits`` and ``epsilon_used`` (what the
-        attack used of its budgets), ``text`` (the token ids it left) and ``unsafe`` (verdicts among the n draws).
+        one row per trial: ``smoothing`` and the fields of the file, including ``edits`` and ``epsilon_used`` (the part
+        of the budgets that was used), ``text`` (the attacked token ids) and ``unsafe`` (verdicts among the n draws).
 
     Raises:
-        ValueError: if the file is none of such attacks, was written with another schema, or lacks one and may not.
+        ValueError: if the file does not contain such attacks, has another schema, or lacks an attack without
+            ``search``.
     """
     import pandas as pd
 
@@ -119,7 +120,7 @@ def _pair(pair: Any) -> tuple[int, float]:
 
 
 def _checked(row: Mapping[str, Any]) -> None:
-    """Refuse what no trial can find."""
+    """Require a line to be possible for a trial."""
     integer("edits", row["edits"], at_least=0)
     nonnegative("epsilon_used", row["epsilon_used"])
     Counts((row["unsafe"],), row["n"])  # from 0 to n

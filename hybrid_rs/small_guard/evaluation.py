@@ -1,4 +1,4 @@
-"""What the small guard can do: accuracies clean and noisy, and what each modality is worth alone."""
+"""Accuracies of the small guard: clean, noisy, and from each modality alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGMAS = (0.5, 1.0)
 
 
 def evaluate_bay_guard(checkpoint: Path, *, n: int = 1000, seed: int = 1) -> dict[str, Any]:
-    """Measure the guard on test digits; write evaluation.json and render the model card beside the weights.
+    """Measure the guard on test digits; write evaluation.json and the model card next to the weights.
 
     Args:
         checkpoint: the guard's folder.
@@ -70,14 +70,14 @@ def _clean(guard: VisionLanguageGuard, examples: list[Example]) -> dict[str, flo
 
 
 def _noisy(guard: VisionLanguageGuard, examples: list[Example], sigma: float, threat: Threat) -> dict[str, float]:
-    """One draw of noise per example."""
+    """Return the rates with one draw of noise per example."""
     smoothed = SmoothedGuard(guard, UniformKernel(BETA, guard.alphabet.size), sigma, threat)
     draws = [smoothed.sample(example, 1).unsafe[-1] for example in tqdm(examples, desc=f"sigma {sigma:g}", leave=False)]
     return _rates(np.array(draws, dtype=bool), examples)
 
 
 def _unimodal(guard: VisionLanguageGuard, n: int, seed: int) -> dict[str, float]:
-    """Accuracy when one modality is hidden from the guard, and of logistic regressions that see only one."""
+    """Return accuracies with one modality hidden from the guard, and of logistic regressions that see only one."""
     train, test = bay_notes.examples("train", 4 * n, seed=seed), bay_notes.examples("test", n, seed=seed)
     goods = encode(" ".join(cue for cues in FAMILIES.values() for cue in cues))
     neutral = VOCABULARY.index("things") if "things" in VOCABULARY else guard.pad_id
@@ -125,7 +125,7 @@ def model_card(figures: dict[str, Any], training: dict[str, Any]) -> str:
             "A LLaVA-architecture model (CLIP vision tower 48 x 2, Llama 64 x 3) of"
             f" {training['parameters']:,} parameters, trained from scratch on",
             "BayNotes to answer `safe` or `unsafe`. It exists to be smoothed, certified and attacked in this book;",
-            "it is no safety filter for anything else.",
+            "it is not a safety filter for anything else.",
             "",
             f"Made by `{training['command']}` in {training['seconds']:.0f} s ({training['threads']} CPU threads,"
             f" torch {training['versions']['torch']},",
@@ -145,13 +145,13 @@ def model_card(figures: dict[str, Any], training: dict[str, Any]) -> str:
             "",
             "## One modality alone",
             "",
-            "The relation between bays and families is balanced, so either modality alone is worth exactly 50 %.",
+            "The relation between bays and families is balanced, so either modality alone allows exactly 50 %.",
             "",
             "| what sees one modality | accuracy |",
             "|---|---|",
             *alone,
             "",
-            "All figures of this card are rendered from `evaluation.json` and `training.json` beside it",
+            "All figures of this card come from `evaluation.json` and `training.json` in the same folder",
             "(`hybrid-rs train` writes all three).",
             "",
         ]

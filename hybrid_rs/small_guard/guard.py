@@ -1,4 +1,4 @@
-"""The small guard of the book: where its checkpoint lies, and what it is made of."""
+"""The small guard of the book: its checkpoint, its network and its processor."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def load_bay_guard(path: Path | str | None = None, **options: Any) -> VisionLang
     """
     folder = CHECKPOINT if path is None else Path(path)
     found = (folder / "model.safetensors").is_file()
-    require(found, "path", folder, "no checkpoint lies there; train one with: hybrid-rs train")
+    require(found, "path", folder, "there is no checkpoint; train one with: hybrid-rs train")
     with needs("guard"):
         from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # for a megabyte
+    logging.disable_progress_bar()  # not worth a bar: one megabyte
     try:
         return VisionLanguageGuard.from_pretrained(folder, **options)
     finally:

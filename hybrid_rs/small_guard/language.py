@@ -1,4 +1,4 @@
-"""The language of the shift notes: families of goods, templates, the vocabulary, words to ids and back."""
+"""The language of the shift notes: families of goods, templates, the vocabulary, and the ids of words."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _GLOSSARY_TEMPLATES = (
 _ANSWERS = ("safe", "unsafe")
 
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>", "<image>", "<user>", "<assistant>")
-"""What is no word: padding, unknown, begin, end, the absorbing kernel's mask, the image placeholder, two speakers."""
+"""Tokens that are not words: padding, unknown, begin, end, the absorbing kernel's mask, image, two speakers."""
 
 
 def _words() -> tuple[str, ...]:
@@ -90,21 +90,21 @@ def _words() -> tuple[str, ...]:
 
 
 VOCABULARY: tuple[str, ...] = SPECIAL_TOKENS + _words()
-"""Every token; a token's id is its place here. The words begin at ``len(SPECIAL_TOKENS)``."""
+"""Every token; a token's id is its position here. The words begin at ``len(SPECIAL_TOKENS)``."""
 
 _ID = {word: i for i, word in enumerate(VOCABULARY)}
 
 
 def alphabet() -> NDArray[np.int64]:
-    """The ids of all words, shape ``(V,)``, int64, ascending: every token that is not special.
+    """Return the ids of all words, shape ``(V,)``, int64, ascending: every token that is not special.
 
-    The answer words belong to it: whoever writes a note may well write "safe".
+    They include the answer words, because a note may contain "safe".
     """
     return np.arange(len(SPECIAL_TOKENS), len(VOCABULARY), dtype=np.int64)
 
 
 def encode(text: str) -> NDArray[np.int64]:
-    """The ids of the space-separated words of a text, shape ``(length,)``, int64.
+    """Return the ids of the space-separated words of a text, shape ``(length,)``, int64.
 
     Raises:
         ValueError: if a word is not in the vocabulary.
@@ -120,7 +120,7 @@ def encode(text: str) -> NDArray[np.int64]:
 
 
 def decode(token_ids: Iterable[int]) -> str:
-    """The words of a sequence of ids, separated by spaces.
+    """Return the words of a sequence of ids, separated by spaces.
 
     Raises:
         ValueError: if an id is outside the vocabulary.
@@ -131,12 +131,12 @@ def decode(token_ids: Iterable[int]) -> str:
 
 
 def cues(family: str, language: Language) -> tuple[str, ...]:
-    """The cue words of a family that notes of this language use: four seen ones or two unseen ones."""
+    """Return the cue words of a family in this language: four seen ones or two unseen ones."""
     return FAMILIES[family][:SEEN_CUES] if language == "seen" else FAMILIES[family][SEEN_CUES:]
 
 
 def write_note(rng: np.random.Generator, family: str, language: Language) -> str:
-    """A note of 20 to 24 words that names goods of one family four times and ends with the only full stop.
+    """Write a note of 20 to 24 words that names goods of one family four times and ends with its only full stop.
 
     Seen notes use seen templates and seen cue words, unseen notes unseen templates and unseen cue words.
     """
@@ -145,12 +145,12 @@ def write_note(rng: np.random.Generator, family: str, language: Language) -> str
 
 
 def write_glossary(rng: np.random.Generator, family: str) -> str:
-    """A sentence of 4 to 21 words about one family's cue words, seen and unseen; it never names the family."""
+    """Write a sentence of 4 to 21 words about one family's cue words, seen and unseen; it never names the family."""
     return fill(rng, _GLOSSARY_TEMPLATES, FAMILIES[family])
 
 
 def fill(rng: np.random.Generator, templates: tuple[str, ...], goods: tuple[str, ...]) -> str:
-    """A random template whose every slot is filled by an independent draw.
+    """Fill every slot of a random template with an independent random word.
 
     Args:
         rng: the source of the template and of the words.

@@ -1,4 +1,4 @@
-"""BayNotes at other lengths: the goods of a note alone, or the note among sentences that name none."""
+"""BayNotes at other lengths: only the goods of a note, or the note among sentences that name no goods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GOODS = frozenset(cue for cues in FAMILIES.values() for cue in cues)
 
 
 def goods_alone(example: Example) -> Example:
-    """The same picture with the goods of the note and nothing else: 8 words for the four goods of a BayNotes note.
+    """Keep the picture and only the goods of the note: 8 words for the four goods of a BayNotes note.
 
     Example:
         >>> note = Example("a", encode("flour , moved by maria with rice ."), np.zeros((3, 8, 8)), unsafe=True,
@@ -41,17 +41,17 @@ def goods_alone(example: Example) -> Example:
 
 
 def among_sentences(example: Example, sentences: int, seed: int = 0) -> Example:
-    """The same picture with the note among sentences of 12 words that name no goods.
+    """Keep the picture and put the note among sentences of 12 words that name no goods.
 
-    How many of them come before the note is uniform. All is a pure function of the arguments and the example's id.
+    The number of sentences before the note is uniform. The result depends only on the arguments and the example's id.
 
     Args:
         example: an example of BayNotes.
-        sentences: how many, at least 0; the small guard has room for 7 beside a note of 24 words and 8 pads.
+        sentences: how many, at least 0; the small guard has room for 7, with a note of 24 words and 8 pads.
         seed: which sentences, at least 0.
 
     Raises:
-        ValueError: if sentences or seed is no whole number of at least 0.
+        ValueError: if sentences or seed is not a whole number of at least 0.
 
     Example:
         >>> from hybrid_rs.small_guard import notes as bay_notes

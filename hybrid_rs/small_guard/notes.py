@@ -1,4 +1,4 @@
-"""BayNotes: a handwritten bay number and a shift note that are unsafe only together."""
+"""BayNotes: pairs of a handwritten bay number and a shift note that are unsafe only together."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SCAN_SEED = 20_240  # the one shuffle that splits the scans
 
 
 def forbidden(bay: int, family: int) -> bool:
-    """Whether a bay must not hold a family: the relation that makes a note unsafe.
+    """Return whether a bay must not hold a family: the relation that makes a pair unsafe.
 
     Bays 0 to 4 are rows of a Hadamard matrix of order 8 and bays 5 to 9 their complements. So each bay forbids 4 of
     the 8 families, each family is forbidden in 5 of the 10 bays, and two bays differ in at least 4 families.
 
     Args:
         bay: 0 to 9.
-        family: 0 to 7, the place in ``FAMILIES``.
+        family: 0 to 7, the position in ``FAMILIES``.
 
     Raises:
         ValueError: if bay or family is out of range.
@@ -49,7 +49,7 @@ def forbidden(bay: int, family: int) -> bool:
 
 
 def scans(split: Split) -> list[NDArray[np.float32]]:
-    """The handwritten digits of a split: entry b holds the scans of digit b, shape ``(count, 8, 8)``, ink from 0 to 1.
+    """Return the handwritten digits of a split: entry b has the scans of digit b, shape ``(count, 8, 8)``, ink 0 to 1.
 
     The three splits share no scan: each digit's scans are shuffled once and cut 70 : 10 : 20.
 
@@ -77,7 +77,7 @@ def _all_scans() -> dict[Split, list[NDArray[np.float32]]]:
 
 
 def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A scan written with a random dark pen on light paper at a random place.
+    """Draw a scan with a random dark pen on light paper at a random place.
 
     Args:
         rng: the source of paper, pen and place.
@@ -97,7 +97,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
 
 @cache
 def _enlarger() -> NDArray[np.float32]:
-    """The matrix, shape ``(26, 8)``, that interpolates 8 pixels linearly to 26."""
+    """Return the matrix, shape ``(26, 8)``, that interpolates 8 pixels linearly to 26."""
     at = np.linspace(0, 7, _DIGIT_SIDE)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(8))).astype(np.float32)
 
@@ -105,24 +105,24 @@ def _enlarger() -> NDArray[np.float32]:
 def examples(
     split: Split, n: int, seed: int = 0, unsafe: bool | None = None, language: Language = "seen"
 ) -> list[Example]:
-    """The first n examples of an endless sequence that split, seed and language determine.
+    """Return the first n examples of an endless sequence that split, seed and language determine.
 
-    Example i of a sequence is a pure function of (split, seed, i, language); its bay and family are uniform and
-    independent, so half of a sequence is unsafe. Every word of the text is in ``bay_language.VOCABULARY``, and the
-    ``token_ids`` are the ids there: they need no tokenizer.
+    Example i of a sequence depends only on (split, seed, i, language). Its bay and family are uniform and independent,
+    so half of a sequence is unsafe. Every word of the text is in :data:`hybrid_rs.small_guard.language.VOCABULARY`, and
+    ``token_ids`` are the ids there, so no tokenizer is needed.
 
     Args:
         split: "train", "validation" or "test": whose scans are drawn. The splits share no scan.
         n: how many, at least 0.
         seed: which sequence, at least 0.
-        unsafe: True or False to skip the examples of the other kind; None for all.
-        language: "seen" for the templates and cue words of training's verdicts, "unseen" for those held out of them.
+        unsafe: True or False for only unsafe or only safe examples; None for all.
+        language: "seen" for the templates and cue words of the training notes, "unseen" for those that were held out.
 
     Returns:
         n examples with ids ``bay_notes/{split}/{language}/{seed}/{index}`` and images of shape ``(3, 32, 32)``.
 
     Raises:
-        ValueError: if split or language is unknown, or n or seed is no whole number of at least 0.
+        ValueError: if split or language is unknown, or n or seed is not a whole number of at least 0.
 
     Example:
         >>> [example.id for example in examples("test", 3, unsafe=True)]
@@ -143,7 +143,7 @@ def examples(
 
 
 def _example(split: Split, seed: int, index: int, unsafe: bool | None, language: Language) -> Example | None:
-    """Example ``index`` of its sequence, or None where it is of the unwanted kind."""
+    """Return example ``index`` of its sequence, or None if it is of the unwanted kind."""
     key = [get_args(Split).index(split), get_args(Language).index(language), seed, index]
     rng = np.random.default_rng(key)
     bay, family = int(rng.integers(BAYS)), int(rng.integers(len(FAMILIES)))

@@ -1,4 +1,4 @@
-"""BayOrders: a second family beside BayNotes, never trained on: other texts and pictures, the same rules."""
+"""BayOrders: a second data set, never used for training: other texts and pictures, the same rules as BayNotes."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SIDE = (22.0, 28.0)  # pixels that a scan is enlarged to; BayNotes has 26
 TILT = 10.0  # degrees to either side; BayNotes has none
 
 _FAMILY_NAMES = tuple(FAMILIES)
-_SEED = 20_261  # tells this family's random streams from those of BayNotes
+_SEED = 20_261  # makes the random streams differ from those of BayNotes
 
 
 def blank_image() -> NDArray[np.float32]:
-    """Paper of the middle colour with nothing written on it, shape ``(3, 32, 32)``, pixel units [0, 1]."""
+    """Return empty paper of the middle colour, shape ``(3, 32, 32)``, pixel units [0, 1]."""
     return np.full(IMAGE_SHAPE, sum(PAPER) / 2, dtype=np.float32)
 
 
 def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A scan written tilted, in a random size, anywhere on coloured paper.
+    """Draw a scan, tilted, in a random size, anywhere on coloured paper.
 
     Args:
         rng: the source of paper, pen, tilt, size and place.
@@ -61,22 +61,22 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
 
 
 def examples(n: int, seed: int = 0, unsafe: bool | None = None) -> list[Example]:
-    """The first n examples of an endless sequence that the seed determines.
+    """Return the first n examples of an endless sequence that the seed determines.
 
-    Example i is a pure function of (seed, i); bay and family are uniform and independent, so that each modality alone
-    is worth exactly 50 %, as in BayNotes. The scans are those of BayNotes' test split, the goods all six cue words of
-    a family, the words all in BayNotes' vocabulary.
+    Example i depends only on (seed, i). Bay and family are uniform and independent, so that each modality alone allows
+    exactly 50 % accuracy, as in BayNotes. The scans are those of BayNotes' test split. The goods are all six cue words
+    of a family, and all words are in BayNotes' vocabulary.
 
     Args:
         n: how many, at least 0.
         seed: which sequence, at least 0.
-        unsafe: True or False to skip the examples of the other kind; None for all.
+        unsafe: True or False for only unsafe or only safe examples; None for all.
 
     Returns:
         n examples with ids ``bay_orders/{seed}/{index}`` and images of shape ``(3, 32, 32)``.
 
     Raises:
-        ValueError: if n or seed is no whole number of at least 0.
+        ValueError: if n or seed is not a whole number of at least 0.
 
     Example:
         >>> examples(5)[4].text

@@ -24,8 +24,8 @@ with needs("guard"):
     from torch import nn
 
 SLOT = 8  # pads of the suffix threat; a training prompt has 0 to 16, most often these
-IGNORE = -100  # PyTorch's label for "no loss here"
-THREADS = 2  # a run is repeated to the bit only with the same number of threads
+IGNORE = -100  # PyTorch's label for "no loss"
+THREADS = 2  # a run is reproducible bit for bit only with the same number of threads
 
 
 class _Batches:
@@ -45,7 +45,7 @@ class _Batches:
         rows, images, labels = [], [], []
         for _ in range(size):
             bay, family = int(self.rng.integers(bay_notes.BAYS)), int(self.rng.integers(len(self.families)))
-            # glossary sentences teach which family a held-out cue word belongs to, and carry no verdict
+            # glossary sentences teach the families of held-out cue words, and have no verdict
             glossary = self.rng.random() < 0.25
             write = write_glossary(self.rng, self.families[family]) if glossary else self._note(family)
             answer = IGNORE if glossary else self.answers[bay_notes.forbidden(bay, family)]
@@ -56,7 +56,9 @@ class _Batches:
             images.append(image + sigma * self.rng.standard_normal(image.shape, dtype=np.float32))
             labels.append((answer, bay, family))
         last = np.array([len(row) - 1 for row in rows])
-        ids = np.zeros((size, last.max() + 1), dtype=np.int64)  # padded on the right, where causal attention is blind
+        ids = np.zeros(
+            (size, last.max() + 1), dtype=np.int64
+        )  # padded on the right, which causal attention does not see
         for row, into in zip(rows, ids, strict=True):
             into[: len(row)] = row
         return {"ids": ids, "images": np.stack(images).astype(np.float32), "last": last, "labels": np.array(labels)}
@@ -65,7 +67,7 @@ class _Batches:
         return write_note(self.rng, self.families[family], "seen")
 
     def _noised(self, text: NDArray[np.int64], noise: float) -> NDArray[np.int64]:
-        """Append pads, then replace words: of the slot alone at any rate, or of the whole text at up to a half."""
+        """Append pads, then replace words: in the slot at any rate, or in the whole text at a rate of up to 1/2."""
         pads = SLOT if self.rng.random() < 0.6 else int(self.rng.integers(0, 2 * SLOT + 1))
         tokens = np.append(text, np.full(pads, self.pad))
         whole = self.rng.random() < 0.45
@@ -81,14 +83,15 @@ def train_bay_guard(
 ) -> Path:
     """Train the small guard and write its checkpoint, in the Hugging Face layout, with a record of the run.
 
-    The loss is the cross-entropy of the answer word, plus those of the bay and of the family read off the last prompt
-    token by two linear heads that are thrown away afterwards: without them nothing is learnt for a thousand steps.
+    The loss is the cross-entropy of the answer word, plus those of the bay and of the family, which two linear heads
+    predict from the last prompt token. The heads are dropped afterwards; without them, training makes no progress for a
+    thousand steps.
 
     Args:
         out: the folder to write; made if it is missing.
         steps: optimiser steps.
         batch_size: prompts per step.
-        seed: of the weights and of the data; the same seed, device, versions and two threads give the same weights.
+        seed: seed of weights and data; the same seed, device and versions give the same weights.
         device: "cpu" or "cuda".
         progress: show a bar on stderr.
 
@@ -106,7 +109,7 @@ def train_bay_guard(
     model = new_model(seed).to(device)
     new_processor().save_pretrained(out)
     model.save_pretrained(out)
-    prompt = VisionLanguageGuard.from_pretrained(out)  # the prompt that the finished guard will be asked
+    prompt = VisionLanguageGuard.from_pretrained(out)  # the prompt of the finished guard
     width = model.config.text_config.hidden_size
     heads = nn.ModuleDict({"bay": nn.Linear(width, bay_notes.BAYS), "family": nn.Linear(width, len(FAMILIES))})
     heads = heads.to(device)
