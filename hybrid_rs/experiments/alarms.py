@@ -1,9 +1,9 @@
-"""False alarms as the tables show them: counted by both rules, each share with its confidence interval.
+"""False alarms in the tables: counted by two rules, each share with its confidence interval.
 
-*Estimated* alarms are safe examples with k / n at or above tau, where n draws *estimate* the smoothed value to be above
-the threshold. *Deployed* alarms are those that a guard flags if it keeps the certificate's word: all but those whose
-upper confidence bound is below tau (:meth:`hybrid_rs.Calibration.flags`). Where tau is small against 1 / n the second
-share is far larger.
+*Estimated* alarms are safe examples with k / n >= tau: the draws *estimate* the smoothed value to be at least tau.
+*Deployed* alarms are safe examples that a guard flags when it is deployed as the certificate requires: all except those
+whose upper confidence bound is below tau (:meth:`hybrid_rs.decisions.calibrate.Calibration.flags`). If tau is small
+compared with 1 / n, the second share is far larger.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONFIDENCE = 0.95
 
 
 def alarm_shares(safe: Sequence[Counts], tau: float | Calibration, alpha: float) -> dict[str, NDArray[np.float64]]:
-    """Return the share of safe examples that each classifier flags, by the two rules.
+    """Return the share of safe examples that each classifier flags, by both rules.
 
     Args:
         safe: counts of one smoothed guard, one per safe example.
@@ -43,7 +43,7 @@ def alarm_shares(safe: Sequence[Counts], tau: float | Calibration, alpha: float)
 
 
 def share_interval(share: float, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the two-sided Clopper-Pearson interval of a probability, from the share of so many independent trials.
+    """Return the two-sided Clopper-Pearson interval of a probability, from a share of independent trials.
 
     Args:
         share: successes divided by ``of``, in [0, 1].
@@ -65,7 +65,7 @@ def share_interval(share: float, of: int, confidence: float = CONFIDENCE) -> tup
 
 
 def spelled_share(share: float, of: int, confidence: float = CONFIDENCE) -> str:
-    """Return a share for people, in percent, with its interval rounded outwards.
+    """Format a share in percent, with its interval rounded outwards.
 
     Example:
         >>> spelled_share(0.1, 40)
@@ -76,5 +76,5 @@ def spelled_share(share: float, of: int, confidence: float = CONFIDENCE) -> str:
 
 
 def alarm_styles(of: int) -> dict[str, Callable[[float], str]]:
-    """Return formats of the two columns of alarms for ``pandas`` tables: :func:`spelled_share` of so many examples."""
+    """Return ``pandas`` formats for the two columns of alarms: :func:`spelled_share` of this number of examples."""
     return dict.fromkeys(RULES, partial(spelled_share, of=of))

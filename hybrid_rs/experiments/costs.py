@@ -1,4 +1,4 @@
-"""What a certificate costs: the tokens a guard reads, and the seconds it takes, by how its draws are evaluated."""
+"""The cost of a certificate in tokens and seconds, for several ways to evaluate its draws."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ with needs("guard"):
 
 @dataclass(frozen=True)
 class Way:
-    """One way to evaluate the draws behind a certificate against suffixes.
+    """One way to evaluate the draws of a certificate against suffixes.
 
     Args:
-        name: as the table shows it.
-        runs: one entry for each run over the draws, the text budgets whose classifiers it evaluates on each draw:
-            one alone, or all of 0, 1, ..., m.
-        reuse: whether texts of one image share keys and values; else every prompt is read whole by the stock model.
-        masked: the budgets are conditions, "the first d pads were replaced", of the one-shot classifier.
+        name: its name in the table.
+        runs: one entry for each run over the draws: the text budgets whose classifiers are evaluated on each draw,
+            either a single one, or 0, 1, ..., m.
+        reuse: whether texts of one image share keys and values; otherwise the stock model reads every prompt
+            completely.
+        masked: the budgets are conditions of the one-shot classifier: "the first d pads were replaced".
     """
 
     name: str
@@ -43,14 +44,14 @@ class Way:
     masked: bool = False
 
     def expected_tokens(self, length: int, after: int, *, beta: float) -> float:
-        """Return how many tokens the language model reads per draw, on average.
+        """Return the mean number of tokens that the language model reads per draw.
 
-        Budgets d - 1 and d see different texts if pad d was replaced (masked: if it was not, but for the force). Each
-        such d adds a text: a whole prompt, or what follows pad d - 1 if keys and values are reused.
+        Budgets d - 1 and d see different texts if pad d was replaced (masked: if the draw kept pad d, which condition d
+        replaces). Each such d adds a text: a complete prompt, or the part from pad d on if keys and values are reused.
 
         Args:
             length: tokens of a prompt.
-            after: those of them that follow the slot.
+            after: number of those tokens after the slot.
             beta: probability of a replacement.
 
         Example:
@@ -70,11 +71,11 @@ class Work:
     """The work of a guard so far.
 
     Args:
-        pairs: pairs of image and text it was asked about.
-        tokens: token positions its language model read, those of the image among them.
-        images: images its vision tower read.
-        seconds: CPU seconds of this process, noise and bookkeeping included.
-        guard_seconds: those of them that the guard took.
+        pairs: number of pairs of image and text that it evaluated.
+        tokens: number of token positions that its language model read, including those of images.
+        images: number of images that its vision tower read.
+        seconds: CPU seconds of this process, including noise and bookkeeping.
+        guard_seconds: the part of these seconds that the guard took.
     """
 
     pairs: int = 0
@@ -152,7 +153,7 @@ class Metered:
 
 
 def ways(max_edits: int) -> dict[str, Way]:
-    """Return the ways that the book compares, by name; the first is the yardstick."""
+    """Return the ways that the book compares, by name; the first is the reference."""
     every = tuple(range(max_edits + 1))
     found = (
         Way("image only", ((0,),)),
@@ -176,9 +177,9 @@ def measure(
     max_edits: int = 8,
     seed: int = 0,
 ) -> tuple[tuple[int, ...], Work]:
-    """Draw one example's noise in one way; return the unsafe verdicts, one count for each budget, and the work.
+    """Evaluate one example's draws in one way; return the unsafe verdicts, one count per budget, and the work.
 
-    All ways see the same noise: ways that evaluate the same classifiers give the same counts, those of
+    All ways see the same noise. Ways that evaluate the same classifiers give the same counts as
     :meth:`SmoothedGuard.sample`.
 
     Args:
@@ -205,7 +206,7 @@ def measure(
 def whole_scores(
     guard: VisionLanguageGuard, token_ids: NDArray[np.int64], images: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return what :meth:`VisionLanguageGuard.scores` does, from the stock model on whole prompts, nothing reused.
+    """Return the same as :meth:`VisionLanguageGuard.scores`, from the stock model on complete prompts.
 
     Args:
         guard: the guard.
@@ -234,7 +235,7 @@ def whole_scores(
 
 
 def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> VisionLanguageGuard:
-    """Return the small guard with more image tokens and random weights: its work is real, its verdicts mean nothing.
+    """Return the small guard with more image tokens and random weights, to measure its work, not its verdicts.
 
     Args:
         guard: the small guard.
@@ -255,7 +256,7 @@ def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> Vis
 
 
 def agreement(path: Path) -> pd.DataFrame:
-    """Return what ``benchmarks/cache_agreement.py`` found, summed by setting, and over all of them.
+    """Return the results of ``benchmarks/cache_agreement.py``, summed by setting and over all settings.
 
     Args:
         path: the file that it wrote.

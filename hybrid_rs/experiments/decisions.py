@@ -1,4 +1,4 @@
-"""Decisions replayed on stored draws: many targets, and other rules than the package's, on the same verdicts."""
+"""Decisions replayed on stored draws: many targets, and other stopping rules, on the same verdicts."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ VERDICTS = np.array(["undecided", "certified", "not certifiable"])
 
 
 def sequential(row: BoolArray, p_star: ArrayLike, *, alpha: float = 0.01) -> tuple[NDArray[np.str_], IntArray]:
-    """Say what :func:`hybrid_rs.decisions.decide.decide` does of many targets on one row of draws, with far less work.
+    """Return what :func:`hybrid_rs.decisions.decide.decide` decides for many targets on one row of draws, but faster.
 
-    Between one miss and the next, the evidence above only grows. So the bounds at the ends of those runs tell in which
-    run each target is passed, and a bisection where; likewise below.
+    Between two misses, the evidence above only grows. So the bounds at the ends of these runs show in which run each
+    target is reached, and a bisection finds the draw. The evidence below is treated in the same way.
 
     Args:
         row: verdicts in the order of the draws, shape ``(n,)``.
-        p_star: the clean probabilities required, shape ``(targets,)``; nan if no probability would do.
+        p_star: the required clean probabilities, shape ``(targets,)``; nan if no probability is enough.
         alpha: risk, in (0, 1).
 
     Returns:
-        verdicts and draws, shape ``(targets,)``; undecided after all n draws where they do not tell.
+        verdicts and draws, shape ``(targets,)``; undecided after n draws if these are not enough.
 
     Example:
         >>> sequential(np.ones(64, dtype=bool), [0.75, 0.99, 0.0])
@@ -60,7 +60,7 @@ def sequential(row: BoolArray, p_star: ArrayLike, *, alpha: float = 0.01) -> tup
 
 
 def schedule(max_draws: int, *, first: int = 64) -> IntArray:
-    """Return the numbers of draws at which a rule with a union bound looks: first, doubled, ..., max_draws.
+    """Return the numbers of draws at which a rule with a union bound decides: first, doubled, ..., max_draws.
 
     Example:
         >>> schedule(1000)
@@ -74,18 +74,18 @@ def schedule(max_draws: int, *, first: int = 64) -> IntArray:
 def scheduled(
     row: BoolArray, p_star: ArrayLike, looks: IntArray, *, alpha: float = 0.01
 ) -> tuple[NDArray[np.str_], IntArray]:
-    """Return what a union bound over looks says of many targets: Clopper-Pearson at each look, at an equal risk.
+    """Decide many targets by a union bound over looks: Clopper-Pearson at each look, with equal shares of the risk.
 
-    Like a decision, it is wrong with probability at most alpha, whatever p is.
+    Like a decision, it is wrong with probability at most alpha, for every p.
 
     Args:
-        row: verdicts in the order of the draws, shape ``(n,)``; looks beyond them are left out, their risk is not.
-        p_star: the clean probabilities required, shape ``(targets,)``; nan if no probability would do.
-        looks: numbers of draws after which it looks, from :func:`schedule`.
+        row: verdicts in the order of the draws, shape ``(n,)``; looks beyond them keep their share of the risk.
+        p_star: the required clean probabilities, shape ``(targets,)``; nan if no probability is enough.
+        looks: numbers of draws of the looks, from :func:`schedule`.
         alpha: risk, in (0, 1).
 
     Returns:
-        verdicts and draws, shape ``(targets,)``; undecided after all n draws where no look tells.
+        verdicts and draws, shape ``(targets,)``; undecided after n draws if no look decides.
 
     Example:
         >>> scheduled(np.ones(64, dtype=bool), [0.75, 0.99], schedule(1000))
@@ -121,7 +121,7 @@ def targets(
         draws: every (example id, seed) that the targets will be decided for.
 
     Raises:
-        ValueError: if one of these draws had a say in choosing a threshold.
+        ValueError: if one of these draws was used to choose a threshold.
     """
     import pandas as pd
 
@@ -135,7 +135,7 @@ def targets(
 
 
 def decided(row: BoolArray, p_star: ArrayLike, *, alpha: float, max_draws: int) -> bool:
-    """Whether a row of draws suffices for the decision, and for the schedule, on every target.
+    """Return whether a row of draws is enough for the decision, and for the schedule, on every target.
 
     Example:
         >>> decided(np.ones(64, dtype=bool), [0.5, 0.75], alpha=0.01, max_draws=10_000)
@@ -148,12 +148,12 @@ def decided(row: BoolArray, p_star: ArrayLike, *, alpha: float, max_draws: int) 
 
 
 def replay(wanted: pd.DataFrame, row: BoolArray, counts: Counts, *, alpha: float = 0.01) -> pd.DataFrame:
-    """Return the targets with what four ways to decide them take, on one example's draws.
+    """Return the targets with the results of four ways to decide them, on one example's draws.
 
     Args:
         wanted: targets, from :func:`targets`.
         row: the first draws, enough for :func:`decided` with ``max_draws = counts.n``.
-        counts: those of all n draws, of one smoothed classifier.
+        counts: the counts of all n draws, of one smoothed classifier.
         alpha: risk, in (0, 1).
 
     Returns:
@@ -193,7 +193,7 @@ def _first_in_run(
     needed: FloatArray,
     holds: Callable[[IntArray, FloatArray], BoolArray],
 ) -> IntArray:
-    """Number of draws after which a condition first holds, row.size + 1 if never; it comes to hold within a run."""
+    """Return after how many draws a condition first holds (within a run), row.size + 1 if never."""
     run = np.searchsorted(bound, needed, side="left")
     found = run < ends.size
     starts = np.flatnonzero(row & ~np.append(False, row[:-1]))

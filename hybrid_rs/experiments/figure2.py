@@ -1,4 +1,4 @@
-"""Experiment F2: where attacks are tried, and where what they reached is kept."""
+"""Experiment F2: the settings of the attacks, and the folder of their results."""
 
 from __future__ import annotations
 

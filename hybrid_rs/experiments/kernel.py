@@ -1,4 +1,4 @@
-"""The notebook kernel of this very Python, whatever kernels Jupyter finds on its paths under the same name."""
+"""A notebook kernel with the running Python, even if Jupyter finds another kernel of the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often a guard is right under noise, with intervals over the examples."""
+"""Accuracy of a guard under noise, with confidence intervals over the examples."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class NoisyAccuracy:
     """How many noisy draws of each example a guard got right.
 
     Args:
-        right: shape ``(examples,)``, from 0 to ``draws``; the draws of one example share the example, so they are no
-            independent trials, and the examples are.
-        draws: per example.
+        right: shape ``(examples,)``, from 0 to ``draws``. Draws of the same example are not independent trials; the
+            examples are.
+        draws: number of draws per example.
     """
 
     right: NDArray[np.int64]
@@ -44,23 +44,23 @@ class NoisyAccuracy:
         return self.right / self.draws
 
     def single(self, alpha: float = 0.05) -> Interval:
-        """Accuracy on a single noisy draw: the mean over examples of the share of right draws, bounded by betting."""
+        """Return the accuracy on a single noisy draw: the mean share of right draws, bounded by betting."""
         return mean_interval(self.shares, alpha)
 
     def majority(self, alpha: float = 0.05) -> Interval:
-        """Accuracy of the majority of an example's draws, with the exact interval of Clopper and Pearson (1934).
+        """Return the accuracy of the majority of an example's draws, with the interval of Clopper and Pearson (1934).
 
         Raises:
-            ValueError: if the number of draws is even, so that a majority may have ties.
+            ValueError: if the number of draws is even, so that there may be ties.
         """
-        require(self.draws % 2 == 1, "draws", self.draws, "give an odd number of draws: a majority has no ties then")
+        require(self.draws % 2 == 1, "draws", self.draws, "give an odd number of draws, so that there are no ties")
         k, n = int((2 * self.right > self.draws).sum()), len(self.right)
         low, high = clopper_pearson_lower(k, n, alpha / 2), clopper_pearson_upper(k, n, alpha / 2)
         return Interval(float(low), k / n, float(high))
 
 
 def mean_interval(scores: NDArray[np.float64], alpha: float = 0.05, *, least: float = 0.0) -> Interval:
-    """A two-sided interval of the mean of independent scores in [least, 1], each side at risk alpha / 2.
+    """Return a two-sided interval of the mean of independent scores in [least, 1], each side at risk alpha / 2.
 
     Args:
         scores: shape ``(n,)``; differences of accuracies have ``least`` = -1.
@@ -81,16 +81,16 @@ def mean_interval(scores: NDArray[np.float64], alpha: float = 0.05, *, least: fl
 def noisy_accuracy(
     smoothed: Sequence[SmoothedGuard], examples: Sequence[Example], *, draws: int, seed: int = 0
 ) -> list[NoisyAccuracy]:
-    """Count how many draws of every example each of several smoothed guards gets right, all under one noise.
+    """Count how many draws of every example each of several smoothed guards gets right, all with the same noise.
 
-    The draws are those of :func:`hybrid_rs.smoothing.together.sample_together`: the smoothed guards may differ in
-    kernel alone, see the same image noise, and a larger beta replaces a superset of the words.
+    The draws are those of :func:`hybrid_rs.smoothing.together.sample_together`: the smoothed guards may differ only in
+    kernel. They see the same image noise, and a larger beta replaces a superset of the words.
 
     Args:
         smoothed: the smoothed guards, each with one classifier: ``one_shot=True`` for suffixes.
         examples: with ground truth.
-        draws: per example.
-        seed: of the noise.
+        draws: number of draws per example.
+        seed: seed of the noise.
 
     Returns:
         the accuracy of each smoothed guard.

@@ -1,8 +1,8 @@
-"""The parameters that a notebook declares, and the check that given ones fit them.
+"""The parameters that a notebook declares, and a check that the given parameters match them.
 
-Papermill only warns of a parameter that the notebook does not have, and the run goes on with the default: a mistyped
-``sigma`` would certify the wrong kernel. Its own parser overlooks hints such as ``str | None``, hence the one here.
-``hybrid-rs run`` checks before a notebook runs; :func:`check_parameters` checks within it, whatever tool runs it.
+If a notebook does not have a parameter, papermill only warns and runs with the default: a mistyped ``sigma`` would
+certify with the wrong noise. Papermill's parser ignores hints such as ``str | None``, so this module has its own.
+``hybrid-rs run`` checks before a notebook runs; :func:`check_parameters` checks inside a notebook, for every tool.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from hybrid_rs._extras import needs
 from hybrid_rs.checkout import TREE
 
 NOTEBOOKS = TREE / "notebooks" / "experiments"
-INJECTED = "# Parameters\n"  # papermill's first line of the cell that it adds after the one tagged ``parameters``
+INJECTED = "# Parameters\n"  # first line of the cell that papermill adds after the cell tagged ``parameters``
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One assignment of a notebook's parameters cell: its name, the types it takes, and its default."""
+    """One assignment of a notebook's parameters cell: its name, accepted types, and default."""
 
     name: str
     types: tuple[type, ...]
     default: Any
 
     def accepts(self, value: Any) -> bool:
-        """Whether the value has a type of this parameter; an int may stand for a float, a bool for nothing else."""
+        """Return whether the value has a type of this parameter; an int is accepted as a float, but not a bool."""
         if isinstance(value, bool):
             return bool in self.types
         return isinstance(value, self.types) or (isinstance(value, int) and float in self.types)
 
 
 def declared(source: str) -> dict[str, Parameter]:
-    r"""The parameters in the source of a parameters cell: its plain assignments of literals.
+    r"""Return the parameters in the source of a parameters cell: its assignments of literals.
 
-    The types are those of the hint, else that of the default.
+    The types are those of the type hint, otherwise that of the default.
 
     Raises:
-        ValueError: if the cell holds anything but assignments of literals to names.
+        ValueError: if the cell contains anything but assignments of literals to names.
 
     Example:
         >>> sorted(declared("sigma = 0.5  # pixel units\nguard: str | None = None"))
@@ -71,7 +71,7 @@ def declared(source: str) -> dict[str, Parameter]:
 
 
 def _types(hint: ast.expr | None) -> tuple[type, ...]:
-    """The builtin types that a hint names: ``str | None`` gives str and NoneType, ``list[float]`` gives list."""
+    """Return the builtin types in a hint: ``str | None`` gives str and NoneType, ``list[float]`` gives list."""
     if hint is None:
         return ()
     if isinstance(hint, ast.BinOp):
@@ -86,7 +86,7 @@ def _types(hint: ast.expr | None) -> tuple[type, ...]:
 
 
 def declared_in(notebook: Path) -> dict[str, Parameter]:
-    """The parameters of a notebook: those of its cell tagged ``parameters``; none if it has no such cell."""
+    """Return the parameters in a notebook's cell tagged ``parameters``; none if it has no such cell."""
     with needs("book"):
         import nbformat
 
@@ -97,10 +97,10 @@ def declared_in(notebook: Path) -> dict[str, Parameter]:
 
 
 def find_notebook(name: str, notebooks: Path = NOTEBOOKS) -> tuple[Path, dict[str, Parameter]]:
-    """The path of an experiment's notebook, and the parameters it declares.
+    """Return the path of an experiment's notebook, and the parameters that it declares.
 
     Raises:
-        ValueError: if there is none of this name.
+        ValueError: if there is no notebook of this name.
     """
     source = notebooks / f"{name}.ipynb"
     known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
@@ -109,10 +109,10 @@ def find_notebook(name: str, notebooks: Path = NOTEBOOKS) -> tuple[Path, dict[st
 
 
 def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:
-    """Refuse given parameters that are not known or not of the right type.
+    """Check that all given parameters are known and have the right type.
 
     Raises:
-        ValueError: naming the parameter, its value and what would be accepted.
+        ValueError: naming the parameter, its value and what is accepted.
 
     Example:
         >>> check({"sigmaa": 0.5}, declared("sigma = 0.5"))
@@ -127,16 +127,18 @@ def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:
 
 
 def check_parameters() -> None:
-    """Refuse the parameters that papermill gave to this notebook unless it declares them; for the cell after them.
+    """Check that this notebook declares all parameters that papermill gave to it; call it in the next cell.
 
-    Papermill writes the given parameters into a cell of its own, after the one that declares them. Call this in the
-    next cell: it compares the last two that ran. Without a cell of papermill's, as in JupyterLab, it does nothing.
+    Papermill writes the given parameters into a new cell, after the cell that declares them. This function compares the
+    last two cells that ran. Without papermill, as in JupyterLab, it does nothing.
 
     Raises:
-        ValueError: naming the parameter, its value and what would be accepted.
+        ValueError: naming the parameter, its value and what is accepted.
     """
     values = notebook_values()
-    match values.get("In", [])[1:-1]:  # the source of the cells that ran before this one; the first entry is no cell
+    match values.get("In", [])[
+        1:-1
+    ]:  # the sources of the cells that ran before this one; the first entry is not a cell
         case [*_, declaring, injected] if injected.startswith(INJECTED):
             targets = [target for node in ast.parse(injected).body for target in getattr(node, "targets", [])]
             names = [target.id for target in targets if isinstance(target, ast.Name)]
@@ -144,7 +146,7 @@ def check_parameters() -> None:
 
 
 def notebook_values() -> Mapping[str, Any]:
-    """The variables of the notebook that runs in this process; none where there is no notebook.
+    """Return the variables of the notebook that runs in this process; empty if there is no notebook.
 
     Example:
         >>> notebook_values()

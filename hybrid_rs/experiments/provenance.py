@@ -1,4 +1,4 @@
-"""The closing line of a notebook: what was run, on what, and how long it took."""
+"""The last line of a notebook: what was run, on which machine, and how long it took."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PACKAGES = ("hybrid_rs", "numpy", "scipy", "torch", "transformers")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a result comes from; shown as one paragraph of Markdown in a notebook.
+    """The origin of a result; a notebook shows it as one paragraph of Markdown.
 
     Args:
         commit: short hash of the package's git commit, with ``, modified`` if the tree differs from it; or ``unknown``.
         parameters: the notebook's parameters.
         versions: package name to installed version; packages that are not installed are left out.
-        device: what the numbers were computed on.
+        device: the device that computed the numbers.
         seconds: wall time since the process (the notebook's kernel) started.
         counts: the files of counts that were used.
-        command: makes it again, from the repository's root; None if it is not an experiment.
+        command: the command that repeats it, from the repository's root; None if it is not an experiment.
     """
 
     commit: str
@@ -59,13 +59,13 @@ def provenance(
     counts: Iterable[str | Path] = (),
     experiment: str | None = None,
 ) -> Provenance:
-    """The provenance of what this process has computed so far; call it in the last cell of a notebook.
+    """Return the provenance of everything that this process has computed; call it in the last cell of a notebook.
 
     Args:
-        parameters: by name; of an experiment, what there is to say beside the parameters that its notebook declares.
-        counts: the files of counts that were used; what a run has drawn beside one of the book's is added.
-        experiment: name of a notebook of ``notebooks/experiments``, whose declared parameters are added, and the
-            command that makes it again; for a cell of that notebook, which has their values.
+        parameters: parameters by name; for an experiment, only those that its notebook does not declare.
+        counts: the files of counts that were used; files with new draws for a file of the book are added.
+        experiment: name of a notebook in ``notebooks/experiments``; its declared parameters are added, and the command
+            that repeats it. Use it only inside that notebook, which has the values.
 
     Raises:
         ValueError: if there is no such experiment.
@@ -90,7 +90,7 @@ def provenance(
 
 
 def shown(path: Path) -> str:
-    """Return how a path is shown: from the repository's root where it is below it.
+    """Return a path as text, relative to the repository's root if it is below it.
 
     Example:
         >>> shown(DATA / "counts" / "quick.jsonl"), shown(Path("/elsewhere/my.jsonl"))
@@ -108,7 +108,9 @@ def _commit() -> str:
         return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # a repository around an installed copy says nothing about it
+        git(
+            "ls-files", "--error-unmatch", here.name
+        )  # the commit of a repository around an installed copy is unrelated
         return git("rev-parse", "--short", "HEAD") + (", modified" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -125,7 +127,7 @@ def _versions() -> dict[str, str]:
 
 
 def _device() -> str:
-    torch = sys.modules.get("torch")  # what has not been imported has not computed anything
+    torch = sys.modules.get("torch")  # if it has not been imported, it has not computed anything
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
@@ -133,7 +135,7 @@ def _device() -> str:
 
 def _seconds() -> float:
     try:
-        import psutil  # every notebook kernel has it
+        import psutil  # installed with every notebook kernel
     except ImportError:
         return time.process_time()
     return time.time() - float(psutil.Process().create_time())

@@ -15,11 +15,11 @@ from hybrid_rs.experiments import parameters as declared_parameters
 from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
 
-KERNEL = {"kernel_name": "python3", "language": "python", "start_timeout": 600}  # seconds; a busy machine takes minutes
+KERNEL = {"kernel_name": "python3", "language": "python", "start_timeout": 600}  # seconds; a busy machine needs minutes
 
 
 class ExperimentFailed(RuntimeError):
-    """A cell of an experiment raised; the message says which, why, and where the output up to there is."""
+    """A cell of an experiment failed; the message says which one, why, and where the partial output is."""
 
 
 def run_experiment(
@@ -32,18 +32,18 @@ def run_experiment(
 ) -> Path:
     """Execute ``<name>.ipynb`` with a profile and parameters, and write the executed notebook to ``output``.
 
-    The notebook declares its parameters in one cell tagged ``parameters``, among them ``profile``; it looks its sizes
-    up with ``get_profile(profile)``, so that no size can be mistyped. It runs in the current folder, from which its
-    parameters' relative paths are read, and with this very Python, whatever kernels Jupyter knows. While it runs,
-    the output goes to ``<output>.partial.ipynb``: an existing output stays until a whole new one is there. Progress
-    goes to stderr.
+    The notebook declares its parameters in one cell tagged ``parameters``. One of them is ``profile``; the notebook
+    gets its sizes from ``get_profile(profile)``, so that no size can be mistyped. It runs in the current folder, to
+    which relative paths in parameters refer, and with the running Python. While it runs, the output goes to
+    ``<output>.partial.ipynb``, and an existing output is replaced only when the new one is complete. Progress goes to
+    stderr.
 
     Returns:
         the path of the executed notebook.
 
     Raises:
         ValueError: if there is no such notebook or profile, or a parameter is unknown or of the wrong type.
-        ExperimentFailed: if a cell raised or the kernel died; the partial output is kept.
+        ExperimentFailed: if a cell failed or the kernel died; the partial output is kept.
 
     Example:
         >>> run_experiment("T0", output=Path("T0.ipynb"), notebooks=Path("nowhere"))
@@ -76,7 +76,7 @@ def run_experiment(
         raise ExperimentFailed(
             f"{name}: its process died; if memory ran out, give fewer workers\nThe output up to there: {partial}"
         ) from error
-    except RuntimeError as error:  # jupyter_client has no error of its own for a kernel that does not start
+    except RuntimeError as error:  # jupyter_client has no specific exception for a kernel that does not start
         remedy = "check that it has ipykernel, or try again when the machine is less busy"
         raise ExperimentFailed(f"{name}: no kernel started with {sys.executable} ({error}); {remedy}") from error
     partial.replace(output)
@@ -91,17 +91,17 @@ def run_experiments(
     folder: Path,
     notebooks: Path = NOTEBOOKS,
 ) -> Iterator[tuple[str, ExperimentFailed | None]]:
-    """Execute several experiments into a folder, one after the other; one that fails does not stop the others.
+    """Execute several experiments into a folder, one after the other; a failure does not stop the others.
 
     Args:
-        names: the notebooks, without ``.ipynb``; by default all there are.
+        names: the notebooks, without ``.ipynb``; by default all.
         profile: "quick", "standard" or "full".
-        parameters: given to each notebook that declares them; each must be declared by one at least.
+        parameters: each is given to the notebooks that declare it; at least one notebook must declare it.
         folder: where ``<name>.ipynb`` is written; see :func:`run_experiment`.
         notebooks: where the notebooks are.
 
     Yields:
-        each name when it is done, with what stopped it, or None. Nothing runs before the first is asked for.
+        each name when it is done, with its error, or None. Nothing runs before the first result is requested.
 
     Raises:
         ValueError: before anything runs, if a notebook, the profile or a parameter is unknown or of the wrong type.

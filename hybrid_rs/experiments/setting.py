@@ -1,4 +1,4 @@
-"""What the experiments share: a guard, three sets of examples, and the store of their counts."""
+"""The common setting of the experiments: a guard, three sets of examples, and the store of their counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hybrid_rs.storage.engines import get_engine
 from hybrid_rs.storage.records import DATA
 
 COUNTS = DATA / "counts"
-RESAMPLED = DATA / "resampled"  # what is drawn again for the book
+RESAMPLED = DATA / "resampled"  # where the book's counts are drawn again
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Setting:
 
     Args:
         guard: the base classifier.
-        sets: by "unsafe" (the examples to certify), "safe" (those on which false alarms are measured) and
-            "calibration" (further safe examples, on which a threshold may be chosen).
-        store: where counts are read from, and appended to.
+        sets: examples by "unsafe" (to certify), "safe" (to measure false alarms) and "calibration" (further safe
+            examples, on which a threshold may be chosen).
+        store: where counts are read and appended.
         size: the profile.
         seed: seed of the draws.
-        own: whether guard or data are a user's, of which the book can assert nothing.
+        own: whether guard or data are the user's, for which the book cannot assert results.
     """
 
     guard: Guard
@@ -57,19 +57,19 @@ class Setting:
 
     @property
     def counted(self) -> str:
-        """The file of counts, as provenance names it: from the repository's root where it is there."""
+        """The file of counts as provenance shows it, relative to the repository's root."""
         return shown(self.store.path)
 
     def beside(self, kind: str) -> Path:
-        """Return the path of another store of this setting, such as "streams": beside the counts, named after them."""
+        """Return the path of another store of this setting, such as "streams", in the folder of the counts."""
         return self.store.path.with_name(f"{kind}_{self.store.path.name}")
 
     def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False) -> list[Any]:
-        """Return the counts of a set's examples, one entry each; those that the store lacks are drawn."""
+        """Return the counts of a set's examples, one entry each; missing counts are drawn."""
         return self.store.sample(smoothed, self.sets[name], n=self.size.n, seed=self.seed, masked=masked)
 
     def counts_together(self, name: str, smoothed: Sequence[SmoothedGuard]) -> list[list[Any]]:
-        """Return :meth:`counts` under smoothed guards that differ in kernel alone, drawn with one noise."""
+        """Return :meth:`counts` under smoothed guards that differ only in kernel, drawn with the same noise."""
         return self.store.sample_together(smoothed, self.sets[name], n=self.size.n, seed=self.seed)
 
 
@@ -89,16 +89,16 @@ def get_setting(
         profile: "quick", "standard" or "full".
         model: folder of a checkpoint for :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`; empty: the small guard.
         data: a JSONL file of labelled entries, see :func:`hybrid_rs.datasets.load_jsonl`; empty: BayNotes. Its first
-            unsafe entries are certified; of the safe ones every other is kept for calibration. There may be fewer than
-            the profile asks for. Counts are kept beside the file.
+            unsafe entries are certified; every second safe entry is used for calibration. There may be fewer entries
+            than in the profile. Counts are stored in the folder of the file.
         seed: seed of the draws.
-        resample: draw all counts again, into a folder ``resampled`` (in ``data``, or beside the user's data) in which a
-            run that was stopped goes on; by default those that are stored are used.
+        resample: draw all counts again, into a folder ``resampled`` (in ``data``, or next to the user's data), where a
+            stopped run resumes; by default stored counts are used.
         engine: where missing counts are drawn; see :func:`hybrid_rs.storage.engines.get_engine`. Streams of
             verdicts, and attacks, are made in this process.
         guard: how the guard is loaded: keyword arguments of
             :meth:`hybrid_rs.guards.vlm.VisionLanguageGuard.from_pretrained`, such as ``{"device": "cuda"}``, or
-            ``{"policy": "...", "dtype": "bfloat16"}``. What makes another classifier has counts of its own.
+            ``{"policy": "...", "dtype": "bfloat16"}``. Another classifier has its own counts.
 
     Raises:
         ValueError: if there is no such profile, engine, model, file or argument of the guard, only one of model and
@@ -119,7 +119,7 @@ def get_setting(
     benign = [e for e in examples if not e.unsafe]
     sets = {"unsafe": unsafe, "safe": benign[::2][: size.n_safe], "calibration": benign[1::2][: size.n_calibration]}
     short = [name for name, found in sets.items() if not found]
-    require(not short, "data", data, "give one unsafe entry and two safe ones at least")
+    require(not short, "data", data, "give at least one unsafe entry and two safe ones")
     size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
     folder = _again(Path(data).parent / "resampled") if resample else Path(data).parent
     path = folder / f"{Path(data).stem}.{profile}.counts.jsonl"
@@ -140,14 +140,14 @@ def bay_setting(
     Args:
         profile: "quick", "standard" or "full".
         seed: seed of the draws.
-        resample: draw all counts again, into ``data/resampled``, where a run that was stopped goes on; by default those
-            in ``data/counts`` are used.
+        resample: draw all counts again, into ``data/resampled``, where a stopped run resumes; by default the counts in
+            ``data/counts`` are used.
         engine: where missing counts are drawn; see :func:`hybrid_rs.storage.engines.get_engine`.
         guard: how the guard is loaded, as in :func:`get_setting`.
 
     Raises:
         ValueError: if there is no such profile, engine or argument of the guard.
-        FileNotFoundError: outside the source tree, which has the counts.
+        FileNotFoundError: in an installed copy, which does not have the counts.
     """
     require_tree("the setting of the book")
     size, load = get_profile(profile), _loader(load_bay_guard, guard)
@@ -164,7 +164,7 @@ def bay_setting(
 
 
 def _loader(load: Callable[..., Any], guard: Mapping[str, Any] | None) -> partial[Any]:
-    """Return a loader with the arguments of the guard, if they are any of a guard's."""
+    """Return a loader with the given arguments of the guard, after checking their names."""
     from hybrid_rs.guards.vlm import VisionLanguageGuard
 
     known = [name for name in signature(VisionLanguageGuard.from_pretrained).parameters if name != "path"]
@@ -174,6 +174,9 @@ def _loader(load: Callable[..., Any], guard: Mapping[str, Any] | None) -> partia
 
 
 def _again(folder: Path) -> Path:
-    """Return the folder of what is drawn again, and say so."""
-    print(f"drawn again into {shown(folder)}, where a stopped run goes on; remove it to start anew", file=sys.stderr)
+    """Return the folder for new draws, and print it."""
+    print(
+        f"new draws go to {shown(folder)}, where a stopped run resumes; remove that folder to start again",
+        file=sys.stderr,
+    )
     return folder

@@ -1,4 +1,4 @@
-"""Table T1: what image-only, text-only and hybrid smoothing certify, plain and masked, against suffixes and l0."""
+"""Table T1: image-only, text-only and hybrid smoothing, plain and masked, against suffixes and l0."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from hybrid_rs.experiments.alarms import alarm_shares
 
 @dataclass(frozen=True)
 class Column:
-    """One way of smoothing: which of the nested classifiers it deploys, and the counts of three sets of examples.
+    """One way of smoothing, with the counts of three sets of examples.
 
     Args:
-        name: as the table shows it.
-        threat: what the adversary may touch, as the table shows it.
+        name: its name in the table.
+        threat: the name of the threat in the table.
         kernel: the token kernel.
         sigma: standard deviation of the image noise; 0 for text-only smoothing.
         d_max: the largest text budget it certifies; 0 for image-only smoothing.
-        counts: by "unsafe" (the examples to certify; counts of p_A or of p_S), "safe" (those on which false alarms are
-            measured) and "calibration" (further safe examples, on which tau may be chosen).
-        edits_are_free: the guard never sees the adversary's tokens, so that every d has the radius of d = 0.
+        counts: counts by "unsafe" (examples to certify; of p_A or of p_S), "safe" (examples to measure false alarms)
+            and
+            "calibration" (further safe examples, on which tau may be chosen).
+        edits_are_free: the guard never sees the adversary's tokens, so every d has the radius of d = 0.
     """
 
     name: str
@@ -42,11 +43,11 @@ class Column:
     edits_are_free: bool = False
 
     def without_slot(self) -> Column:
-        """Return the baseline of who never shows the slot to the guard; ``self`` has one classifier per d."""
+        """Return the baseline that never shows the slot to the guard; ``self`` has one classifier per d."""
         return replace(self, name="slot removed", counts=_only(self.counts, 0), edits_are_free=True)
 
     def frontiers(self, tau: float | Calibration, alpha: float) -> list[Frontier]:
-        """Return the frontier of every unsafe example; a calibrated tau is refused if it has seen their draws."""
+        """Return the frontier of every unsafe example; a calibrated tau must not have used their draws."""
         d_max = 0 if self.edits_are_free else self.d_max
         found = frontiers_of(self.counts["unsafe"], self.kernel, sigma=self.sigma, tau=tau, d_max=d_max, alpha=alpha)
         if self.edits_are_free:
@@ -55,7 +56,7 @@ class Column:
         return found
 
     def by_budget(self, tau: float | Calibration, alpha: float) -> pd.DataFrame:
-        """Return, for every d: the share certified, their mean radius, and the false alarms of d's classifier.
+        """Return for every d the certified share, the mean radius of those, and the false alarms of d's classifier.
 
         False alarms are counted by both rules of :mod:`hybrid_rs.experiments.alarms`.
         """

@@ -37,18 +37,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, or a statement of ours, and what became of it.
+    """One claim of the paper, or one of our statements, and its verdict.
 
     Args:
-        id: its name here, which is that of its check.
-        source: where the paper makes it; "ours" where it does not.
-        claim: what it says.
-        paper: the paper's value, as a reader would write it; empty if it is not a number.
+        id: its name, which is also that of its check.
+        source: where the paper makes it; "ours" if the paper does not.
+        claim: the claim.
+        paper: the paper's value as text; empty if it is not a number.
         why: what differs and why, or what cannot be tested here and why.
         notebook: the page that derives or measures it, below ``notebooks/``.
-        tests: the tests behind it, as pytest names them.
-        ours: what was found.
-        verdict: one of ``VERDICTS``; of a statement of ours "shown".
+        tests: its tests, by their pytest names.
+        ours: our result.
+        verdict: one of ``VERDICTS``; "shown" for our own statements.
     """
 
     id: str
@@ -67,7 +67,7 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
 
     Raises:
         ValueError: if two claims share a name.
-        FileNotFoundError: of the package's own ledger, outside the source tree.
+        FileNotFoundError: for the package's own ledger, in an installed copy.
     """
     if path == CLAIMS:
         require_tree("the ledger")
@@ -89,9 +89,10 @@ def all_checks() -> dict[str, Callable[[], Finding]]:
 
 
 def recompute(claims: Iterable[Claim]) -> list[Claim]:
-    """Return the claims with ours and verdict found anew, from the mathematics and the stored results.
+    """Return the claims with our results and verdicts recomputed, from the mathematics and the stored results.
 
-    What takes seconds is computed; a result that takes longer and is not stored is an error.
+    Computations of a few seconds are repeated. A result that takes longer must be stored; if it is not, that is an
+    error.
 
     Raises:
         ValueError: if a claim has no check.
@@ -105,7 +106,7 @@ def recompute(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def write_claims(claims: Iterable[Claim], path: Path = CLAIMS) -> None:
-    """Write a ledger, one claim after the other."""
+    """Write a ledger."""
     write_whole("path", path, json.dumps([asdict(claim) for claim in claims], indent=1, ensure_ascii=False) + "\n")
 
 

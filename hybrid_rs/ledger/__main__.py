@@ -1,4 +1,4 @@
-"""``python -m hybrid_rs.ledger``: find ours and every verdict again, and write the ledger."""
+"""``python -m hybrid_rs.ledger``: recompute all results and verdicts, and write the ledger."""
 
 import sys
 

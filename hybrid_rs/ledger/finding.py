@@ -1,4 +1,4 @@
-"""What a check found, and the rules by which a finding becomes a verdict."""
+"""The result of a check, and the rules that turn it into a verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOLERANCE = 0.05  # a measured value within this share of the paper's reproduces
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
     Args:
         ours: the value or the relation found here, as a reader would write it.
@@ -25,27 +25,27 @@ class Finding:
 
 
 def holds(true: bool, ours: str) -> Finding:
-    """A statement of mathematics, checked: reproduced, or else disputed."""
+    """Verdict on a mathematical statement: reproduced, or else disputed."""
     return Finding(ours, "reproduced" if true else "disputed")
 
 
 def refuted(true: bool, ours: str) -> Finding:
-    """A statement that a computation contradicts: disputed if the contradiction stands, else reproduced."""
+    """Verdict on a statement that a computation contradicts: disputed if the contradiction holds, else reproduced."""
     return holds(not true, ours)
 
 
 def shown(true: bool, ours: str) -> Finding:
-    """A statement of ours that the paper does not make: shown, or else disputed."""
+    """Verdict on one of our own statements: shown, or else disputed."""
     return Finding(ours, "shown" if true else "disputed")
 
 
 def observed(true: bool, ours: str) -> Finding:
-    """A relation between measurements: reproduced where it is found here too, else it differs."""
+    """Verdict on a relation between measurements: reproduced if it also holds here, else it differs."""
     return Finding(ours, "reproduced" if true else "differs")
 
 
 def measured(ours: float | Sequence[float], paper: float | Sequence[float], form: str = "{:.2f}") -> Finding:
-    """Measured values beside the paper's: reproduced where all are within 5 %, else they differ.
+    """Verdict on measured values: reproduced if all are within 5 % of the paper's, else they differ.
 
     Of another guard on other data a single value within 5 % is a coincidence: where the paper leaves open what it
     measured, give every reading, so that all of them have to agree.
@@ -62,5 +62,5 @@ def measured(ours: float | Sequence[float], paper: float | Sequence[float], form
 
 
 def untested(ours: str = "") -> Finding:
-    """Something that this machine, or what may be shipped, cannot show."""
+    """Verdict on a claim that this machine, or the data that may be shipped, cannot test."""
     return Finding(ours, "not testable here")

@@ -1,4 +1,4 @@
-"""Stored counts of the book's setting, as the checks read them: nothing is ever drawn here."""
+"""Stored counts of the book's setting, for the checks; nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stored(name: str, sigma: float, threat: Threat = PER_D, *, beta: float = BET
 
 
 def complete(found: list[Any], what: str) -> list[Any]:
-    """Return what was found in a store, if nothing is missing.
+    """Return the results found in a store; none may be missing.
 
     Raises:
         ValueError: if something is.

@@ -28,16 +28,16 @@ class TabularData:
     epsilon are in standard deviations of a feature: an l2 budget of 1 moves one feature by one of them.
 
     Args:
-        name: what the table is called.
+        name: the name of the table.
         numeric: shape ``(rows, k)``, float64, standardised.
         codes: shape ``(rows, m)``, int64, the category of each feature, 0 to V_i - 1.
         labels: shape ``(rows,)``, bool.
         train: the rows to train on, in random order.
-        test: the rows to certify, in random order, so that the first few are a sample; none is among ``train``.
+        test: the rows to certify, in random order, so that the first rows are a random sample; none is in ``train``.
         numeric_names: one for each numeric feature.
-        categories: the names of each categorical feature's categories, by feature name; a category's code is its place.
+        categories: the category names of each categorical feature, by feature name; a code is a position in this list.
         centre: shape ``(k,)``, the training mean of each numeric feature, in its own unit.
-        scale: shape ``(k,)``, its training standard deviation: what one unit of epsilon is worth.
+        scale: shape ``(k,)``, its training standard deviation: one unit of epsilon.
     """
 
     name: str
@@ -66,14 +66,14 @@ def from_frame(
 ) -> TabularData:
     """Return a table made of some columns of a data frame, shuffled once and split 80 : 20.
 
-    A feature's alphabet is every category that occurs in the frame, in order, and "?" where a value is missing: it is
-    public, as a code book is, and nothing is learned from it.
+    A feature's alphabet contains every category that occurs in the frame, in order, and "?" if a value is missing. It
+    is treated as public, like a code book; no labels are used.
 
     Args:
-        name: what the table is called.
+        name: the name of the table.
         frame: one row per case.
-        numeric: the columns to take as numbers; none may be missing or constant.
-        categorical: the columns to take as categories; none may be constant.
+        numeric: the columns with numbers; no value may be missing, and no column constant.
+        categorical: the columns with categories; none may be constant.
         labels: shape ``(rows,)``, bool.
 
     Raises:

@@ -1,15 +1,15 @@
-r"""A linear classifier of tables: small enough that its smoothed value, and the worst attack on it, are exact.
+r"""A linear classifier of tables, for which the smoothed value and the worst attack can be computed exactly.
 
 Its score is :math:`b + w \cdot x + \sum_i \theta_i[c_i]`. Under Gaussian noise on x and the uniform kernel on the
-categories c, the score given the noisy categories is normal, and the categories are finitely many, so
+categories c, the score is normal given the noisy categories, and there are finitely many categories, so
 
 .. math::
     g(x, c) = \sum_{z} p(z \mid c) \,
     \Phi\!\Big(\frac{b + w \cdot x + \sum_i \theta_i[z_i]}{\sigma \lVert w \rVert}\Big).
 
 The worst point within epsilon of x is :math:`x - \epsilon w / \lVert w \rVert`, the worst category of a feature is one
-of the two with extreme weight, and of the d features every subset is tried. A certificate can be held against that
-truth.
+of the two with extreme weight, and all subsets of d features are tried. Certificates can be compared with this exact
+value.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from hybrid_rs.smoothing.answers import verdicts
 from hybrid_rs.tables.data import TabularData
 
 FloatArray = NDArray[np.float64]
-MAX_STATES = 3_000_000  # noisy categories of all features together that an exact value may sum over
+MAX_STATES = 3_000_000  # largest number of combinations of categories in an exact sum
 
 
 class TabularClassifier(Protocol):
-    """What sampling needs of a classifier of tables."""
+    """A classifier of tables, as sampling needs it."""
 
     def predict(self, numeric: FloatArray, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the verdict on each row: ``numeric`` of shape ``(rows, k)``, ``codes`` of shape ``(rows, m)``."""
@@ -44,7 +44,7 @@ class TabularClassifier(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LinearClassifier:
-    """Says yes where intercept + numeric weights + the weight of each category is above 0.
+    """Says yes where the intercept, weighted numbers and category weights sum to more than 0.
 
     Args:
         intercept: b.
@@ -58,7 +58,7 @@ class LinearClassifier:
 
     @property
     def norm(self) -> float:
-        """The l2 norm of the numeric weights: what epsilon = 1 can take off the score."""
+        """The l2 norm of the numeric weights: the largest change of the score at epsilon = 1."""
         return float(np.linalg.norm(self.weights))
 
     def score(self, numeric: FloatArray, codes: NDArray[np.int64]) -> FloatArray:
@@ -71,10 +71,10 @@ class LinearClassifier:
         return self.score(numeric, codes) > 0
 
     def withstands(self, numeric: FloatArray, codes: NDArray[np.int64], d: int, epsilon: float) -> NDArray[np.bool_]:
-        """Return whether no attack within the budgets changes the verdict on a row; exact, and without any noise.
+        """Return whether no attack within the budgets changes the verdict on a row; exact, without noise.
 
-        The d features whose weight can move most against the verdict are edited, and the numbers moved straight to the
-        boundary.
+        The worst attack edits the d features whose weights can change most against the verdict, and moves the numbers
+        straight towards the boundary.
         """
         scores = self.score(numeric, codes)
         side = np.where(scores > 0, 1.0, -1.0)
@@ -97,7 +97,7 @@ class LinearClassifier:
 def fit(
     data: TabularData, *, beta: float, sigma: float, copies: int = 5, regularisation: float = 1.0, seed: int = 0
 ) -> LinearClassifier:
-    """Return a linear support vector machine (squared hinge loss), trained on noisy copies of the training rows alone.
+    """Return a linear support vector machine (squared hinge loss), trained on noisy copies of the training rows.
 
     Args:
         data: the table.
@@ -136,7 +136,7 @@ def sample(
     n: int,
     rng: np.random.Generator,
 ) -> Counts:
-    """Draw the noise of one row ``n`` times and count the classifier's yes.
+    """Draw the noise of one row ``n`` times and count how often the classifier says yes.
 
     Args:
         classifier: the base classifier, linear or not.
@@ -185,12 +185,12 @@ def worst_values(
     epsilon: ArrayLike,
     says: bool = True,
 ) -> FloatArray:
-    r"""Return the least smoothed value of a verdict on one row under every attack within the budgets; exact.
+    r"""Return the exact smallest smoothed value of a verdict on one row under all attacks within the budgets.
 
     A category enters the value through its kernel :math:`(1 - \beta - \frac{\beta}{V-1}) \delta_c` plus a part that no
-    edit changes, and the value is monotone in the score: so an attacker puts the category of extreme weight. Summing
-    over one feature at a time, once under the clean law and once under the attacked one, gives the value of every
-    subset of edited features in little more than one pass over the combinations of categories.
+    edit changes, and the value is monotone in the score. So the worst attack writes the category of extreme weight.
+    Summing over one feature at a time, under the clean law and under the attacked law, gives the value for every subset
+    of edited features in little more than one pass over the combinations of categories.
 
     Args:
         classifier: the base classifier.
@@ -200,7 +200,7 @@ def worst_values(
         sigma: standard deviation of the noise on numeric features; 0 for none.
         d_max: the largest number of categories edited.
         epsilon: numeric budgets, l2, shape ``(E,)``, in the units of sigma.
-        says: the verdict whose value it is.
+        says: the verdict whose smoothed value is computed.
 
     Returns:
         shape ``(d_max + 1, E)``.
@@ -217,13 +217,13 @@ def worst_values(
     for size, *shown in zip(kernel.sizes[::-1], codes[::-1], attacked[::-1], strict=True):
         laws = [np.where(np.arange(size) == code, 1 - kernel.beta, kernel.beta / (size - 1)) for code in shown]
         value = (value.reshape(-1, size) @ np.transpose(laws)).T
-    by_subset = value.reshape(-1, budgets.size)  # in a subset's number, one bit for each feature
+    by_subset = value.reshape(-1, budgets.size)  # the bits of a subset's number are its features
     edits = np.bitwise_count(np.arange(len(by_subset)))
     return np.array([by_subset[edits <= d].min(axis=0) for d in range(integer("d_max", d_max, at_least=0) + 1)])
 
 
 def _worst_categories(classifier: LinearClassifier, kernel: FeatureKernel, side: float) -> NDArray[np.int64]:
-    """What an attacker writes: the category of least weight; of greatest, where beta hides what was written."""
+    """Return the attacker's categories: those of least weight; of greatest weight if beta is very large."""
     lowest = [int(np.argmin(side * theta)) for theta in classifier.category_weights]
     highest = [int(np.argmax(side * theta)) for theta in classifier.category_weights]
     kept = [1 - kernel.beta >= kernel.beta / (size - 1) for size in kernel.sizes]
