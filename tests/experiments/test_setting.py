@@ -61,7 +61,7 @@ def test_what_is_missing_is_named(own):
     with pytest.raises(ValueError, match="entries without a label"):
         get_setting("quick", model=str(CHECKPOINT), data=str(own))
     own.write_text("".join(json.dumps(line) + "\n" for line in lines[:4]))  # one safe entry alone
-    with pytest.raises(ValueError, match="two safe ones at least"):
+    with pytest.raises(ValueError, match="at least one unsafe entry"):
         get_setting("quick", model=str(CHECKPOINT), data=str(own))
 
 
@@ -122,7 +122,7 @@ def test_what_is_drawn_again_lies_where_the_next_run_finds_it(own, capsys):
     setting = bay_setting("quick", resample=True)
     assert setting.counted == "data/resampled/quick.jsonl"
     assert bay_setting("quick", resample=True).store.path == setting.store.path
-    assert "drawn again into data/resampled, where a stopped run goes on; remove it" in capsys.readouterr().err
+    assert "new draws go to data/resampled, where a stopped run resumes; remove" in capsys.readouterr().err
     assert get_setting(**SMALL, data=str(own), resample=True).store.path.parent == own.parent / "resampled"
 
 
