@@ -49,8 +49,8 @@ from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 USES = ("verdicts", "scores", "gradients")
-SEARCH = 2  # the kind of random stream that searches draw from; smoothing draws from kinds 0 and 1
-MOST = 2**20  # of each count of an effort
+SEARCH = 2  # the kind of random stream for searches; smoothing uses kinds 0 and 1
+MOST = 2**20  # largest value of each number in an effort
 CALL = 2**26  # bytes of images handed to a guard at a time, if each text needs its own copy
 
 

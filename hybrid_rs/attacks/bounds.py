@@ -35,7 +35,7 @@ def beside_bounds(
         evidence: for each attack, the counts of its example under its smoothing.
         kernel: the token kernel of all attacks.
         alpha: risk of each published bound.
-        risk: risk shared by all of them in the test.
+        risk: risk shared by all bounds of the test.
 
     Raises:
         ValueError: if an argument is out of range, or evidence is missing.

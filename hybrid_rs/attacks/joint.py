@@ -136,6 +136,6 @@ def evaluate(
 
 
 def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:
-    """Return the guard as an attack sees it that is not adaptive: the same threat, and no noise on text or image."""
+    """Return the guard for an attack that is not adaptive: the same threat without noise on text or image."""
     kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
     return replace(smoothed, kernel=UniformKernel(0.0, smoothed.guard.alphabet.size), sigma=0.0)

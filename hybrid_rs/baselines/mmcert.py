@@ -92,7 +92,7 @@ class SubsamplingLaw:
             object.__setattr__(self, total, n)
 
     def log_untouched(self, r_tokens: ArrayLike, r_pixels: ArrayLike) -> FloatArray:
-        """Return log of the probability that nothing that is kept was touched; rounded down."""
+        """Return the log of the probability that no kept element was touched; rounded down."""
         tokens = whole_to("r_tokens", r_tokens, self.tokens)
         pixels = whole_to("r_pixels", r_pixels, self.pixels)
         broadcast(r_tokens=tokens.astype(np.float64), r_pixels=pixels.astype(np.float64))

@@ -154,6 +154,9 @@ def test_counts_of_another_noise_are_other_counts(tmp_path):
     store = CountsStore(tmp_path / "counts.jsonl", "toy")
     assert store.sample(levels, [ROUND], n=70, progress=False) == [levels.sample(ROUND, 70)]
     assert store.get(floats, ROUND, n=70) is None
-    assert {described("toy", each, ROUND.id)["noise"] for each in (floats, levels)} == {"philox-float32", "philox-lattice"}
+    assert {described("toy", each, ROUND.id)["noise"] for each in (floats, levels)} == {
+        "philox-float32",
+        "philox-lattice",
+    }
     with pytest.raises(ValueError, match="noise = 'double'"):
         replace(levels, noise="double")
