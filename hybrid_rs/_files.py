@@ -36,8 +36,8 @@ def utf8(data: bytes) -> str:
 def read_text(name: str, path: Path) -> str:
     """Return the text of a file, which must be UTF-8; every failure is a ``ValueError`` under a parameter's name."""
     path = path_of(name, path)
-    require(not path.is_dir(), name, repr(str(path)), "this is a folder; give a file")
-    require(path.is_file(), name, repr(str(path)), "no such file")
+    require(not path.is_dir(), name, str(path), "this is a folder; give a file", repr)
+    require(path.is_file(), name, str(path), "no such file", repr)
     try:
         return utf8(path.read_bytes())
     except OSError as error:
@@ -97,10 +97,10 @@ def check_writable(name: str, path: Path) -> None:
         target = path.resolve()
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{name} = {str(path)!r}: a loop of links; give another file") from error
-    require(not target.is_dir(), name, repr(str(path)), "this is a folder; give a file in it")
-    require(target.parent.is_dir(), name, repr(str(path)), "no such folder; make it, or give another file")
+    require(not target.is_dir(), name, str(path), "this is a folder; give a file in it", repr)
+    require(target.parent.is_dir(), name, str(path), "no such folder; make it, or give another file", repr)
     able = os.access(target if target.exists() else target.parent, os.W_OK)
-    require(able, name, repr(str(path)), "it cannot be written; give another file")
+    require(able, name, str(path), "it cannot be written; give another file", repr)
 
 
 def strict_json(value: Any, **options: Any) -> str:

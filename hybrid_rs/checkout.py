@@ -62,5 +62,5 @@ def checkout(path: str | Path) -> Path:
     """
     require_tree(str(path))
     found = TREE / path
-    require(found.exists(), "path", repr(str(path)), f"not in {TREE}; give the path of a file of the source tree")
+    require(found.exists(), "path", str(path), f"not in {TREE}; give the path of a file of the source tree", repr)
     return found

@@ -66,14 +66,14 @@ class Certificate:
     def __post_init__(self) -> None:
         for name in ("p", "epsilon", "sigma", "tau", "log_t", "p_adv"):
             value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
         for name in ("p", "tau", "p_adv"):
             probability(name, getattr(self, name))
         nonnegative("epsilon", self.epsilon)
         require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
-        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
         text_budget("d", self.d)
-        require(type(self.masked) is bool, "masked", repr(self.masked), "give True or False")
+        require(type(self.masked) is bool, "masked", self.masked, "give True or False", repr)
         drawn = [name for name in ("alpha", "n", "k") if getattr(self, name) is not None]
         together = len(drawn) in (0, 3) and (self.subsets is None or (len(drawn) == 3 and self.masked))
         require(
@@ -81,14 +81,14 @@ class Certificate:
         )
         if drawn:
             risk_of, n, k = self.alpha, self.n, self.k
-            require(isinstance(risk_of, float) and 0 < risk_of < 1, "alpha", repr(risk_of), "give a risk in (0, 1)")
+            require(isinstance(risk_of, float) and 0 < risk_of < 1, "alpha", risk_of, "give a risk in (0, 1)", repr)
             require(
-                type(n) is int and 1 <= n <= MAX_COUNT, "n", repr(n), f"give a number of draws, at most {MAX_COUNT}"
+                type(n) is int and 1 <= n <= MAX_COUNT, "n", n, f"give a number of draws, at most {MAX_COUNT}", repr
             )
-            require(type(k) is int and 0 <= k <= (n or 0), "k", repr(k), f"give a whole number from 0 to n = {n}")
-        require(hasattr(self.kernel, "likelihood_ratio"), "kernel", repr(self.kernel), "give a kernel")
+            require(type(k) is int and 0 <= k <= (n or 0), "k", k, f"give a whole number from 0 to n = {n}", repr)
+        require(hasattr(self.kernel, "likelihood_ratio"), "kernel", self.kernel, "give a kernel", repr)
         if self.subsets is not None:
-            require(isinstance(self.subsets, Subsets), "subsets", repr(self.subsets), "give Subsets, or None")
+            require(isinstance(self.subsets, Subsets), "subsets", self.subsets, "give Subsets, or None", repr)
             fits = self.subsets.size <= self.d
             require(fits, "subsets", self.subsets, f"give sets of at most d = {self.d} positions")
 
@@ -171,8 +171,8 @@ def _finite(text: str) -> float:
 def _kernel(law: dict[str, Any]) -> Kernel:
     """The kernel that to_json wrote: no value is coerced."""
     name, beta = law.pop("name"), law["beta"]
-    require(name in KERNELS, "kernel", repr(name), f"give one of {', '.join(KERNELS)}")
-    require(isinstance(beta, float), "beta", repr(beta), "give a float")
+    require(name in KERNELS, "kernel", name, f"give one of {', '.join(KERNELS)}", repr)
+    require(isinstance(beta, float), "beta", beta, "give a float", repr)
     whole = [law["vocab_size"]] if "vocab_size" in law else law.get("sizes", [])
     require(all(type(size) is int for size in whole), "kernel", law, "give whole numbers")
     made: Kernel = KERNELS[name](**law)

@@ -40,13 +40,13 @@ class Bound:
     subsets: Subsets | None = None
 
     def __post_init__(self) -> None:
-        require(type(self.replaced) is int, "replaced", repr(self.replaced), "give a whole number")
+        require(type(self.replaced) is int, "replaced", self.replaced, "give a whole number", repr)
         text_budget("replaced", self.replaced)
-        require(isinstance(self.p, float), "p", repr(self.p), "give a float")
+        require(isinstance(self.p, float), "p", self.p, "give a float", repr)
         probability("p", self.p)
-        require(type(self.k) is int and 0 <= self.k <= MAX_COUNT, "k", repr(self.k), "give a number of draws")
+        require(type(self.k) is int and 0 <= self.k <= MAX_COUNT, "k", self.k, "give a number of draws", repr)
         if self.subsets is not None:
-            require(isinstance(self.subsets, Subsets), "subsets", repr(self.subsets), "give Subsets, or None")
+            require(isinstance(self.subsets, Subsets), "subsets", self.subsets, "give Subsets, or None", repr)
             fits = self.subsets.size <= self.replaced <= self.subsets.largest
             require(fits, "subsets", self.subsets, f"give sets of at most {self.replaced} positions")
 
@@ -92,26 +92,26 @@ class CommittedCertificate:
     def __post_init__(self) -> None:
         for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
             value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
         for name in ("tau", "p_adv"):
             probability(name, getattr(self, name))
         nonnegative("epsilon", self.epsilon)
         require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
-        require(type(self.n) is int and 1 <= self.n <= MAX_COUNT, "n", repr(self.n), "give a number of draws")
-        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        require(type(self.n) is int and 1 <= self.n <= MAX_COUNT, "n", self.n, "give a number of draws", repr)
+        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
         edits = text_budget("d", self.d) + 1
-        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         real = type(self.log_t) is tuple and all(isinstance(u, float) and u == u for u in self.log_t)
-        require(real and len(self.log_t) == edits, "log_t", repr(self.log_t), f"give {edits} witnesses, floats")
+        require(real and len(self.log_t) == edits, "log_t", self.log_t, f"give {edits} witnesses, floats", repr)
         good = type(self.bounds) is tuple and all(isinstance(bound, Bound) for bound in self.bounds)
-        require(good and len(self.bounds) > 0, "bounds", repr(self.bounds), "give a tuple of Bound")
+        require(good and len(self.bounds) > 0, "bounds", self.bounds, "give a tuple of Bound", repr)
         for bound in self.bounds:
             require(bound.k <= self.n, "k", bound.k, f"give a whole number from 0 to n = {self.n}")
         places = type(self.choices) is tuple and all(type(i) is int for i in self.choices)
         places = places and len(self.choices) == edits and all(0 <= i < len(self.bounds) for i in self.choices)
         require(
-            places, "choices", repr(self.choices), f"give the place of a bound for each of {edits} numbers of edits"
+            places, "choices", self.choices, f"give the place of a bound for each of {edits} numbers of edits", repr
         )
         for e, i in enumerate(self.choices):
             speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e

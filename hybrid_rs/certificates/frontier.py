@@ -132,7 +132,7 @@ class Frontier:
         kind("other", other, Frontier, "give a frontier of the same input and smoothed classifier")
         for name in ("example", "kernel", "sigma", "threat", "tau", "d_max", "texts"):
             mine, its = getattr(self, name), getattr(other, name)
-            require(mine == its, f"other.{name}", repr(its), f"give a frontier of the same, {mine!r}")
+            require(mine == its, f"other.{name}", its, f"give a frontier of the same, {mine!r}", repr)
         one = self.one_classifier and other.one_classifier
         require(one, "other", other.claim, "the better of two is only defined where all points are of one classifier")
         draws = {front.n for front in (self, other) if front.n is not None}

@@ -34,10 +34,10 @@ class Witness:
     log_t: float
 
     def __post_init__(self) -> None:
-        require(type(self.size) is int, "size", repr(self.size), "give a whole number")
+        require(type(self.size) is int, "size", self.size, "give a whole number", repr)
         numbers = (*self.image_log_t, self.log_t) if type(self.image_log_t) is tuple else (None,)
         real = all(isinstance(u, float) and u == u for u in numbers)
-        require(real, "image_log_t, log_t", repr(numbers), "give floats that are numbers")
+        require(real, "image_log_t, log_t", numbers, "give floats that are numbers", repr)
 
 
 @dataclass(frozen=True)
@@ -80,31 +80,31 @@ class SubsetTextCertificate:
     def __post_init__(self) -> None:
         for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
             value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
         for name in ("tau", "p_adv"):
             probability(name, getattr(self, name))
         nonnegative("epsilon", self.epsilon)
         require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
-        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
         edits = text_budget("d", self.d) + 1
-        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
-        require(isinstance(self.counts, SubsetTextCounts), "counts", repr(self.counts), "give SubsetTextCounts")
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
+        require(isinstance(self.counts, SubsetTextCounts), "counts", self.counts, "give SubsetTextCounts", repr)
         same = self.counts.beta == self.kernel.beta
-        require(same, "kernel", repr(self.kernel), f"give the kernel of the draws, with beta = {self.counts.beta}")
+        require(same, "kernel", self.kernel, f"give the kernel of the draws, with beta = {self.counts.beta}", repr)
         rows = type(self.levels) is tuple and all(type(row) is tuple for row in self.levels)
         shape = [len(row) for row in self.counts.reached]
-        require(rows and [*map(len, self.levels)] == shape, "levels", repr(self.levels), f"give rows of {shape} levels")
+        require(rows and [*map(len, self.levels)] == shape, "levels", self.levels, f"give rows of {shape} levels", repr)
         real = all(isinstance(x, float) for row in self.levels for x in row)
-        require(real, "levels", repr(self.levels), "give floats")
+        require(real, "levels", self.levels, "give floats", repr)
         probability("levels", [x for row in self.levels for x in row])
         good = type(self.witnesses) is tuple and all(isinstance(w, Witness) for w in self.witnesses)
-        require(good and len(self.witnesses) == edits, "witnesses", repr(self.witnesses), f"give {edits}, one per e")
+        require(good and len(self.witnesses) == edits, "witnesses", self.witnesses, f"give {edits}, one per e", repr)
         for e, witness in enumerate(self.witnesses):
             speaks = witness.size == 0 or e <= witness.size
             fits = 0 <= witness.size < len(shape) and len(witness.image_log_t) in (0, shape[witness.size])
             require(
-                speaks and fits, "witnesses", repr(witness), f"give a row that speaks of {e} edits, and fitting ones"
+                speaks and fits, "witnesses", witness, f"give a row that speaks of {e} edits, and fitting ones", repr
             )
 
     @property

@@ -68,21 +68,21 @@ class TextCertificate:
         for name in ("levels", "image_log_t"):
             numbers = getattr(self, name)
             real = type(numbers) is tuple and all(isinstance(x, float) and x == x for x in numbers)
-            require(real, name, repr(numbers), "give a tuple of floats that are numbers")
+            require(real, name, numbers, "give a tuple of floats that are numbers", repr)
         require(len(self.levels) > 0, "levels", self.levels, "give P(K >= k) for k = 1..m")
         fits = len(self.image_log_t) in (0, len(self.levels))
         require(fits, "image_log_t", self.image_log_t, "give one witness per level, or none")
         for name in ("epsilon", "sigma", "tau", "log_t", "p_adv"):
             value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, repr(value), "give a float that is a number")
+            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
         for name in ("levels", "tau", "p_adv"):
             probability(name, getattr(self, name))
         nonnegative("epsilon", self.epsilon)
         require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
-        require(type(self.d) is int, "d", repr(self.d), "give a whole number")
+        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
         text_budget("d", self.d)
-        require(type(self.masked) is bool, "masked", repr(self.masked), "give True or False")
-        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", repr(self.kernel), "give a kernel")
+        require(type(self.masked) is bool, "masked", self.masked, "give True or False", repr)
+        require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         source = (self.reached, self.n, self.alpha)
         require(source.count(None) in (0, 3), "reached, n, alpha", source, "give what was drawn, or none")
         if self.reached is not None and self.n is not None:
@@ -91,7 +91,7 @@ class TextCertificate:
             TextCounts((self.reached,), self.n)  # which checks them
             require(len(self.reached) == len(self.levels), "reached", self.reached, "give one count per level")
             good = isinstance(self.alpha, float) and 0 < self.alpha < 1
-            require(good, "alpha", repr(self.alpha), "give a risk in (0, 1)")
+            require(good, "alpha", self.alpha, "give a risk in (0, 1)", repr)
 
     @property
     def certified(self) -> bool:

@@ -69,7 +69,7 @@ class SuffixThreat:
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
         object.__setattr__(self, "one_shot", flag("one_shot", self.one_shot))
-        require(isinstance(self.one_shot, bool), "one_shot", repr(self.one_shot), "give True or False")
+        require(isinstance(self.one_shot, bool), "one_shot", self.one_shot, "give True or False", repr)
 
     @property
     def slot(self) -> int:

@@ -121,7 +121,7 @@ class Source:
 
 def _some(usable: int | bool, data: Path, problems: Iterable[Problem]) -> None:
     shown = "".join(f"\n  {problem}" for problem in problems)
-    require(bool(usable), "data", repr(str(data)), f"none of its entries can be used{shown}")
+    require(bool(usable), "data", str(data), f"none of its entries can be used{shown}", repr)
 
 
 def guessed_layout(path: Path) -> str:
@@ -130,9 +130,9 @@ def guessed_layout(path: Path) -> str:
     Raises:
         ValueError: if there is no such path, or it fits no layout or several.
     """
-    require(path.exists(), "data", repr(str(path)), "no such file or folder; nothing is downloaded")
+    require(path.exists(), "data", str(path), "no such file or folder; nothing is downloaded", repr)
     if path.is_file():
-        require(path.suffix == ".jsonl", "data", repr(str(path)), "give a .jsonl file, or say --layout jsonl")
+        require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
         return "jsonl"
     signs = {
         "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
@@ -143,5 +143,5 @@ def guessed_layout(path: Path) -> str:
     found = [name for name, shown in signs.items() if shown]
     seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
     choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder of one"
-    require(len(found) == 1, "data", repr(str(path)), f"{seen}; {choice}")
+    require(len(found) == 1, "data", str(path), f"{seen}; {choice}", repr)
     return found[0]

@@ -98,7 +98,7 @@ def decide(
 
 def checked(row: dict[str, Any]) -> None:
     """Require a line of decisions to be consistent."""
-    require(row["verdict"] in VERDICTS, "verdict", repr(row["verdict"]), f"known are {', '.join(VERDICTS)}")
+    require(row["verdict"] in VERDICTS, "verdict", row["verdict"], f"known are {', '.join(VERDICTS)}", repr)
     draws = integer("draws", row["draws"], at_least=0)
     require(draws <= row["max_draws"], "draws", draws, f"there were at most {row['max_draws']}")
     unsafe = integer("unsafe", row["unsafe"], at_least=0)

@@ -91,7 +91,7 @@ def import_(
 ) -> None:
     """Summarise the results of another tool; the authors' radii are recomputed from their counts."""
     kind = _kind(file)
-    require(kind in ("table", "authors"), "file", repr(str(file)), "this package wrote it; use export to read it")
+    require(kind in ("table", "authors"), "file", str(file), "this package wrote it; use export to read it", repr)
     facts = _table_facts(file) if kind == "table" else _authors_facts(file, vocab_size)
     if as_json:
         result(json_line(facts))
@@ -131,7 +131,7 @@ def _authors_facts(file: Path, vocab_size: int | None) -> dict[str, Any]:
 
     results = read_authors(file)
     settings = {each.setting for each in results}
-    require(len(settings) == 1, "file", repr(str(file)), f"its examples have different settings: {settings}")
+    require(len(settings) == 1, "file", str(file), f"its examples have different settings: {settings}", repr)
     first = results[0]
     names = ("threat", "kernel", "beta", "sigma", "tau", "n", "alpha", "shared")
     facts: dict[str, Any] = {"examples": len(results)} | {name: getattr(first, name) for name in names}
@@ -183,7 +183,7 @@ def _share(radii: list[float]) -> dict[str, Any]:
 def _kind(file: Path) -> str:
     """Tell the formats apart by how a file begins."""
     text = read_text("file", file)
-    require(bool(text.strip()), "file", repr(str(file)), "it is empty")
+    require(bool(text.strip()), "file", str(file), "it is empty", repr)
     first = text.split("\n", 1)[0]
     if first.startswith("idx\t"):
         return "table"
@@ -208,7 +208,7 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
         try:
             value = parsed_json(line)
             name = value.get("id", number)
-            require(name not in seen, "id", repr(name), "this example has an earlier line")
+            require(name not in seen, "id", name, "this example has an earlier line", repr)
             seen.add(name)
             radii = value.get("radii")
             if radii is None and value["label"] == "safe":
@@ -219,7 +219,7 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             said = f"{where} = {shown(line[:60], repr)}: not from certify --json ({shown(error)})"
             raise ValueError(said) from error
-    require(len(settings) == 1, "file", repr(str(file)), f"give the lines of one run; these are of {len(settings)}")
+    require(len(settings) == 1, "file", str(file), f"give the lines of one run; these are of {len(settings)}", repr)
     return found
 
 
@@ -257,7 +257,7 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     if run is None:
         require(len(runs) == 1, "run", "none given", f"the file has several runs; give --run with one of{listed}")
         run = next(iter(runs))
-    require(run in runs, "run", repr(run), f"give one of{listed}")
+    require(run in runs, "run", run, f"give one of{listed}", repr)
     radii = []
     for unit, counts in runs[run].values():
         most, law = unit["threat"]["max_edits"], dict(unit["kernel"])

@@ -37,9 +37,9 @@ def train(
     from hybrid_rs.small_guard.training import train_bay_guard
 
     ours = not in_tree() and out.resolve().is_relative_to(PACKAGE)
-    require(not ours, "out", repr(str(out)), "this is inside the installed package; give a folder of your own")
+    require(not ours, "out", str(out), "this is inside the installed package; give a folder of your own", repr)
     known = not out.exists() or (out.is_dir() and ((out / "training.json").is_file() or not any(out.iterdir())))
-    require(known, "out", repr(str(out)), "it contains other files; give a new folder")
+    require(known, "out", str(out), "it contains other files; give a new folder", repr)
     folder = train_bay_guard(out, steps=steps, batch_size=batch_size, seed=seed, device=device)
     evaluate_bay_guard(folder, n=examples)
     typer.echo((folder / "README.md").read_text())

@@ -104,7 +104,7 @@ def find_notebook(name: str, notebooks: Path = NOTEBOOKS) -> tuple[Path, dict[st
     """
     source = notebooks / f"{name}.ipynb"
     known = ", ".join(sorted(p.stem for p in notebooks.glob("*.ipynb"))) or "none"
-    require(source.is_file(), "name", repr(name), f"no notebook {source}; known are {known}")
+    require(source.is_file(), "name", name, f"no notebook {source}; known are {known}", repr)
     return source, declared_in(source)
 
 
@@ -121,7 +121,7 @@ def check(given: Mapping[str, Any], known: Mapping[str, Parameter]) -> None:
     """
     listed = ", ".join(f"{p.name} ({_spell(p.types)})" for p in known.values()) or "none"
     for name, value in given.items():
-        require(name in known, name, repr(value), f"no such parameter; known are {listed}")
+        require(name in known, name, value, f"no such parameter; known are {listed}", repr)
         kind = f"this is {_spell((type(value),))}; give {_spell(known[name].types)}"
         require(known[name].accepts(value), name, repr(value), kind)
 

@@ -41,5 +41,5 @@ def get_profile(name: str) -> Profile:
         >>> get_profile("quick").n
         500
     """
-    require(name in PROFILES, "profile", repr(name), f"give one of {', '.join(PROFILES)}")
+    require(name in PROFILES, "profile", name, f"give one of {', '.join(PROFILES)}", repr)
     return PROFILES[name]

@@ -115,7 +115,7 @@ def run_experiments(
     for parameter, value in (parameters or {}).items():
         known = ", ".join(sorted(set().union(*declared.values()))) or "none"
         used = any(parameter in own for own in declared.values())
-        require(used, parameter, repr(value), f"no notebook has this parameter; known are {known}")
+        require(used, parameter, value, f"no notebook has this parameter; known are {known}", repr)
     with tqdm(chosen, unit="notebook", disable=not chosen) as bar:
         for name in bar:
             bar.set_description(name)

@@ -107,7 +107,7 @@ def get_setting(
     if not model and not data:
         return bay_setting(profile, seed=seed, resample=resample, engine=engine, guard=guard)
     require(bool(model and data), "model, data", (model, data), "give both, or neither for the small guard on BayNotes")
-    require(Path(model).is_dir(), "model", repr(model), "there is no such folder; give that of a checkpoint")
+    require(Path(model).is_dir(), "model", model, "there is no such folder; give that of a checkpoint", repr)
     from hybrid_rs.guards.vlm import VisionLanguageGuard
 
     size, load = get_profile(profile), _loader(partial(VisionLanguageGuard.from_pretrained, model), guard)
@@ -169,7 +169,7 @@ def _loader(load: Callable[..., Any], guard: Mapping[str, Any] | None) -> partia
 
     known = [name for name in signature(VisionLanguageGuard.from_pretrained).parameters if name != "path"]
     for name, value in (guard or {}).items():
-        require(name in known, "guard", repr({name: value}), f"no such argument; known are {', '.join(known)}")
+        require(name in known, "guard", {name: value}, f"no such argument; known are {', '.join(known)}", repr)
     return partial(load, **(guard or {}))
 
 

@@ -94,7 +94,7 @@ class PipelineGuard:
             require(plain, "positive", None, f"say which of the classifier's labels means unsafe: {labels}")
             return verdicts(found, len(token_ids), name)
         require(
-            self.positive in labels, "positive", repr(self.positive), f"give one of the classifier's labels: {labels}"
+            self.positive in labels, "positive", self.positive, f"give one of the classifier's labels: {labels}", repr
         )
         return verdicts(np.asarray(found) == self.positive, len(token_ids), name)
 

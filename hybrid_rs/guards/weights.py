@@ -65,8 +65,8 @@ def _files(folder: Path, name: str) -> list[Path]:
         raise ValueError(f"{index}: this is not an index of weights; fetch it again ({error})") from error
     for part in names:
         plain = isinstance(part, str) and Path(part).name == part and "\\" not in part and part.endswith(".safetensors")
-        require(plain, str(index), repr(part), "an index may name only .safetensors files of its own folder")
-        require((folder / part).is_file(), str(index), repr(part), "there is no such file in the folder")
+        require(plain, str(index), part, "an index may name only .safetensors files of its own folder", repr)
+        require((folder / part).is_file(), str(index), part, "there is no such file in the folder", repr)
     return [folder / part for part in names]
 
 

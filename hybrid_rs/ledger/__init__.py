@@ -99,7 +99,7 @@ def recompute(claims: Iterable[Claim]) -> list[Claim]:
     """
     checks, found = all_checks(), []
     for claim in claims:
-        require(claim.id in checks, "id", repr(claim.id), f"no check of this name; known are {', '.join(checks)}")
+        require(claim.id in checks, "id", claim.id, f"no check of this name; known are {', '.join(checks)}", repr)
         finding = checks[claim.id]()
         found.append(replace(claim, ours=finding.ours, verdict=finding.verdict))
     return found

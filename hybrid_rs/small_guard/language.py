@@ -115,7 +115,7 @@ def encode(text: str) -> NDArray[np.int64]:
     """
     words = text_of("text", text).split()
     for word in words:
-        require(word in _ID, "text", repr(word), "use words of hybrid_rs.small_guard.language.VOCABULARY")
+        require(word in _ID, "text", word, "use words of hybrid_rs.small_guard.language.VOCABULARY", repr)
     return np.array([_ID[word] for word in words], dtype=np.int64)
 
 

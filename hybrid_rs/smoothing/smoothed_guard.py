@@ -73,7 +73,7 @@ class SmoothedGuard:
 
     def __post_init__(self) -> None:
         known = isinstance(self.noise, str) and self.noise in SAMPLERS
-        require(known, "noise", repr(self.noise), f"give one of {', '.join(SAMPLERS)}")
+        require(known, "noise", self.noise, f"give one of {', '.join(SAMPLERS)}", repr)
         object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
         members = all(hasattr(self.guard, name) for name in ("alphabet", "pad_id", "mask_id"))
         require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")

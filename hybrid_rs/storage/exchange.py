@@ -228,7 +228,7 @@ def read_authors(file: Path) -> list[AuthorsResult]:
         raise ValueError(f"file = {str(file)!r}: it is not JSON ({error})") from error
     values = values.get("results") if isinstance(values, dict) else values
     curves = isinstance(values, list) and all(isinstance(v, dict) and "certified_curve" in v for v in values)
-    require(curves and bool(values), "file", repr(str(file)), "give a list of objects that have certified_curve")
+    require(curves and bool(values), "file", str(file), "give a list of objects that have certified_curve", repr)
     assert isinstance(values, list)
     found: dict[int, AuthorsResult] = {}
     for at, value in enumerate(values):

@@ -254,7 +254,7 @@ def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ValueError: if there is no such file, or as in :func:`opened`.
     """
     path = path_of("path", path)
-    require(path.is_file(), "path", repr(str(path)), "no such file")
+    require(path.is_file(), "path", str(path), "no such file", repr)
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             where = f"{path}, line {number}"

@@ -99,13 +99,13 @@ def from_frame(
     raw = frame[list(numeric)].to_numpy(dtype=np.float64)
     centre, scale = raw[train].mean(axis=0), raw[train].std(axis=0)
     for column, finite, width in zip(numeric, np.isfinite(raw).all(axis=0), scale, strict=True):
-        require(bool(finite) and width > 0, "numeric", repr(column), "give columns of numbers that are not all equal")
+        require(bool(finite) and width > 0, "numeric", column, "give columns of numbers that are not all equal", repr)
     codes, categories = np.empty((len(frame), len(categorical)), dtype=np.int64), {}
     for place, column in enumerate(categorical):
         present = sorted(frame[column].dropna().unique())
         missing = frame[column].isna().to_numpy()
         names = [*present, "?"] if missing.any() else present
-        require(len(names) > 1, "categorical", repr(column), "give columns with two categories or more")
+        require(len(names) > 1, "categorical", column, "give columns with two categories or more", repr)
         where = {value: code for code, value in enumerate(present)}
         codes[:, place] = [len(present) if gone else where[x] for x, gone in zip(frame[column], missing, strict=True)]
         categories[column] = tuple(f"{x:g}" if isinstance(x, float) else str(x) for x in names)
