@@ -1,4 +1,4 @@
-"""A certificate: one statement about one smoothed classifier, with the witness that lets anyone check it."""
+"""A certificate: one statement about one smoothed classifier, with a witness by which anyone can check it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, Feat
 
 @dataclass(frozen=True)
 class Certificate:
-    """One statement about one smoothed classifier, with the witness that lets anyone check it.
+    """One statement about one smoothed classifier, with a witness by which anyone can check it.
 
     Args:
-        p: the evidence: p_A, the clean smoothed probability, or where ``masked`` p_S, the same given that the positions
-            edited were replaced; or a lower confidence bound of it.
+        p: the evidence: p_A, the clean smoothed probability; or, if ``masked``, p_S, the same given that the edited
+            positions were replaced; or a lower confidence bound of one of them.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        log_t: the witness: by weak duality any number here gives a valid bound, and this one the best.
-        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        log_t: the witness: by weak duality every number here gives a valid bound, and this one gives the best.
+        p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         masked: whether the evidence is p_S.
         alpha: risk that ``p`` is wrong; None if it was given as a known probability, without draws.
-        n: draws behind ``p``; None likewise.
-        k: how many of them were unsafe, given that the positions edited were replaced where ``masked``; None likewise.
+        n: number of draws for ``p``; None if there are none.
+        k: how many of them were unsafe (if ``masked``, given that the edited positions were replaced); None if there
+            are
+            no draws.
         subsets: where ``p`` bounds p_S for every set of positions at once: which sets were counted. ``k`` is then the
             number of draws that were unsafe *or* left a position of the worst of these sets alone.
 
@@ -94,11 +96,11 @@ class Certificate:
 
     @property
     def certified(self) -> bool:
-        """Whether the worst case stays at or above the threshold."""
+        """Whether the worst case is at or above the threshold."""
         return self.p_adv >= self.tau
 
     def to_json(self) -> str:
-        """Return the certificate as one line of JSON; a file of such lines is what ``hybrid-rs verify`` reads.
+        """Return the certificate as one line of JSON; ``hybrid-rs verify`` reads files of such lines.
 
         Example:
             >>> import hybrid_rs as hrs
@@ -137,7 +139,7 @@ class Certificate:
 
 
 def read_fields(text: str, names: set[str]) -> dict[str, Any]:
-    """Return the fields of a certificate's JSON, all of ``names`` and no others, with the kernel made."""
+    """Return the fields of a certificate's JSON; they must be exactly ``names``. The kernel is an object."""
     fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
     schema = fields.pop("schema")
@@ -154,7 +156,7 @@ def read_fields(text: str, names: set[str]) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON in which no name stands twice."""
+    """Return an object of JSON; no name may occur twice."""
     require(len(dict(pairs)) == len(pairs), "fields", [name for name, _ in pairs], "give each once")
     return dict(pairs)
 
@@ -169,7 +171,7 @@ def _finite(text: str) -> float:
 
 
 def _kernel(law: dict[str, Any]) -> Kernel:
-    """The kernel that to_json wrote: no value is coerced."""
+    """Return the kernel that to_json wrote; no value is coerced."""
     name, beta = law.pop("name"), law["beta"]
     require(name in KERNELS, "kernel", name, f"give one of {', '.join(KERNELS)}", repr)
     require(isinstance(beta, float), "beta", beta, "give a float", repr)
@@ -193,14 +195,14 @@ def certify(
     """Return the statement for one pair of budgets, certified or not, with its witness.
 
     Args:
-        counts_or_p_a: draws (then ``alpha`` is the risk of their confidence bound), or a known probability.
+        counts_or_p_a: counts of draws (then ``alpha`` is the risk of their bound), or a known probability.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1); not used with a known probability.
-        masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
+        masked: whether a known probability is p_S (default: p_A). Counts say themselves which of the two they bound.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -241,7 +243,7 @@ def certify(
         require(numbers(name, number).ndim == 0, name, number, "give one number: a certificate is one statement")
     p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
     at = np.array(p)
-    value, log_t = max(  # one witness for all laws that may be the worst: that of the worst, nearly always
+    value, log_t = max(  # one witness for all laws that may be the worst; nearly always that of the worst
         (min(float(neyman_pearson.lower_bound(at, u, law, shift)) for law in ratios), float(u))
         for u in (neyman_pearson.log_threshold(at, ratio, shift) for ratio in ratios)
     )

@@ -1,8 +1,9 @@
-r"""The uniform kernel for features that do not share an alphabet, and which edits of them are the worst.
+r"""The uniform kernel for features with different alphabets, and the worst edits of them.
 
-The columns of a table have 2, 5 or 40 categories. Which d of them are edited then matters: the law of the ratio
-depends on their arities. Where editing the largest arities is provably the worst there is one ratio for each d, as for
-text; else there is one for each multiset of arities that d features can show, and the least certificate counts.
+The columns of a table may have 2, 5 or 40 categories. Then it matters which d of them are edited, because the law of
+the ratio depends on their arities. If editing the largest arities is provably the worst, there is one ratio for each d,
+as for text. Otherwise there is one ratio for each multiset of arities that d features can have, and the smallest
+certificate counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hybrid_rs.certificates.likelihood_ratio import MAX_ATOMS, LikelihoodRatio
 
 @dataclass(frozen=True)
 class FeatureKernel:
-    r"""Keep a category with probability 1 - beta, else put another of *its own* feature in its place.
+    r"""Keep a category with probability 1 - beta, otherwise replace it by another category of *the same* feature.
 
     Args:
         beta: replacement probability, in [0, 1], the same for every feature.
@@ -59,21 +60,21 @@ class FeatureKernel:
 
     @property
     def largest_is_worst(self) -> bool:
-        r"""Whether editing the features of largest arity is the worst case whatever the budgets and the evidence.
+        r"""Whether editing the features of largest arity is the worst case, for all budgets and all evidence.
 
         It is if :math:`\frac{1-\beta}{\beta} \ge \frac12\big(\frac1{V'-1} + \frac1{V''-1}\big)` for the two smallest
-        distinct arities: the book's page on features of different arity.
+        distinct arities; see the book's page on features of different arity.
         """
         smallest = sorted(set(self.sizes))[:2]
         beta = Fraction(self.beta)
         return len(smallest) < 2 or 2 * (1 - beta) >= beta * sum(Fraction(1, size - 1) for size in smallest)
 
     def arities(self, d: int) -> tuple[tuple[int, ...], ...]:
-        r"""Return the multisets of arities, each in descending order, of which one is the worst with ``d`` edits.
+        r"""Return the multisets of arities, each in descending order, one of which is the worst case with ``d`` edits.
 
-        There are at most d + 1. Of two features with :math:`V - 1 > \beta / (1 - \beta)` the larger is the worse one
-        to have edited, of two others the smaller: so a candidate takes the largest of the former and the smallest of
-        the latter. There are no more edits than features: beyond, ``d`` counts as their number.
+        There are at most d + 1. Among features with :math:`V - 1 > \beta / (1 - \beta)`, editing the larger one is
+        worse; among the others, editing the smaller one is worse. So a candidate takes the largest of the former and
+        the smallest of the latter. If ``d`` exceeds the number of features, all features are edited.
 
         Raises:
             ValueError: if d is out of range, or a candidate's ratio would have more than 200,000 atoms.
@@ -85,7 +86,7 @@ class FeatureKernel:
         require(edits <= MAX_EDITS, "d", d, f"give at most {MAX_EDITS} edits")
         large = sorted(self.sizes, reverse=True)
         small: list[int] = []
-        if not self.largest_is_worst:  # the larger is the worse above an arity, the smaller below it
+        if not self.largest_is_worst:  # above a certain arity the larger is worse, below it the smaller
             beta = Fraction(self.beta)
             small = sorted(size for size in large if (1 - beta) * (size - 1) <= beta)
             large = large[: len(large) - len(small)]
@@ -101,11 +102,11 @@ class FeatureKernel:
         """Return the law of the ratio of the worst ``d`` edits.
 
         Args:
-            d: number of edited features, 0 to 512; beyond their number it counts as their number.
-            masked: must be left out: p_S, worth beta^d at most, is of little use where a majority decides.
+            d: number of edited features, 0 to 512; a larger number than there are features means all of them.
+            masked: must be False: p_S gives a value of at most beta^d, of little use if a majority decides.
 
         Raises:
-            ValueError: if d is out of range, no one choice of features is the worst whatever the evidence, or masked.
+            ValueError: if d is out of range, masked is True, or no single choice of features is always the worst.
         """
         require(not flag("masked", masked), "masked", masked, "evidence on features is p_A: leave it out")
         ratios = self.likelihood_ratios(d)
@@ -113,7 +114,7 @@ class FeatureKernel:
         return ratios[0]
 
     def likelihood_ratios(self, d: int) -> tuple[LikelihoodRatio, ...]:
-        """Return the laws of which one is that of the worst ``d`` edits; the least of their certificates is sound."""
+        """Return laws, one of which is that of the worst ``d`` edits; the smallest of their certificates is sound."""
         return tuple(_ratio(self.beta, arities) for arities in self.arities(d))
 
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -124,7 +125,7 @@ class FeatureKernel:
     def replacements(
         self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return where ``n`` copies are replaced, and what by if they are: two arrays of shape ``(n, features)``.
+        """Return where ``n`` copies are replaced, and by what: two arrays of shape ``(n, features)``.
 
         Args:
             clean: shape ``(features,)``, or ``(n, features)`` for one copy of each of n rows; categories 0 to V_i - 1.
@@ -143,7 +144,7 @@ class FeatureKernel:
 
 
 def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
-    """Return the laws of which one is that of the worst ``d`` edits: a single one, unless features differ in arity."""
+    """Return candidate laws, one of which is the worst with ``d`` edits; several only if features differ in arity."""
     kind("kernel", kernel, Kernel, "give a kernel, such as hybrid_rs.UniformKernel(beta=0.25, vocab_size=32_000)")
     if isinstance(kernel, FeatureKernel) and not flag("masked", masked):
         return kernel.likelihood_ratios(d)
@@ -152,7 +153,7 @@ def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[Likel
 
 @cache
 def _ratio(beta: float, arities: tuple[int, ...]) -> LikelihoodRatio:
-    """Channels of single arities, composed."""
+    """Return the composed ratio of the channels of all arities."""
     ratio = LikelihoodRatio.identity()
     for size, count in Counter(arities).items():
         ratio = ratio.compose(UniformKernel(beta, size).likelihood_ratio(count))

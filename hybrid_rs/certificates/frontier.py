@@ -1,4 +1,4 @@
-"""The certified frontier of one input: the image radius at every text budget, and what it claims."""
+"""The certified frontier of one input: the image radius at every text budget, and the exact claim."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Certified image radii over text budgets d = 0, 1, ..., with what they are worth.
+    """Certified image radii over text budgets d = 0, 1, ..., with the claim that they support.
 
     Build one with :func:`frontier` or ``SmoothedGuard.certify``.
 
     Args:
         radii: shape ``(d_max + 1,)``, in the units of sigma; nan where d is not certified even at epsilon = 0.
-        p: shape ``(d_max + 1,)``, the probability behind each radius: p_A, or p_S where ``masked``.
-        masked: shape ``(d_max + 1,)``, True where the point rests on p_S, drawn given that positions were replaced.
+        p: shape ``(d_max + 1,)``, the probability for each radius: p_A, or p_S where ``masked``.
+        masked: shape ``(d_max + 1,)``, True where the point uses p_S, drawn given that positions were replaced.
         kernel: the token kernel.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        one_classifier: True if every point speaks of one smoothed classifier; False if each d has its own.
-        simultaneous: True if the confidence covers all points at once; False if it is that of each by itself.
+        one_classifier: True if all points are about one smoothed classifier; False if each d has its own.
+        simultaneous: True if the confidence covers all points at once; False if it holds for each point by itself.
         alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
-        n: draws behind each ``p``, of images if there are several texts for each; None likewise.
-        anytime: True if the confidence covers all numbers of draws at once, so that one may stop by looking; False if
-            it is that of ``n`` draws, fixed beforehand.
+        n: number of draws for each ``p`` (of images, with several texts per image); None if there are none.
+        anytime: True if the confidence covers all numbers of draws at once, so that you may stop after looking; False
+            if
+            it holds for ``n`` draws, fixed in advance.
         example: the id of the input; empty if it is not known.
         threat: what is noised, and what the adversary may touch; None if it is not known.
-        texts: noisy texts drawn for each noisy image; if several, ``p`` is the mean of their levels P(K >= k), and each
-            radius rests on all of these (see :func:`hybrid_rs.certified_radius_texts`).
+        texts: noisy texts for each noisy image; with several, ``p`` is the mean of their levels P(K >= k), and each
+            radius uses all of these (see :func:`hybrid_rs.certified_radius_texts`).
     """
 
     radii: NDArray[np.float64]
@@ -63,7 +64,7 @@ class Frontier:
 
     @property
     def d_max(self) -> int:
-        """The largest text budget looked at."""
+        """The largest text budget."""
         return len(self.radii) - 1
 
     @property
@@ -89,7 +90,7 @@ class Frontier:
 
     @property
     def claim(self) -> str:
-        """What the frontier says, in a sentence or two."""
+        """The claim of the frontier in words: classifier and confidence."""
         if self.one_classifier:
             whom = "All points hold for one smoothed classifier"
         else:
@@ -198,7 +199,7 @@ def frontier(
 
 
 def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArray[np.float64]:
-    """Return which share of the inputs is certified: certified accuracy, where all of them are truly unsafe.
+    """Return the share of certified inputs: the certified accuracy, if all of them are truly unsafe.
 
     Args:
         frontiers: one per input, with the same text budgets.
@@ -238,7 +239,7 @@ def frontiers(
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     shown = p if p.ndim == 2 else attacked_share(p, 0.0, sigma=1.0)
     search = certified_radius if p.ndim == 2 else certified_radius_texts
-    last_first = range(p.shape[1])[::-1]  # it meets any limit before there is work done
+    last_first = range(p.shape[1])[::-1]  # fails at any limit before the work is done
     choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
     radii = np.stack(
         [

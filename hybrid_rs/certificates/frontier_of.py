@@ -1,4 +1,4 @@
-"""The frontier that counts support, whatever they are counts of."""
+"""The frontier that counts of any kind support."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def frontier_of(
     alpha: float = 0.01,
     simultaneous: bool = False,
 ) -> Frontier:
-    """Return the frontier that counts support, whatever they are counts of.
+    """Return the frontier that counts of any kind support.
 
     Plain counts go with the plain certificate. Masked and subset counts bound p_A and p_S, and go with the certificate
     from both: for each number of edits within d the better of the two bounds counts, and the least of these is the
@@ -39,14 +39,14 @@ def frontier_of(
     each image go with the certificate from their levels: masked, if they have a row for each d, else plain.
 
     Args:
-        counts: what was drawn.
+        counts: the counts of the draws.
         kernel: the token kernel of the draws.
         sigma: standard deviation of the image noise of the draws.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         d_max: the largest text budget.
         alpha: risk, in (0, 1).
-        simultaneous: pay for a confidence that covers all points at once, by a union bound, where each would have its
-            own: per-d and masked counts. Others cover all points anyway.
+        simultaneous: let the confidence cover all points at once, by a union bound, for per-d and masked counts, where
+            each point has its own confidence. Other counts cover all points anyway.
 
     Example:
         >>> import hybrid_rs as hrs

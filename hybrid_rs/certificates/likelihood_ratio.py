@@ -1,10 +1,10 @@
 r"""The law of a discrete likelihood ratio, clean law P against adversarial law Q.
 
-Everything a certificate needs to know about a discrete channel is how P and Q distribute over the values of
-:math:`\gamma = dQ / dP`. :class:`LikelihoodRatio` keeps that: atoms at finite non-zero ratios (in logarithms), the mass
-of P where :math:`\gamma = 0` (the adversary never goes there) and the mass of Q where :math:`\gamma = \infty`
-(the clean input never goes there). It also keeps a bound on its own rounding error, so that whoever
-uses it can stay on the safe side.
+A certificate depends on a discrete channel only through the distributions of :math:`\gamma = dQ / dP` under P and Q.
+:class:`LikelihoodRatio` stores them: atoms at finite non-zero ratios (in logarithms), the mass of P where :math:`\gamma
+= 0` (outcomes that are impossible under attack) and the mass of Q where :math:`\gamma = \infty` (outcomes that are
+impossible for the clean input). It also stores a bound on its own rounding error, so that results can be rounded to the
+safe side.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class LikelihoodRatio:
         log_gamma: shape ``(K,)``, strictly increasing, finite.
         log_p: shape ``(K,)``, log P-mass of each atom; finite.
         log_q: shape ``(K,)``, log Q-mass of each atom; equals ``log_p + log_gamma``.
-        p: shape ``(K,)``, the P-masses themselves; those below 1e-308 show as 0.
-        q: shape ``(K,)``, the Q-masses likewise.
+        p: shape ``(K,)``, the P-masses themselves; masses below 1e-308 are 0.
+        q: shape ``(K,)``, the Q-masses themselves.
         p_at_zero: P-mass in [0, 1] of the outcomes that Q excludes (ratio 0).
         q_at_infinity: Q-mass in [0, 1] of the outcomes that P excludes (ratio infinite).
         rounding: bound on the absolute error of every stored logarithm.
         mass_rounding: bound on the relative error of every stored mass.
-        masked: True if P is the law *given that the edited positions were replaced*: the evidence that goes with it is
-            p_S, drawn under that condition, and not p_A.
+        masked: True if P is the law *given that the edited positions were replaced*. Then the evidence is p_S, drawn
+            under that condition, and not p_A.
 
     Example:
         >>> ratio = LikelihoodRatio.from_masses(p=[0.75, 0.25, 0.0], q=[0.25, 0.5, 0.25])
@@ -118,12 +118,12 @@ class LikelihoodRatio:
 
     @property
     def q_finite(self) -> float:
-        """Q-mass at finite non-zero ratios: what an adversary can lose at most is one minus this."""
+        """Q-mass at finite non-zero ratios."""
         return float(self.q.sum())
 
     @property
     def is_identity(self) -> bool:
-        """Whether P and Q are the same law: nothing is edited, or an edit leaves no trace."""
+        """Whether P and Q are the same law: nothing is edited, or edits have no effect."""
         return self.p.size == 1 and self.log_gamma[0] == 0 and self.p_at_zero == 0 and self.q_at_infinity == 0
 
     def reversed(self) -> LikelihoodRatio:
@@ -190,7 +190,7 @@ class LikelihoodRatio:
 
 
 def a_ratio(value: object, name: str = "ratio") -> LikelihoodRatio:
-    """Return the value, which must be a ratio; ``ValueError`` names it if not."""
+    """Return the value, which must be a ratio."""
     return cast(LikelihoodRatio, kind(name, value, LikelihoodRatio, "give a ratio, such as kernel.likelihood_ratio(d)"))
 
 
@@ -209,7 +209,7 @@ def _merged(
     mass_rounding: float,
     masked: bool = False,
 ) -> LikelihoodRatio:
-    """Sort atoms by ratio and merge those whose ratios differ by rounding alone; columns: log p, log q, p, q."""
+    """Sort atoms by ratio and merge those that differ only by rounding; columns: log p, log q, p, q."""
     order = np.argsort(log_gamma, kind="stable")
     log_gamma = log_gamma[order]
     log_p, log_q, p, q = (column[order] for column in columns)
