@@ -84,8 +84,9 @@ def all_checks() -> dict[str, Callable[[], Finding]]:
     from hybrid_rs.ledger.extensions import EXTENSIONS
     from hybrid_rs.ledger.results import RESULTS
     from hybrid_rs.ledger.theory import THEORY
+    from hybrid_rs.ledger.together import TOGETHER
 
-    return THEORY | EXTENSIONS | RESULTS | COMPARISONS
+    return THEORY | EXTENSIONS | TOGETHER | RESULTS | COMPARISONS
 
 
 def recompute(claims: Iterable[Claim]) -> list[Claim]:
