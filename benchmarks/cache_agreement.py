@@ -57,6 +57,7 @@ def compared(guard: VisionLanguageGuard, example: hrs.Example, sigma: float, set
     return {
         "setting": setting,
         "sigma": sigma,
+        "classifier": guard.identity,
         "example": example.id,
         "draws": draws,
         "pairs": reused.size,

@@ -2,7 +2,7 @@ r"""The uniform kernel for features with different alphabets, and the worst edit
 
 The columns of a table may have 2, 5 or 40 categories. Then it matters which d of them are edited, because the law of
 the ratio depends on their arities. If editing the largest arities is provably the worst, there is one ratio for each d,
-as for text. Otherwise there is one ratio for each multiset of arities that d features can have, and the smallest
+as for text. Otherwise at most d + 1 choices of features can be the worst, each has a ratio, and the smallest
 certificate counts.
 """
 
