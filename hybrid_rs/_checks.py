@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 SHOWN = 200  # characters of a value that a message repeats
 INT64 = 2**63 - 1
 EXACT = 2**53  # below it every whole number is a float64
-LONGEST_NAME, LONGEST_PATH = 256, 4096  # letters: what file systems take, or a few less
+LONGEST_NAME, LONGEST_PATH = 256, 3900  # letters: what file systems take, or a few less
 SHORT = reprlib.Repr()
 
 

@@ -93,6 +93,7 @@ def write_whole(name: str, path: Path, content: str | bytes) -> None:
 
 def check_writable(name: str, path: Path) -> None:
     """Require that a file can be written at this path; call it before the work whose result goes there."""
+    path = path_of(name, path)
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:

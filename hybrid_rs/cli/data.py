@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require, shown
+from hybrid_rs._checks import path as path_of, require, shown
 from hybrid_rs.cli import options as o
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def guessed_layout(path: Path) -> str:
     Raises:
         ValueError: if there is no such path, or it fits no layout or several.
     """
+    path = path_of("data", path)
     require(path.exists(), "data", str(path), "no such file or folder; nothing is downloaded", repr)
     if path.is_file():
         require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
