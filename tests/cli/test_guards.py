@@ -76,6 +76,15 @@ def test_several_texts_certify_and_safe_examples_are_counted_as_deployed(run, no
     assert (code, "texts = 3" in refused.err) == (1, True)
 
 
+def test_several_texts_serve_all_sets_where_positions_are_unknown(run, notes, smoothed, examples):
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--texts", 3, "--masked", "--threat", "l0", "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    anywhere = replace(smoothed, threat=hrs.L0Threat(smoothed.threat.max_edits))
+    front = anywhere.certify(examples[0], n=128, tau=4.6e-5, texts=3, masked=True)
+    assert rows[0]["radii"] == front.radii.tolist()
+
+
 def test_lattice_noise_is_another_noise_and_says_its_distance(run, notes, smoothed, examples, tmp_path):
     code, printed = run("certify", notes, *MODEL, *SMALL, "--noise", "lattice", "--json")
     assert code == 0
