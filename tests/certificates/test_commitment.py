@@ -227,7 +227,7 @@ def test_certificates_of_sets_anywhere_include_the_plain_one():
 def test_certificates_of_every_kind_are_proved_and_below_the_exact_value():
     rng = np.random.default_rng(3)
     loose = []
-    for _ in range(100):
+    for _ in range(60):
         d, n, beta = int(rng.integers(1, 5)), int(rng.integers(10, 20_000)), float(rng.uniform(0.01, 1))
         size = int(np.exp(rng.uniform(np.log(2), np.log(1e5))))
         kernel = hrs.UniformKernel(beta, size) if rng.random() < 0.8 else hrs.AbsorbingKernel(beta)
@@ -243,7 +243,7 @@ def test_certificates_of_every_kind_are_proved_and_below_the_exact_value():
         proved = hrs.verify(made)
         assert proved >= made.p_adv
         loose.append(proved / made.p_adv - 1 if made.p_adv > 0 else 0.0)
-        if d < 3 and isinstance(kernel, hrs.UniformKernel) and len(loose) < 40:
+        if d < 3 and isinstance(kernel, hrs.UniformKernel) and len(loose) < 20:
             exact = min(
                 max(
                     oracle.value(b.p, made.epsilon, exact_law(kernel, b.replaced, e))
@@ -341,7 +341,7 @@ def test_certified_radii_are_above_the_true_one_at_most_as_often_as_stated():
 
     The guard flags where z <= c, with c by the noisy word. Both counts are binomial with known probabilities.
     """
-    rng, size, beta, alpha, runs, tau = np.random.default_rng(11), 3, Fraction(1, 2), 0.1, 1_000, 0.05
+    rng, size, beta, alpha, runs, tau = np.random.default_rng(11), 3, Fraction(1, 2), 0.1, 500, 0.05
     kernel, shift = hrs.UniformKernel(float(beta), size), np.linspace(0, 6, 3001)
     laws = {word: np.array(word_law(word, beta, size), dtype=float) for word in product(range(size), repeat=2)}
     given = [np.array(word_law((0, 0), beta, size, range(d)), dtype=float) for d in range(3)]
