@@ -30,7 +30,8 @@ class Frontier:
     Args:
         radii: shape ``(d_max + 1,)``, in the units of sigma; nan where d is not certified even at epsilon = 0.
         p: shape ``(d_max + 1,)``, the probability for each radius: p_A, or p_S where ``masked``.
-        masked: shape ``(d_max + 1,)``, True where the point uses p_S, drawn given that positions were replaced.
+        masked: shape ``(d_max + 1,)``, True where the point uses p_S, drawn given that positions were replaced. It may
+            use p_A as well: see :func:`hybrid_rs.frontier_of`.
         kernel: the token kernel.
         sigma: standard deviation of the image noise.
         tau: decision threshold.

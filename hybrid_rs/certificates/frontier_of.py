@@ -111,19 +111,16 @@ def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk:
     kernel, shared = first.kernel, first.simultaneous  # then the bounds of all d, 0 among them, hold together anyway
     if not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return alone
-    radii, p, masked = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p", "masked"))
+    radii, p = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p"))
     share = each_risk if shared else each_risk / 2
     bounds = [c.bounds(share) for c in counts]
     for d in range(1, radii.shape[1]):
         at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau)]
         if at:
             both = np.array([bounds[i][[0, d]] for i in at])
-            each, size = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, sigma=first.sigma, tau=first.tau)
-            least = np.argmin(np.nan_to_num(each, nan=-1.0), axis=0)
-            row = np.arange(len(at))
-            masked[at, d] = size[least, row] > 0
-            radii[at, d], p[at, d] = each[least, row], np.where(masked[at, d], both[:, 1], both[:, 0])
-    return [replace(front, radii=r, p=x, masked=m) for front, r, x, m in zip(alone, radii, p, masked, strict=True)]
+            each, _ = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, sigma=first.sigma, tau=first.tau)
+            radii[at, d], p[at, d] = each.min(axis=0), both[:, 1]  # nan where some number of edits is not certified
+    return [replace(front, radii=r, p=x) for front, r, x in zip(alone, radii, p, strict=True)]
 
 
 def _of_subsets(
