@@ -1,4 +1,7 @@
-"""The certified frontier of one input: the image radius at every text budget, and the exact claim."""
+"""The certified frontier of one input: the image radius at every text budget, and the exact claim.
+
+The radius at one budget is found in :mod:`hybrid_rs.certificates.worst_case`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-r"""The number of draws that a target needs, if the verdicts are counted once, at the end.
+r"""The number of draws that a target probability needs, if the verdicts are counted once, at the end.
+
+(A target of budgets, d and epsilon, is planned in :mod:`hybrid_rs.decisions.plan`.)
 
 A probability p* is shown if the Clopper-Pearson bound of the draws reaches it. With m misses it does so from some
 number of draws on, say :math:`N_m`, and :math:`N_0 < N_1 < \dots`. So the probability of reaching p* is a sawtooth in

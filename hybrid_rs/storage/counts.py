@@ -1,4 +1,7 @@
-"""The store of counts, the only expensive data: one finished unit per line."""
+"""The store of counts, the only expensive data: one finished unit per line.
+
+What a line says is decided here; :mod:`hybrid_rs.storage.records` writes it.
+"""
 
 from __future__ import annotations
 
