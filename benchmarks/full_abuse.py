@@ -66,7 +66,8 @@ def save(record: dict[str, Any]) -> None:
 
 
 PARTS = {  # modules of tests/abuse: how often they run in all (certifications: of each kind), and in one chunk
-    "garbage": (100_000, 500),
+    "garbage": (20_000, 500),
+    "commands": (3_375, 375),  # every hostile value for every option, once
     "certifications": (1_000, 50),
     "bounds": (5_000, 250),
     "sweep": (5_000_000, 250_000),
