@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hybrid_rs._checks import flag, integer, kind, require
+from hybrid_rs._extras import needs
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.smoothing.answers import AnswerError, asked
@@ -212,9 +213,10 @@ def _levels(sigma: float, example: Example) -> Fill:
 
 def _on_device(sigma: float, example: Example, stream: Stream, start: int, stop: int, device: str) -> Any:
     """Lattice noise, made where the guard is."""
-    import torch
+    with needs("guard"):
+        import torch
 
-    from hybrid_rs.smoothing.device import device_noise
+        from hybrid_rs.smoothing.device import device_noise
 
     streams = zip(*(stream.blocks(kind, start, stop) for kind in (IMAGE, MORE)), strict=True)
     keys = [(_key(first), _key(rest)) for first, rest in streams]
