@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, kind, nonnegative, one, probability, require, risk, several
 from hybrid_rs.certificates.commitment import TokenKernel, pays, radii_committed
+from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.frontier import Frontier, frontiers
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
@@ -79,6 +80,8 @@ def frontiers_of(
         return []
     kinds = {(type(c), c.by_budget, c.texts) for c in counts}
     require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
+    known = not (counts[0].masked and isinstance(kernel, FeatureKernel))
+    require(known, "kernel", kernel, "masked counts are of tokens: give the kernel of the draws, uniform or absorbing")
     many = counts[0].by_budget
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))

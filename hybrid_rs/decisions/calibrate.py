@@ -208,7 +208,8 @@ def _bounds(above: Iterable[int], m: int, alpha: float, confidence: float, candi
     """Return upper bounds of the population's share, given the number of m examples above the threshold."""
     confidence = one("confidence", probability("confidence", confidence))
     require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
-    share = clopper_pearson_upper(np.array(list(above)), m, (1 - confidence) / candidates)
+    risk_left = min(1 - confidence, 1 - 2.0**-53)  # a confidence below 1e-16 leaves less than all of it
+    share = clopper_pearson_upper(np.array(list(above)), m, risk_left / candidates)
     return np.minimum(np.nextafter(share / (1 - alpha), 2.0), 1.0)
 
 

@@ -62,6 +62,7 @@ def sample_texts(
         (99, 91, 72, 42)
     """
     flag("masked", masked)
+    flag("progress", progress)
     kind("example", example, Example, "give a hybrid_rs.Example")
     n, m, seed = (
         integer("n", n, at_least=1),

@@ -83,8 +83,8 @@ def run(count: int, seed: int = 0) -> dict[str, Any]:
 
 def fault(option: str, arguments: list[str]) -> str:
     """Run one command; return what is wrong with its outcome, or an empty string."""
-    folder = home() / "commands"
-    folder.mkdir(exist_ok=True)
+    folder = home() / "commands" / "two" / "deep"  # so that ../.. is a folder of ours, too
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.png").write_bytes((home() / "a.png").read_bytes())
     (folder / "lines.jsonl").write_text(DATA)
     (folder / "table.tsv").write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\tnan\n")
