@@ -75,7 +75,7 @@ class LikelihoodRatio:
         for name in ("p_at_zero", "q_at_infinity"):
             value = getattr(self, name)
             require(0 <= value <= 1, name, value, "give a mass in [0, 1]")
-        for name, total in (("P", self.p_finite + self.p_at_zero), ("Q", self.q_finite + self.q_at_infinity)):
+        for name, total in (("p", self.p_finite + self.p_at_zero), ("q", self.q_finite + self.q_at_infinity)):
             near = abs(total - 1) <= 1e-9 + 4 * self.rounding
             require(bool(near), f"total mass of {name}", total, "give masses that add up to 1")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from hybrid_rs._checks import integer, kind, nonnegative, require, several, shown
+from hybrid_rs._checks import integer, kind, nonnegative, one, require, several, shown
 from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import Kernel, text_budget
@@ -169,7 +169,7 @@ def robustness_curve(
 
 def share_certified(frontiers: Sequence[Frontier], d: int, epsilon: float) -> float:
     """Return the share of examples that are certified at one pair of budgets."""
-    budget = float(nonnegative("epsilon", epsilon))
+    budget = one("epsilon", nonnegative("epsilon", epsilon))
     return float(np.mean([front.radius(d) >= budget for front in frontiers]))
 
 

@@ -107,7 +107,7 @@ def test_reversing_twice_gives_the_law_back():
         (lambda: hrs.UniformKernel(beta=0.5, vocab_size=10).likelihood_ratio(-1), "d = -1"),
         (lambda: hrs.AbsorbingKernel(beta=-0.1), r"beta = -0\.1"),
         (lambda: hrs.LikelihoodRatio.from_masses([0.5, 0.5], [1.0]), "p, q"),
-        (lambda: hrs.LikelihoodRatio.from_masses([0.5, 0.6], [0.5, 0.5]), "total mass of P"),
+        (lambda: hrs.LikelihoodRatio.from_masses([0.5, 0.6], [0.5, 0.5]), "total mass of p"),
         (lambda: hrs.LikelihoodRatio.from_masses([1.5, -0.5], [0.5, 0.5]), "p ="),
         (lambda: hrs.LikelihoodRatio(*[np.zeros(2)] * 5), "log_gamma"),
     ],
