@@ -153,7 +153,7 @@ def stopping_law(p: float, certify: IntArray, refuse: IntArray) -> tuple[FloatAr
         >>> certified[:51].sum().round(3), refused.sum() < 1e-3
         (np.float64(0.987), np.True_)
     """
-    chance = float(probability("p", p))
+    chance = one("p", probability("p", p))
     certified, refused = np.zeros(certify.size), np.zeros(certify.size)
     first, mass = 0, np.ones(1)  # probabilities of first, first + 1, ... unsafe verdicts, undecided so far
     for n, (most, least) in enumerate(zip(refuse.tolist(), certify.tolist(), strict=True)):

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, probability, require
+from hybrid_rs._checks import integer, one, probability, require
 from hybrid_rs.certificates.rounding import ceiled, floored
 from hybrid_rs.decisions.calibrate import Calibration, flagged_share
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
@@ -57,8 +57,8 @@ def share_interval(share: float, of: int, confidence: float = CONFIDENCE) -> tup
         >>> [round(float(x), 3) for x in share_interval(0.1, 40)]
         [0.028, 0.237]
     """
-    trials, level = integer("of", of, at_least=1), float(probability("confidence", confidence))
-    hits = round(float(probability("share", share)) * trials)
+    trials, level = integer("of", of, at_least=1), one("confidence", probability("confidence", confidence))
+    hits = round(one("share", probability("share", share)) * trials)
     require(abs(hits - share * trials) < 1e-6 * trials, "share", share, f"give a multiple of 1 / {trials}")
     each = (1 - level) / 2
     return float(clopper_pearson_lower(hits, trials, each)), float(clopper_pearson_upper(hits, trials, each))

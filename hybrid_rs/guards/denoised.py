@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, positive, require
+from hybrid_rs._checks import integer, one, positive, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
 from hybrid_rs.smoothing.guard import Guard
@@ -64,7 +64,7 @@ class DenoisedGuard:
     batch_size: int = 64
 
     def __post_init__(self) -> None:
-        sigma, levels = float(positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
+        sigma, levels = one("sigma", positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
         inside = levels[0] <= sigma <= levels[-1]
         remedy = (
             f"give a value in the range of this denoiser, {levels[0]:.3g} to {levels[-1]:.3g} in pixel units [0, 1]"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, probability, require
+from hybrid_rs._checks import integer, nonnegative, one, probability, require
 from hybrid_rs.datasets.entries import Entry
 from hybrid_rs.datasets.images import Fit, read_image
 from hybrid_rs.smoothing.answers import verdicts
@@ -130,7 +130,7 @@ class PipelineGuard:
         """
         labels = [entry.unsafe for entry in entries]
         require(set(labels) == {True, False}, "entries", set(labels), "give safe and unsafe entries, all with labels")
-        level, scale = float(probability("beta", beta)), float(nonnegative("sigma", sigma))
+        level, scale = one("beta", probability("beta", beta)), one("sigma", nonnegative("sigma", sigma))
         words = sorted({PAD}.union(*(entry.text.split() for entry in entries)))
         guard = cls(classifier, tuple(words), image_size)
         images = [read_image(entry.image, image_size, fit=fit) for entry in entries]

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hybrid_rs._checks import integer, nonnegative, positive, require
+from hybrid_rs._checks import integer, nonnegative, one, positive, require
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.evidence.counts import Counts
@@ -83,7 +83,7 @@ class LinearClassifier:
             for i, theta in enumerate(self.category_weights)
         ]
         edits = np.sort(drops, axis=0)[::-1][: integer("d", d, at_least=0)].sum(axis=0)
-        left = side * scores - edits - float(nonnegative("epsilon", epsilon)) * self.norm
+        left = side * scores - edits - one("epsilon", nonnegative("epsilon", epsilon)) * self.norm
         return np.where(side > 0, left > 0, left >= 0)
 
     @cached_property
@@ -115,8 +115,8 @@ def fit(
     codes, numeric = data.codes[rows], data.numeric[rows]
     replaced, by = FeatureKernel(beta, data.sizes).replacements(codes, rows.size, rng)
     one_hot = _one_hot(np.where(replaced, by, codes), data.sizes)
-    noisy = numeric + float(nonnegative("sigma", sigma)) * rng.standard_normal(numeric.shape)
-    machine = LinearSVC(C=float(positive("regularisation", regularisation)), dual=False)
+    noisy = numeric + one("sigma", nonnegative("sigma", sigma)) * rng.standard_normal(numeric.shape)
+    machine = LinearSVC(C=one("regularisation", positive("regularisation", regularisation)), dual=False)
     machine.fit(np.hstack([noisy, one_hot]), data.labels[rows])
     first, *others = np.split(machine.coef_[0], np.cumsum([numeric.shape[1], *data.sizes])[:-1])
     return LinearClassifier(float(machine.intercept_[0]), first, tuple(others))
@@ -148,7 +148,7 @@ def sample(
         rng: the source of randomness.
     """
     draws = integer("n", n, at_least=1)
-    noisy = numeric + float(nonnegative("sigma", sigma)) * rng.standard_normal((draws, numeric.size))
+    noisy = numeric + one("sigma", nonnegative("sigma", sigma)) * rng.standard_normal((draws, numeric.size))
     found = classifier.predict(noisy, kernel.sample(codes, draws, rng))
     return Counts((int(verdicts(found, draws, f"{type(classifier).__name__}.predict").sum()),), draws)
 
@@ -209,7 +209,7 @@ def worst_values(
         ValueError: if the categories have more than three million combinations.
     """
     side = 1.0 if says else -1.0
-    budgets, noise = nonnegative("epsilon", epsilon), float(nonnegative("sigma", sigma)) * classifier.norm
+    budgets, noise = nonnegative("epsilon", epsilon), one("sigma", nonnegative("sigma", sigma)) * classifier.norm
     scores = classifier.intercept + float(numeric @ classifier.weights) + classifier.sums
     left = side * scores - budgets[:, None] * classifier.norm
     value = ndtr(left / noise) if noise > 0 else (left > 0 if says else left >= 0).astype(float)
