@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import flag, kind, nonnegative, numbers, probability, require
+from hybrid_rs._checks import flag, kind, numbers, probability, require
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.target import Target, check_target
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
@@ -25,7 +26,7 @@ KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, Feat
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Target):
     """One statement about one smoothed classifier, with a witness by which anyone can check it.
 
     Args:
@@ -66,15 +67,8 @@ class Certificate:
     subsets: Subsets | None = None
 
     def __post_init__(self) -> None:
-        for name in ("p", "epsilon", "sigma", "tau", "log_t", "p_adv"):
-            value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
-        for name in ("p", "tau", "p_adv"):
-            probability(name, getattr(self, name))
-        nonnegative("epsilon", self.epsilon)
-        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
-        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
-        text_budget("d", self.d)
+        check_target(self, "p", "log_t")
+        probability("p", self.p)
         require(type(self.masked) is bool, "masked", self.masked, "give True or False", repr)
         drawn = [name for name in ("alpha", "n", "k") if getattr(self, name) is not None]
         together = len(drawn) in (0, 3) and (self.subsets is None or (len(drawn) == 3 and self.masked))
@@ -93,11 +87,6 @@ class Certificate:
             require(isinstance(self.subsets, Subsets), "subsets", self.subsets, "give Subsets, or None", repr)
             fits = self.subsets.size <= self.d
             require(fits, "subsets", self.subsets, f"give sets of at most d = {self.d} positions")
-
-    @property
-    def certified(self) -> bool:
-        """Whether the worst case is at or above the threshold."""
-        return self.p_adv >= self.tau
 
     def to_json(self) -> str:
         """Return the certificate as one line of JSON; ``hybrid-rs verify`` reads files of such lines.

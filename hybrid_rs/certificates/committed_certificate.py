@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs._checks import kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
+from hybrid_rs.certificates.target import Target, check_target
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
@@ -52,7 +53,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class CommittedCertificate:
+class CommittedCertificate(Target):
     """One statement about one smoothed classifier, against an adversary who commits to a number of edits.
 
     Args:
@@ -90,17 +91,9 @@ class CommittedCertificate:
     n: int
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
-            value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
-        for name in ("tau", "p_adv"):
-            probability(name, getattr(self, name))
-        nonnegative("epsilon", self.epsilon)
-        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        edits = check_target(self, "alpha")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
         require(type(self.n) is int and 1 <= self.n <= MAX_COUNT, "n", self.n, "give a number of draws", repr)
-        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
-        edits = text_budget("d", self.d) + 1
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         real = type(self.log_t) is tuple and all(isinstance(u, float) and u == u for u in self.log_t)
         require(real and len(self.log_t) == edits, "log_t", self.log_t, f"give {edits} witnesses, floats", repr)
@@ -116,11 +109,6 @@ class CommittedCertificate:
         for e, i in enumerate(self.choices):
             speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e
             require(speaks, "choices", self.choices, f"bound {i} does not speak of {e} edits")
-
-    @property
-    def certified(self) -> bool:
-        """Whether the worst case stays at or above the threshold."""
-        return self.p_adv >= self.tau
 
     def to_json(self) -> str:
         """Return the certificate as one line of JSON, which :meth:`from_json` reads."""

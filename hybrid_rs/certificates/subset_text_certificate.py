@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs._checks import kind, probability, require
 from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
+from hybrid_rs.certificates.target import Target, check_target
 from hybrid_rs.certificates.text_certificate import witnessed
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
@@ -41,7 +42,7 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class SubsetTextCertificate:
+class SubsetTextCertificate(Target):
     """One statement about one smoothed classifier, from several texts for each image and sets of unknown positions.
 
     Args:
@@ -78,16 +79,8 @@ class SubsetTextCertificate:
     alpha: float
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "sigma", "tau", "p_adv", "alpha"):
-            value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
-        for name in ("tau", "p_adv"):
-            probability(name, getattr(self, name))
-        nonnegative("epsilon", self.epsilon)
-        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
+        edits = check_target(self, "alpha")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
-        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
-        edits = text_budget("d", self.d) + 1
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         require(isinstance(self.counts, SubsetTextCounts), "counts", self.counts, "give SubsetTextCounts", repr)
         same = self.counts.beta == self.kernel.beta
@@ -106,11 +99,6 @@ class SubsetTextCertificate:
             require(
                 speaks and fits, "witnesses", witness, f"give a row that speaks of {e} edits, and fitting ones", repr
             )
-
-    @property
-    def certified(self) -> bool:
-        """Whether the worst case stays at or above the threshold."""
-        return self.p_adv >= self.tau
 
     @property
     def n(self) -> int:

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hybrid_rs._checks import flag, kind, nonnegative, probability, require
+from hybrid_rs._checks import flag, kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, p_adv_texts
+from hybrid_rs.certificates.target import Target, check_target
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.text_counts import TextCounts
 
 
 @dataclass(frozen=True)
-class TextCertificate:
+class TextCertificate(Target):
     """One statement about one smoothed classifier, from several texts for each image.
 
     Args:
@@ -72,15 +73,8 @@ class TextCertificate:
         require(len(self.levels) > 0, "levels", self.levels, "give P(K >= k) for k = 1..m")
         fits = len(self.image_log_t) in (0, len(self.levels))
         require(fits, "image_log_t", self.image_log_t, "give one witness per level, or none")
-        for name in ("epsilon", "sigma", "tau", "log_t", "p_adv"):
-            value = getattr(self, name)
-            require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
-        for name in ("levels", "tau", "p_adv"):
-            probability(name, getattr(self, name))
-        nonnegative("epsilon", self.epsilon)
-        require(self.sigma >= 0, "sigma", self.sigma, "give a standard deviation")
-        require(type(self.d) is int, "d", self.d, "give a whole number", repr)
-        text_budget("d", self.d)
+        probability("levels", self.levels)
+        check_target(self, "log_t")
         require(type(self.masked) is bool, "masked", self.masked, "give True or False", repr)
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         source = (self.reached, self.n, self.alpha)
@@ -92,11 +86,6 @@ class TextCertificate:
             require(len(self.reached) == len(self.levels), "reached", self.reached, "give one count per level")
             good = isinstance(self.alpha, float) and 0 < self.alpha < 1
             require(good, "alpha", self.alpha, "give a risk in (0, 1)", repr)
-
-    @property
-    def certified(self) -> bool:
-        """Whether the worst case stays at or above the threshold."""
-        return self.p_adv >= self.tau
 
     @property
     def texts(self) -> int:
