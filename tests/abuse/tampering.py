@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from mpmath import binomial, mp, mpf
@@ -188,20 +190,49 @@ def run(count: int, seed: int = 0) -> dict:
         with until they were no certificates (types, ranges), not among the false; ``true``: moved, but still true;
         ``true and proved``: how many of those ``verify`` could prove; and ``honest refused``: must be 0.
     """
+    return tampered(hrs.Certificate, honest, moved, false, small, count, seed)
+
+
+def small(made: hrs.Certificate) -> bool:
+    """Whether the oracle can tell in reasonable time."""
+    return (made.n or 0) <= 2000 and made.d <= 6
+
+
+def tampered(
+    of: type,
+    honest: Callable[[np.random.Generator], Any],
+    moved: Callable[[Any, np.random.Generator], dict[str, Any]],
+    false: Callable[[Any], bool],
+    small: Callable[[Any], bool],
+    count: int,
+    seed: int,
+    each: int = 20,
+) -> dict:
+    """Tamper with certificates of one kind until ``count`` false ones were tried; the figures of :func:`run`.
+
+    Args:
+        of: the class of the certificates.
+        honest: makes one.
+        moved: returns its fields, some of them moved.
+        false: whether the claim of one is false.
+        small: whether that can be told in reasonable time.
+        count: how many false ones.
+        seed: of the random choices.
+        each: how often an honest one is moved.
+    """
     rng, figures = np.random.default_rng(seed), Counter()
     while figures["false"] < count:
         certificate = honest(rng)
         figures["honest"] += 1
         try:
-            hrs.verify(hrs.Certificate.from_json(certificate.to_json()))
+            hrs.verify(hrs.read_certificate(certificate.to_json()))
         except ValueError:
             figures["honest refused"] += 1
-        for _ in range(20):
+        for _ in range(each):
             if figures["false"] >= count:
                 break
-            values = moved(certificate, rng)
             try:
-                made = hrs.Certificate.from_json(hrs.Certificate(**values).to_json())
+                made = hrs.read_certificate(of(**moved(certificate, rng)).to_json())
             except ValueError:
                 figures["refused at reading"] += 1
                 continue
@@ -212,7 +243,7 @@ def run(count: int, seed: int = 0) -> dict:
                 proved = True
             except hrs.VerificationError:
                 proved = False
-            if (made.n or 0) > 2000 or made.d > 6 or not within(made):
+            if not small(made) or not within(made):
                 figures["too large for the oracle"] += 1
                 continue
             if false(made):
