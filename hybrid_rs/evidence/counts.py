@@ -50,7 +50,7 @@ class Counts:
     def __post_init__(self) -> None:
         unsafe = self.unsafe if isinstance(self.unsafe, Sequence | np.ndarray) else (self.unsafe,)
         object.__setattr__(self, "unsafe", whole_counts("unsafe", unsafe, self.n))
-        source(self.example, self.seed, self.distance)
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
 
     masked: ClassVar[bool] = False
     texts: ClassVar[int] = 1
@@ -121,7 +121,7 @@ class MaskedCounts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unsafe", whole_counts("unsafe", self.unsafe, self.n))
-        source(self.example, self.seed, self.distance)
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
 
     masked: ClassVar[bool] = True
     texts: ClassVar[int] = 1
@@ -158,12 +158,12 @@ def far(distance: float) -> dict[str, float]:
     return {"distance": distance} if distance else {}
 
 
-def source(example: object, seed: object, distance: float) -> None:
-    """Check the origin of draws: a string, a whole number or None, and the distance of their law in [0, 1]."""
+def source(example: object, seed: object, distance: float) -> float:
+    """Check the origin of draws: a string, a whole number or None, and the distance of their law; return the last."""
     text("example", example)
     if seed is not None:
         integer("seed", seed, at_least=0)
-    one("distance", probability("distance", distance))
+    return one("distance", probability("distance", distance))
 
 
 def whole_counts(name: str, values: Iterable[int], n: int) -> tuple[int, ...]:

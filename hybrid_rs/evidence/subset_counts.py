@@ -93,7 +93,7 @@ class SubsetCounts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "safe", whole_counts("safe", self.safe, self.n))
-        source(self.example, self.seed, self.distance)
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
         object.__setattr__(self, "length", integer("length", self.length, at_least=1))
         beta = one("beta", probability("beta", self.beta))
         require(beta > 0, "beta", self.beta, "give beta > 0, so that positions are replaced")

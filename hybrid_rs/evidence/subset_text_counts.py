@@ -106,7 +106,7 @@ class SubsetTextCounts:
         beta = float(one("beta", probability("beta", self.beta)))
         require(beta > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
         object.__setattr__(self, "beta", beta)
-        source(self.example, self.seed, self.distance)
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
         rows = several("reached", self.reached, "give one row of counts per size of sets")
         require(0 < len(rows) <= self.length + 1, "reached", rows, f"give sizes 0 to at most length = {self.length}")
         made = []

@@ -62,7 +62,7 @@ class TextCounts:
             require(max(counts, default=0) <= draws, "reached", counts, f"give counts from 0 to n = {draws}")
             rows.append(counts)
         require(bool(rows) and len(rows[0]) > 0 and len({*map(len, rows)}) == 1, "reached", rows, remedy)
-        source(self.example, self.seed, self.distance)
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
         object.__setattr__(self, "reached", tuple(rows))
         object.__setattr__(self, "n", draws)
 

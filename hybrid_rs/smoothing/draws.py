@@ -170,6 +170,7 @@ def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: i
         return example.image[None]
     device = getattr(smoothed.guard, "images_on", None)
     if device is not None and smoothed.noise == "lattice":
+        require(isinstance(device, str), "guard.images_on", device, 'give the name of a device, such as "cuda"', repr)
         return _on_device(smoothed.sigma, example, stream, start, stop, device)
     count = -(-stop // BLOCK) - start // BLOCK
     noisy = np.empty((count * BLOCK, *example.image.shape), dtype=np.float32)

@@ -58,6 +58,11 @@ def test_a_distance_is_a_probability(wrong):
         hrs.Counts((1,), 2, distance=wrong)
 
 
+def test_a_distance_is_kept_as_a_float():
+    assert type(hrs.Counts((1,), 2, distance=np.float32(0.5)).distance) is float
+    assert type(hrs.TextCounts(((1,),), 2, distance=0).distance) is float
+
+
 @pytest.mark.parametrize("beta", [0.25, 0.3])
 def test_sampling_states_the_distance_of_its_noise(beta, tmp_path):
     kernel = hrs.UniformKernel(beta, 20)

@@ -78,6 +78,13 @@ def test_a_guard_that_takes_tensors_is_shown_the_same_draws(shape):
         np.testing.assert_array_equal(here, there)
 
 
+def test_a_device_that_is_no_name_is_refused():
+    guard = OnDevice()
+    guard.images_on = 3
+    with pytest.raises(ValueError, match=r"guard.images_on = 3"):
+        hrs.SmoothedGuard(guard, KERNEL, 0.5, hrs.L0Threat(1), "lattice").sample(EXAMPLE.rounded(), 10)
+
+
 def test_a_model_reads_tensors_and_arrays_alike(monkeypatch):
     guard = load_bay_guard()
     assert guard.images_on is None
