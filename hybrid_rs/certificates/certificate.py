@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import flag, kind, numbers, probability, require
+from hybrid_rs._checks import flag, numbers, probability, require
 from hybrid_rs.certificates import neyman_pearson
-from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
-from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.feature_kernel import worst_ratios
+from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
-
-SCHEMA = 2  # of a certificate's JSON; 1 carried no counts
-KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
 
 
 @dataclass(frozen=True)
@@ -88,34 +82,10 @@ class Certificate(Target):
             fits = self.subsets.size <= self.d
             require(fits, "subsets", self.subsets, f"give sets of at most d = {self.d} positions")
 
-    def to_json(self) -> str:
-        """Return the certificate as one line of JSON; ``hybrid-rs verify`` reads files of such lines.
-
-        Example:
-            >>> import hybrid_rs as hrs
-            >>> made = hrs.certify(0.9995, hrs.AbsorbingKernel(0.25), d=1, epsilon=1.0, sigma=1.0, tau=0.01)
-            >>> hrs.Certificate.from_json(made.to_json()) == made
-            True
-        """
-        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
-        plain = {name: str(x) if isinstance(x, float) and math.isinf(x) else x for name, x in fields.items()}
-        return json.dumps({"schema": SCHEMA} | plain, allow_nan=False)
-
     @classmethod
-    def from_json(cls, text: str) -> Certificate:
-        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
-
-        Raises:
-            ValueError: if the text is not such a certificate, or one of another schema.
-        """
-        kind("text", text, str, "give the line of JSON that to_json wrote")
-        try:
-            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
-            if fields["subsets"] is not None:
-                fields["subsets"] = Subsets(**fields["subsets"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+    def _restore(cls, fields: dict[str, Any]) -> None:
+        if fields["subsets"] is not None:
+            fields["subsets"] = Subsets(**fields["subsets"])
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -125,49 +95,6 @@ class Certificate(Target):
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {evidence} {source})"
         )
-
-
-def read_fields(text: str, names: set[str]) -> dict[str, Any]:
-    """Return the fields of a certificate's JSON; they must be exactly ``names``. The kernel is an object."""
-    fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
-    require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
-    schema = fields.pop("schema")
-    older = " (an older one, without the counts: certify again)" if schema == 1 else ""
-    known = type(schema) is int and schema == SCHEMA
-    require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
-    missing = names ^ set(fields)
-    require(not missing, "fields", sorted(missing), "missing or unknown")
-    for name in ("sigma", "log_t"):
-        if fields.get(name) in ("inf", "-inf"):
-            fields[name] = float(fields[name])
-    fields["kernel"] = _kernel(dict(fields["kernel"]))
-    return fields
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; no name may occur twice."""
-    require(len(dict(pairs)) == len(pairs), "fields", [name for name, _ in pairs], "give each once")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    require(math.isfinite(float(text)), "number", text[:40], "too large for a float")
-    return float(text)
-
-
-def _kernel(law: dict[str, Any]) -> Kernel:
-    """Return the kernel that to_json wrote; no value is coerced."""
-    name, beta = law.pop("name"), law["beta"]
-    require(name in KERNELS, "kernel", name, f"give one of {', '.join(KERNELS)}", repr)
-    require(isinstance(beta, float), "beta", beta, "give a float", repr)
-    whole = [law["vocab_size"]] if "vocab_size" in law else law.get("sizes", [])
-    require(all(type(size) is int for size in whole), "kernel", law, "give whole numbers")
-    made: Kernel = KERNELS[name](**law)
-    return made
 
 
 def certify(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +9,9 @@ import numpy as np
 
 from hybrid_rs._checks import kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
-from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
-from hybrid_rs.certificates.target import Target, check_target
+from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
@@ -110,29 +106,11 @@ class CommittedCertificate(Target):
             speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e
             require(speaks, "choices", self.choices, f"bound {i} does not speak of {e} edits")
 
-    def to_json(self) -> str:
-        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
-        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
-        fields["log_t"] = [_plain(u) for u in self.log_t]
-        fields["sigma"] = _plain(self.sigma)
-        return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
-
     @classmethod
-    def from_json(cls, text: str) -> CommittedCertificate:
-        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
-
-        Raises:
-            ValueError: if the text is not such a certificate, or one of another schema.
-        """
-        kind("text", text, str, "give the line of JSON that to_json wrote")
-        try:
-            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
-            fields["log_t"] = tuple(float(u) if u in ("inf", "-inf") else u for u in fields["log_t"])
-            fields["choices"] = tuple(fields["choices"])
-            fields["bounds"] = tuple(_bound(bound) for bound in fields["bounds"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+    def _restore(cls, fields: dict[str, Any]) -> None:
+        fields["log_t"] = tuple(map(infinite, fields["log_t"]))
+        fields["choices"] = tuple(fields["choices"])
+        fields["bounds"] = tuple(_bound(bound) for bound in fields["bounds"])
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -209,8 +187,3 @@ def _sides(
 def _bound(fields: dict[str, Any]) -> Bound:
     subsets = fields["subsets"]
     return Bound(**(fields | {"subsets": None if subsets is None else Subsets(**subsets)}))
-
-
-def _plain(value: float) -> float | str:
-    """JSON has no infinity: as a string."""
-    return str(value) if math.isinf(value) else value

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hybrid_rs._checks import kind, probability, require
-from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
-from hybrid_rs.certificates.target import Target, check_target
+from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.text_certificate import witnessed
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
@@ -105,29 +101,11 @@ class SubsetTextCertificate(Target):
         """The number of images drawn."""
         return self.counts.n
 
-    def to_json(self) -> str:
-        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
-        fields: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields |= {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel), "counts": self.counts.to_dict()}
-        fields |= {"witnesses": [_written(w) for w in self.witnesses], "sigma": _plain(self.sigma)}
-        return json.dumps({"schema": SCHEMA} | fields, allow_nan=False)
-
     @classmethod
-    def from_json(cls, text: str) -> SubsetTextCertificate:
-        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
-
-        Raises:
-            ValueError: if the text is not such a certificate, or one of another schema.
-        """
-        kind("text", text, str, "give the line of JSON that to_json wrote")
-        try:
-            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
-            fields["levels"] = tuple(tuple(row) for row in fields["levels"])
-            fields["counts"] = SubsetTextCounts.from_dict(fields["counts"])
-            fields["witnesses"] = tuple(_read(w) for w in fields["witnesses"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+    def _restore(cls, fields: dict[str, Any]) -> None:
+        fields["levels"] = tuple(tuple(row) for row in fields["levels"])
+        fields["counts"] = SubsetTextCounts.from_dict(fields["counts"])
+        fields["witnesses"] = tuple(_read(w) for w in fields["witnesses"])
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -182,16 +160,6 @@ def certify_subset_texts(
     )
 
 
-def _written(witness: Witness) -> dict[str, Any]:
-    image = [_plain(u) for u in witness.image_log_t]
-    return {"size": witness.size, "image_log_t": image, "log_t": _plain(witness.log_t)}
-
-
 def _read(fields: dict[str, Any]) -> Witness:
-    *image, log_t = (float(u) if u in ("inf", "-inf") else u for u in (*fields.pop("image_log_t"), fields.pop("log_t")))
+    *image, log_t = map(infinite, (*fields.pop("image_log_t"), fields.pop("log_t")))
     return Witness(image_log_t=tuple(image), log_t=log_t, **fields)
-
-
-def _plain(value: float) -> float | str:
-    """JSON has no infinity: as a string."""
-    return str(value) if math.isinf(value) else value

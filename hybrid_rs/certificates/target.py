@@ -1,23 +1,63 @@
-"""What every certificate claims, whatever it rests on: budgets, smoothing, threshold and value, checked alike."""
+"""What all certificates have in common, whatever they rest on: budgets, smoothing, threshold, value, and their JSON."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import json
+import math
+from typing import Any, Self
 
-from hybrid_rs._checks import nonnegative, probability, require
-from hybrid_rs.certificates.kernels import text_budget
+from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs.certificates.feature_kernel import FeatureKernel
+from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+
+SCHEMA = 2  # of a certificate's JSON; 1 carried no counts
+KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
 
 
 class Target:
-    """A certificate with ``d``, ``epsilon``, ``sigma``, ``tau`` and ``p_adv``."""
+    """A certificate, a dataclass with ``kernel``, ``d``, ``epsilon``, ``sigma``, ``tau`` and ``p_adv``."""
 
+    kernel: Kernel
     tau: float
     p_adv: float
 
     @property
     def certified(self) -> bool:
-        """Whether the worst case stays at or above the threshold."""
+        """Whether the worst case is at or above the threshold."""
         return self.p_adv >= self.tau
+
+    def to_json(self) -> str:
+        """Return the certificate as one line of JSON; ``hybrid-rs verify`` reads files of such lines.
+
+        Example:
+            >>> import hybrid_rs as hrs
+            >>> made = hrs.certify(0.9995, hrs.AbsorbingKernel(0.25), d=1, epsilon=1.0, sigma=1.0, tau=0.01)
+            >>> hrs.Certificate.from_json(made.to_json()) == made
+            True
+        """
+        fields: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        fields["kernel"] = {"name": type(self.kernel).__name__} | vars(self.kernel)
+        return json.dumps({"schema": SCHEMA} | _plain(fields), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+
+        Raises:
+            ValueError: if the text is not such a certificate, or one of another schema.
+        """
+        kind("text", text, str, "give the line of JSON that to_json wrote")
+        try:
+            fields = _fields(text, {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+            cls._restore(fields)
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+
+    @classmethod
+    def _restore(cls, fields: dict[str, Any]) -> None:
+        """Make what JSON does not have, such as tuples, in place."""
 
 
 def check_target(certificate: Any, *more: str) -> int:
@@ -42,3 +82,60 @@ def check_target(certificate: Any, *more: str) -> int:
     require(certificate.sigma >= 0, "sigma", certificate.sigma, "give a standard deviation")
     require(type(certificate.d) is int, "d", certificate.d, "give a whole number", repr)
     return text_budget("d", certificate.d) + 1
+
+
+def infinite(value: Any) -> Any:
+    """Return the infinity that a string stands for; any other value as it is."""
+    return float(value) if value in ("inf", "-inf") else value
+
+
+def _plain(value: Any) -> Any:
+    """Return plain values for JSON, which has no infinity: as a string."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _fields(text: str, names: set[str]) -> dict[str, Any]:
+    """Return the fields of a certificate's JSON; they must be exactly ``names``. The kernel is an object."""
+    fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+    require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
+    schema = fields.pop("schema")
+    older = " (an older one, without the counts: certify again)" if schema == 1 else ""
+    known = type(schema) is int and schema == SCHEMA
+    require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
+    missing = names ^ set(fields)
+    require(not missing, "fields", sorted(missing), "missing or unknown")
+    for name in ("sigma", "log_t"):
+        if name in fields and isinstance(fields[name], str):
+            fields[name] = infinite(fields[name])
+    fields["kernel"] = _kernel(dict(fields["kernel"]))
+    return fields
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; no name may occur twice."""
+    require(len(dict(pairs)) == len(pairs), "fields", [name for name, _ in pairs], "give each once")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    require(math.isfinite(float(text)), "number", text[:40], "too large for a float")
+    return float(text)
+
+
+def _kernel(law: dict[str, Any]) -> Kernel:
+    """Return the kernel that to_json wrote; no value is coerced."""
+    name, beta = law.pop("name"), law["beta"]
+    require(name in KERNELS, "kernel", name, f"give one of {', '.join(KERNELS)}", repr)
+    require(isinstance(beta, float), "beta", beta, "give a float", repr)
+    whole = [law["vocab_size"]] if "vocab_size" in law else law.get("sizes", [])
+    require(all(type(size) is int for size in whole), "kernel", law, "give whole numbers")
+    made: Kernel = KERNELS[name](**law)
+    return made

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import flag, kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
-from hybrid_rs.certificates.certificate import SCHEMA, read_fields
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, p_adv_texts
-from hybrid_rs.certificates.target import Target, check_target
+from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.text_counts import TextCounts
@@ -92,27 +89,11 @@ class TextCertificate(Target):
         """m, the number of texts for each image."""
         return len(self.levels)
 
-    def to_json(self) -> str:
-        """Return the certificate as one line of JSON, which :meth:`from_json` reads."""
-        fields = dataclasses.asdict(self) | {"kernel": {"name": type(self.kernel).__name__} | vars(self.kernel)}
-        return json.dumps({"schema": SCHEMA} | {name: _plain(x) for name, x in fields.items()}, allow_nan=False)
-
     @classmethod
-    def from_json(cls, text: str) -> TextCertificate:
-        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
-
-        Raises:
-            ValueError: if the text is not such a certificate, or one of another schema.
-        """
-        kind("text", text, str, "give the line of JSON that to_json wrote")
-        try:
-            fields = read_fields(text, {field.name for field in dataclasses.fields(cls)})
-            fields["levels"] = tuple(fields["levels"])
-            fields["image_log_t"] = tuple(float(u) if u in ("inf", "-inf") else u for u in fields["image_log_t"])
-            fields["reached"] = None if fields["reached"] is None else tuple(fields["reached"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"text = {text[:80]!r}: not one that to_json wrote ({error})") from error
+    def _restore(cls, fields: dict[str, Any]) -> None:
+        fields["levels"] = tuple(fields["levels"])
+        fields["image_log_t"] = tuple(map(infinite, fields["image_log_t"]))
+        fields["reached"] = None if fields["reached"] is None else tuple(fields["reached"])
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
@@ -199,10 +180,3 @@ def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple
     at = np.asarray(p, dtype=np.float64)
     log_t = neyman_pearson.log_threshold(at, ratio, shift)
     return float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), float(log_t)
-
-
-def _plain(value: object) -> object:
-    """JSON has no infinity: as a string."""
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) and math.isinf(value) else value

@@ -15,10 +15,10 @@ def test_false_certificates_are_at_most_alpha(kind: str) -> None:
 
 @pytest.mark.parametrize("hits", [60, 61, 62])
 def test_the_guards_are_as_hard_as_can_be(hits: int) -> None:
-    """Just below a value of the bound, a certificate is false with probability alpha, exactly."""
+    """Just below a value of the bound, a certificate is false with probability alpha, to a thousandth of it."""
     p = certifications.tight(hits)
     chance = certifications.binom.sf(hits - 1, certifications.DRAWS, p)
-    assert certifications.ALPHA * (1 - 1e-6) < chance <= certifications.ALPHA
+    assert certifications.ALPHA * (1 - 1e-3) < chance <= certifications.ALPHA
 
 
 def test_a_bound_that_is_too_large_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
