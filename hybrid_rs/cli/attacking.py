@@ -46,7 +46,7 @@ def attack(
 
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     engine, entries, progress = counting.engine_for(checkpoint), source.entries(), counting.progress
-    smoothed = smoothing.of(checkpoint.guard)
+    smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=True)
     kept, search = AttackStore(attacks, checkpoint.name), {"adaptive": ADAPTIVE, "stronger": STRONGER}[effort]
     rows, evidence, left_out = [], list[Any](), [str(problem) for problem in entries.problems]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law, described
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def certify(
     require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
     require(texts == 1 or not per_d, "texts", texts, "several texts are of one classifier; leave out --per-d")
     entries = source.entries()
-    smoothed = smoothing.of(checkpoint.guard)
+    smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
@@ -96,7 +96,7 @@ class Report:
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed
         guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
-        guard["guard"] = repr(s.guard)
+        guard["guard"] = described(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         law |= {"noise": s.noise, "distance": counts.distance} if s.noise != "float32" else {}
         law |= {"texts": counts.texts} if counts.texts > 1 else {}

@@ -74,13 +74,14 @@ class Source:
             ValueError: if an entry is refused, or none is left.
         """
         from hybrid_rs.smoothing.draws import require_readable
+        from hybrid_rs.smoothing.example import token_ids_of
 
         guard: Any = smoothed.guard
 
         encoded: dict[str, NDArray[np.int64]] = {}
         for entry in entries:
             with self._blaming(entry.id, problems):
-                token_ids = guard.encode(entry.text)
+                token_ids = token_ids_of("guard.encode(text)", guard.encode(entry.text))
                 smoothed.threat.noised(len(token_ids))  # a threat may need a text that is not empty
                 require_readable(guard, len(token_ids) + smoothed.threat.slot, "text")
                 encoded[entry.id] = token_ids

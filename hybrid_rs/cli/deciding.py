@@ -54,7 +54,7 @@ def decide(
     """
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     smoothing, entries = replace(smoothing, per_d=per_d), source.entries()
-    smoothed = smoothing.of(checkpoint.guard)
+    smoothed = smoothing.of(checkpoint.loaded)
     asked = {"masked": masked, "d": d, "epsilon": epsilon, "tau": tau, "alpha": alpha, "max_draws": max_draws}
     asked |= {"seed": seed}
     kept, problems, found = records(store, FOUND, checked), list(entries.problems), []

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
 from hybrid_rs.checkout import carried
 from hybrid_rs.cli import options as o
+from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A guard on disk, what it is asked, and how to run it; a group of options."""
+    """A guard on disk or in Python, what it is asked, and how to run it; a group of options."""
 
-    model: o.Model
+    model: o.Model = None
+    guard: o.OwnGuard = None
     device: o.Device = "cpu"
     dtype: o.Dtype = "float32"
     margin: o.Margin = 0.0
@@ -40,8 +44,20 @@ class Checkpoint:
     sigma: o.Sigma = 0.5  # that the denoiser takes out: the option of the smoothing
 
     def __post_init__(self) -> None:
+        if (self.model is None) == (self.guard is None):
+            raise typer.BadParameter("give a guard: either --model or --guard")
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
+        if self.guard is not None:
+            self._require_unused("dtype", "margin", "policy", "answer_prefix", "image_size")
+        if self.guard is not None and self.denoiser is None:
+            self._require_unused("device", "batch_size", "download")
+
+    def _require_unused(self, *names: str) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            unused = field.name not in names or value == field.default
+            require(unused, field.name, value, "a guard in Python decides this itself: leave it out with --guard")
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -57,49 +73,74 @@ class Checkpoint:
         }
 
     @cached_property
-    def guard(self) -> Guard:
+    def loaded(self) -> Guard:
         """The guard."""
-        note(f"loading {self.model}")
-        guard = load_guard(self.model, self.options, self.denoiser, self.sigma, download=self.download)
-        note(str(guard))
+        note(f"loading {self.model or self.guard}")
+        guard = self._loading(download=self.download)()
+        note(described(guard))
         return guard
 
     @property
     def load(self) -> partial[Guard]:
         """A function that makes the guard; a worker finds on disk what was downloaded here."""
-        return partial(load_guard, self.model, self.options, self.denoiser, self.sigma)
+        return self._loading(download=False)
+
+    def _loading(self, download: bool) -> partial[Guard]:
+        if self.model is not None:
+            make = partial(load_checkpoint, self.model, self.options, download)
+        else:
+            make = partial(own_guard, str(self.guard), str(Path.cwd()))
+        how: dict[str, Any] = {"device": self.device, "batch_size": self.batch_size, "download": download}
+        return partial(load_guard, make, self.denoiser, self.sigma, **how)
 
     @property
     def name(self) -> str:
         """The guard's identity, under which stores keep its counts; the guard is loaded to compute it."""
-        own: Any = self.guard
+        own: Any = self.loaded
         return str(own.identity)
 
 
+def described(guard: Guard) -> str:
+    """Return what a guard says of itself; the name of its class if it only inherits Python's words with an address."""
+    plain = type(guard).__repr__ is object.__repr__
+    return type(guard).__name__ if plain else repr(guard)
+
+
 def load_guard(
-    model: str, options: dict[str, Any], denoiser: str | None, sigma: float, *, download: bool = False
+    make: Callable[[], Guard], denoiser: str | None, sigma: float, *, device: str, batch_size: int, download: bool
 ) -> Guard:
-    """Load the guard; a model or a device that does not exist is an error before anything is read."""
-    with needs("guard"):
-        import torch
-        from transformers.utils import logging
-
-    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    device = options["device"]
-    seen = f"torch sees {', '.join(k for k, v in there.items() if v)} here"
-    require(there.get(device.partition(":")[0], False), "device", device, seen)
-    logging.disable_progress_bar()
-    with _called("model", model, download):
-        guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options, download=download)
+    """Make a guard, and put a denoiser of level ``sigma`` before it if one is named."""
+    guard = make()
     if denoiser is None:
         return guard
     from hybrid_rs.guards.denoised import DenoisedGuard
 
-    how = {"device": device, "batch_size": options["batch_size"], "download": download}
+    _require_device(device)
+    how: dict[str, Any] = {"device": device, "batch_size": batch_size, "download": download}
     with _called("denoiser", denoiser, download):
         return DenoisedGuard.from_pretrained(guard, denoiser, sigma, **how)
+
+
+def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guard:
+    """Load a guard from disk; a model or a device that does not exist is an error before anything is read."""
+    with needs("guard"):
+        from transformers.utils import logging
+
+    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
+
+    _require_device(options["device"])
+    logging.disable_progress_bar()
+    with _called("model", model, download):
+        return VisionLanguageGuard.from_pretrained(_built_in(model), **options, download=download)
+
+
+def _require_device(device: str) -> None:
+    with needs("guard"):
+        import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    seen = f"torch sees {', '.join(k for k, v in there.items() if v)} here"
+    require(there.get(device.partition(":")[0], False), "device", device, seen)
 
 
 def _built_in(model: str) -> str:

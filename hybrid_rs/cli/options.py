@@ -60,9 +60,18 @@ Limit = Annotated[
 ]
 
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Folder of a Hugging Face checkpoint; bay_guard: the small guard; with --download also a name on the hub.",
+        rich_help_panel=GUARD,
+    ),
+]
+OwnGuard = Annotated[
+    str | None,
+    typer.Option(
+        "--guard",
+        metavar="MODULE:NAME",
+        help="A guard in Python, in place of --model: a function or class that makes it, such as my_guard:make.",
         rich_help_panel=GUARD,
     ),
 ]

@@ -78,7 +78,7 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
     asked_with = {"policy": policy, "answer_prefix": "Answer:", "image_size": 48, "batch_size": 8}
     denoiser = {"denoiser": str(folders / "denoiser"), "sigma": 0.5}
     checkpoint = Checkpoint(str(folders / "guard"), margin=1.0, **asked_with, **denoiser)
-    here = checkpoint.guard
+    here = checkpoint.loaded
     policy.unlink()  # it is not on the worker's machine
     travels = pickle.dumps(checkpoint.load)
     assert len(travels) < 2000
