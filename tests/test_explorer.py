@@ -1,0 +1,212 @@
+"""The certificate explorer, a page that computes in the browser, agrees with the package to the digits that it shows.
+
+The page is a second implementation. It runs here under Node.js and in headless Chromium, one process for all settings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hybrid_rs as hrs
+from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
+from hybrid_rs.decisions.sample_size import draws_needed
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "book" / "explorer.md"
+STATIC = ROOT / "book" / "_static"
+MATHEMATICS = [STATIC / "explorer" / f"{name}.js" for name in ("probability", "certificate", "numbers")]
+DIGITS = 3
+# The page certifies for a probability and a threshold that are worse by 1e-9, so that its rounding errors do not count.
+# It must never show more than the package certifies, and no less than the package does for those worse by SLACK.
+SLACK = 1e-7
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+def in_node(program: str, folder: Path) -> str:
+    """What a program prints."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed: put node on the path")
+    script = folder / "program.js"
+    script.write_text(f"{program}\nconsole.log(answer);", encoding="utf-8")
+    return subprocess.run([node, script], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def opened(page: Path) -> str:
+    """The page's document, once a browser has run its scripts."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: put chromium on the path")
+    options = ["--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={page.parent / 'profile'}"]
+    options += ["--no-sandbox"] if os.geteuid() == 0 else []  # the sandbox does not work for root
+    command = [CHROMIUM, *options, "--virtual-time-budget=60000", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def in_chromium(program: str, folder: Path) -> str:
+    page = folder / "program.html"
+    written = "document.body.textContent = answer;"
+    page.write_text(f"<!doctype html><meta charset=utf-8><body><script>{program}\n{written}</script>", encoding="utf-8")
+    return unescape(re.findall(r"<body>(.*)</body>", opened(page), re.DOTALL)[0])
+
+
+ENGINES = {"node": in_node, "chromium": in_chromium}
+
+
+def computed(engine: str, body: str, settings: list[dict], folder: Path) -> list:
+    """What a function of one setting, given by its body, returns for each."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in MATHEMATICS)
+    program = f"{sources}\nconst answer = JSON.stringify({json.dumps(settings)}.map((x) => {{ {body} }}));"
+    return json.loads(ENGINES[engine](program, folder))
+
+
+def kernel_of(x: dict) -> hrs.UniformKernel | hrs.AbsorbingKernel:
+    return hrs.UniformKernel(x["beta"], x["vocab"]) if x["kernel"] == "uniform" else hrs.AbsorbingKernel(x["beta"])
+
+
+def ratio_of(x: dict) -> hrs.LikelihoodRatio:
+    return kernel_of(x).likelihood_ratio(x["d"], masked=x["evidence"] == "masked")
+
+
+def worse(p: float) -> float:
+    """A probability that is lower by SLACK of itself, or of its distance to 1, and two units in the last place."""
+    return max(0.0, p * (1 - SLACK) if p < 0.5 else 1 - (1 - p) * (1 + SLACK) - 2.0**-52)
+
+
+def better(p: float) -> float:
+    """A probability that is larger by SLACK, as above."""
+    return min(1.0, p * (1 + SLACK) if p < 0.5 else 1 - (1 - p) * (1 - SLACK) + 2.0**-52)
+
+
+def a_setting(rng: np.random.Generator) -> dict:
+    """One choice of all controls: somewhere, or at an extreme."""
+
+    def one_of(*choices):
+        return choices[rng.integers(len(choices))]
+
+    vocab = one_of(2, 3, 376, 32_000, 200_000, int(10 ** rng.uniform(0.4, 5.3)))
+    edge = 1 - 1 / vocab  # beyond it the adversary's own token shows more rarely than by chance
+    spread = (0.25, 0.5, rng.random(), rng.random(), 10 ** rng.uniform(-3, 0))
+    miss = 10 ** rng.uniform(-12, -0.05)
+    n = int(10 ** rng.uniform(0, 7))
+    few = min(n, int(10 ** rng.uniform(0, 4)))
+    return {
+        "kernel": one_of("uniform", "uniform", "absorbing"),
+        "beta": one_of(*spread, *spread, *spread, 0.0, 1.0, edge, (1 + edge) / 2, 1e-12),
+        "vocab": vocab,
+        "sigma": one_of(0.5, 1.0, 10 ** rng.uniform(-2, 1), 0.0, 1e-9),
+        "tau": one_of(4.6e-5, 0.05, 0.5, 10 ** rng.uniform(-12, -0.01), 1e-12, 0.99),
+        "evidence": one_of("plain", "masked"),
+        "p": one_of(1 - miss, 1 - miss, 1 - miss, rng.random(), 10 ** rng.uniform(-12, 0), 0.0, 1.0, 1 - 1e-12),
+        "source": "known",
+        "n": n,
+        "misses": one_of(0, n, n - 1, few, few, int(n * rng.random())),
+        "alpha": one_of(0.01, 0.05, 1e-6, 0.5, 10 ** rng.uniform(-6, -0.5)),
+        "texts": 1,
+        "alike": rng.random(),
+        "d": one_of(0, 1, 2, 3, int(rng.integers(0, 9)), int(rng.integers(0, 21))),
+        "epsilon": one_of(0.0, 0.5, 1.0, 10 ** rng.uniform(-9, 1)),
+    }
+
+
+@pytest.fixture(scope="module")
+def settings() -> list[dict]:
+    rng = np.random.default_rng(2026)
+    return [a_setting(rng) for _ in range(1000)]
+
+
+SHOWN = """
+    const p = probabilities.probability(x.p);
+    const ratio = certificate.likelihoodRatio(x, x.d, x.evidence === "masked");
+    const s = x.epsilon === 0 ? 0 : x.epsilon / x.sigma;
+    const needed = numbers.leastProbability(x, ratio, s);
+    return {
+      radius: numbers.radiusText(numbers.floored(numbers.radius(x, p, x.d, x.evidence === "masked"), 3)),
+      value: numbers.value(x, p, ratio, s),
+      valueText: numbers.valueText(numbers.value(x, p, ratio, s)),
+      least: needed,
+      needed: needed && numbers.probabilityText(needed, true),
+      draws: needed && numbers.drawsNeeded(needed, x.alpha),
+      bound: probabilities.clopperPearson(x.n - x.misses, x.n, x.alpha),
+      ceiling: probabilities.clopperPearson(x.n - x.misses, x.n, x.alpha, -probabilities.MARGIN),
+    };
+"""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shown(request, settings, tmp_path_factory) -> list[dict]:
+    """What the page shows for each setting."""
+    return computed(request.param, SHOWN, settings, tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+def certified(settings) -> list[tuple[float, float]]:
+    """The radius that the package certifies, and the one for a probability and a threshold that are worse by SLACK."""
+    both = []
+    for x in settings:
+        p, tau = [x["p"], worse(x["p"])], [x["tau"], x["tau"] * (1 + SLACK)]
+        both.append(tuple(hrs.certified_radius(p, ratio_of(x), sigma=x["sigma"], tau=tau)))
+    return both
+
+
+def number(text: str) -> float:
+    return {"none": math.nan, "any": math.inf}.get(text) or float(text)
+
+
+def test_no_radius_is_shown_above_the_certified_one_and_none_is_lower_than_rounding_explains(shown, certified):
+    equal = 0
+    for page, (radius, least) in zip(shown, certified, strict=True):
+        seen = number(page["radius"])
+        if math.isnan(radius):
+            assert math.isnan(seen)
+            continue
+        assert not seen > radius
+        if not math.isnan(least):
+            assert seen >= hrs.floored(least, DIGITS) - 1e-12
+        equal += seen == hrs.floored(radius, DIGITS)
+    some = np.array([radius for radius, _ in certified])
+    assert np.sum(np.isfinite(some) & (some > 0)) > 300  # the settings are not all hopeless
+    assert equal > 0.99 * np.sum(~np.isnan(some))
+
+
+def test_the_value_under_attack(settings, shown):
+    for x, page in zip(settings, shown, strict=True):
+        law = {"ratio": ratio_of(x), "epsilon": x["epsilon"], "sigma": x["sigma"]}
+        value = hrs.p_adv(x["p"], **law)
+        assert page["value"] <= value
+        assert page["value"] >= hrs.p_adv(worse(x["p"]), **law) * (1 - SLACK) - 1e-290
+        assert float(page["valueText"]) <= value
+
+
+def test_the_least_probability_and_the_draws_for_it(settings, shown):
+    for x, page in zip(settings, shown, strict=True):
+        law = {"ratio": ratio_of(x), "epsilon": x["epsilon"], "sigma": x["sigma"]}
+        least = float(hrs.required_p_a(tau=x["tau"], **law))
+        most = float(hrs.required_p_a(tau=min(1.0, x["tau"] * (1 + SLACK)), **law))
+        if page["needed"] is None:
+            assert math.isnan(most)
+            continue
+        seen = float(page["needed"])
+        assert seen >= least or hrs.p_adv(better(seen), **law) >= x["tau"]  # near 0 the page has more digits
+        assert page["least"]["hit"] <= better(most)
+        assert 1 - page["least"]["miss"] <= better(most)
+        assert seen - most <= 0.01 * min(most, max(1 - most, 0.01)) + 2.0**-50
+        if least < 1 - 1e-6:
+            assert draws_needed(least, x["alpha"]) <= page["draws"] <= draws_needed(better(most), x["alpha"])
+
+
+def test_the_confidence_bound(settings, shown):
+    for x, page in zip(settings, shown, strict=True):
+        bound = float(hrs.clopper_pearson_lower(x["n"] - x["misses"], x["n"], x["alpha"]))
+        assert page["bound"] <= bound <= page["ceiling"]
+        assert page["bound"] >= worse(bound)
+        assert worse(page["ceiling"]) <= bound
