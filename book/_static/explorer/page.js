@@ -1,0 +1,300 @@
+/* The page: its controls, and what they show. The state is in the address, so that a setting can be sent to others. */
+"use strict";
+
+(() => {
+  const { LIMITS, START, remedy, explore, radiusText, valueText, probabilityText } = numbers;
+  const setting = { ...START };
+
+  function html(name, attributes = {}, ...children) {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  }
+
+  /* ---- Controls ---- */
+
+  // How a slider from 0 to 1000 runs through the values of a control.
+  const linear = (least, most) => [(t) => least + t * (most - least), (x) => (x - least) / (most - least)];
+  const powers = (least, most) => [
+    (t) => least * (most / least) ** t,
+    (x) => Math.log(Math.max(x, least) / least) / Math.log(most / least),
+  ];
+  const nines = [(t) => 1 - 10 ** (-6 * t), (x) => -Math.log10(Math.max(1 - x, 1e-6)) / 6];
+  const fromZero = (most) => [(t) => (most() + 1) ** t - 1, (x) => Math.log(x + 1) / Math.log(most() + 1)];
+
+  const GROUPS = [
+    ["Smoothing", [
+      ["kernel", "Token kernel", { uniform: "uniform", absorbing: "absorbing (mask)" }],
+      ["beta", "β, replacement probability", linear(0, 1)],
+      ["vocab", "V, size of the alphabet", powers(2, 200000)],
+      ["sigma", "σ, image noise", linear(0, 2)],
+    ]],
+    ["Attack", [
+      ["d", "d, edited tokens", linear(0, 20)],
+      ["epsilon", "ε, image perturbation (ℓ₂)", linear(0, 8)],
+      ["tau", "τ, decision threshold", powers(1e-6, 0.99)],
+    ]],
+    ["Evidence", [
+      ["evidence", "Draws are", { plain: "plain: p is p_A", masked: "masked: p is p_S" }],
+      ["source", "p is", { draws: "bounded from draws", known: "given" }],
+      ["p", "p, probability of “unsafe”", nines],
+      ["n", "n, draws", powers(10, 1e7)],
+      ["misses", "misses: draws judged safe", fromZero(() => setting.n)],
+      ["alpha", "α, risk of the bound", powers(1e-6, 0.5)],
+    ]],
+    ["Several texts for one image", [
+      ["texts", "m, texts for each image", linear(1, 16)],
+      ["alike", "ρ, how alike these texts fare", linear(0, 1)],
+    ]],
+  ];
+  const controls = {}; // name -> {row, number, slider, message} or {row, radios}
+
+  function addChoice(name, label, options) {
+    const row = html("div", { class: "choice", role: "radiogroup", "aria-label": label }, html("span", {}, label));
+    const radios = Object.entries(options).map(([value, shown]) => {
+      const radio = html("input", { type: "radio", name: `explorer-${name}`, value });
+      radio.addEventListener("change", () => change(name, value));
+      row.append(html("label", {}, radio, ` ${shown}`));
+      return radio;
+    });
+    controls[name] = { row, radios };
+    return row;
+  }
+
+  function addNumber(name, label, [toValue, toShare]) {
+    const id = `explorer-${name}`;
+    const whole = LIMITS[name][2];
+    const number = html("input", { type: "number", id, step: "any", inputmode: "decimal", "aria-describedby": `${id}-error` });
+    const slider = html("input", { type: "range", min: 0, max: 1000, "aria-label": `${label}, slider` });
+    const message = html("span", { class: "error", id: `${id}-error`, role: "status" });
+    number.addEventListener("input", () => change(name, number.value === "" ? NaN : Number(number.value), number));
+    slider.addEventListener("input", () => {
+      const value = toValue(slider.value / 1000);
+      change(name, whole ? Math.round(value) : rounded(name, value), slider);
+    });
+    const row = html("div", { class: "control" }, html("label", { for: id }, label), number, slider, message);
+    controls[name] = { row, number, slider, message, toShare };
+    return row;
+  }
+
+  /** Three significant digits; of a probability near 1, those of its distance to 1. */
+  function rounded(name, value) {
+    const digits = (x) => Number(x.toPrecision(3));
+    return name === "p" && value > 0.9 ? Number((1 - digits(1 - value)).toPrecision(12)) : digits(value);
+  }
+
+  /** Show the setting in all controls but the one that is being typed in. */
+  function showControls(source) {
+    const texts = setting.texts > 1;
+    const hidden = {
+      vocab: setting.kernel !== "uniform",
+      source: texts,
+      p: setting.source === "draws" && !texts,
+      misses: setting.source !== "draws" || texts,
+      n: texts,
+      alpha: texts,
+      alike: !texts,
+    };
+    for (const [name, { row, radios, number, slider, message, toShare }] of Object.entries(controls)) {
+      row.hidden = Boolean(hidden[name]);
+      if (radios) {
+        for (const radio of radios) radio.checked = radio.value === setting[name];
+        continue;
+      }
+      const wrong = remedy(name, setting);
+      message.textContent = wrong && `${wrong[0].toUpperCase()}${wrong.slice(1)}.`;
+      number.setAttribute("aria-invalid", wrong !== "");
+      if (wrong) continue;
+      if (number !== source) number.value = setting[name];
+      if (slider !== source) slider.value = Math.round(1000 * probabilities.clip(toShare(setting[name]), 0, 1));
+      slider.setAttribute("aria-valuetext", setting[name]);
+    }
+  }
+
+  /* ---- Results ---- */
+
+  const places = {};
+  function place(name, tag = "div", attributes = {}) {
+    places[name] = html(tag, { "data-shows": name, ...attributes });
+    return places[name];
+  }
+
+  const swatch = (kind) => {
+    const draw = { bar: ["rect", { class: "bar", x: 2, y: 2, width: 16, height: 10 }],
+      other: ["circle", { class: "other", cx: 10, cy: 7, r: 4.5 }],
+      dash: ["line", { class: "dash", x1: 1, y1: 7, x2: 19, y2: 7 }],
+      clean: ["rect", { class: "clean", x: 2, y: 3, width: 16, height: 8 }],
+      attacked: ["rect", { class: "attacked", x: 2, y: 3, width: 16, height: 8 }] }[kind];
+    const mark = draw ? figures.svg(...draw) : figures.chosenMark(10, 7, kind === "yes");
+    return figures.svg("svg", { width: 20, height: 16, viewBox: "0 -1 20 16", "aria-hidden": "true" }, mark);
+  };
+  const key = (...entries) => entries.map(([kind, words]) => html("li", {}, swatch(kind), ` ${words}`));
+
+  function table(head, rows, marked = -1) {
+    const cells = (tag, row, scope) => row.map((cell) => html(tag, scope ? { scope } : {}, String(cell)));
+    const body = rows.map((row, i) => {
+      const [first, ...others] = row;
+      const attributes = i === marked ? { class: "marked" } : {};
+      return html("tr", attributes, html("th", { scope: "row" }, String(first)), ...cells("td", others));
+    });
+    return html("table", {}, html("thead", {}, html("tr", {}, ...cells("th", head, "col"))), html("tbody", {}, ...body));
+  }
+
+  function show() {
+    const found = explore(setting);
+    const { d, epsilon, tau, texts } = setting;
+    const masked = setting.evidence === "masked";
+    const other = masked ? "plain" : "masked";
+    const third = texts > 1 ? "single" : "ceiling";
+    const width = Math.max(280, Math.floor(places.frontier.clientWidth) || 640);
+    const column = (name) => found.frontier.map((point) => point[name]);
+    const at = `d = ${d}, ε = ${epsilon}`;
+
+    places.verdict.textContent = found.certified
+      ? `Certified: no attack with ${at} takes the value below ${valueText(found.both)}, and τ = ${tau}.`
+      : `Not certified: with ${at} the value may fall to ${valueText(found.both)}, and τ = ${tau}.`;
+    places.verdict.dataset.certified = found.certified;
+    const label = `Certified image radius by text budget: ${column(setting.evidence)
+      .map((radius, edits) => `${radiusText(radius)} at d = ${edits}`)
+      .join(", ")}.`;
+    const drawn = { bars: column(setting.evidence), circles: column(other), dashes: column(third), d, epsilon, label };
+    places.frontier.replaceChildren(figures.frontier(width, { ...drawn, certified: found.certified }));
+    places.frontierKey.replaceChildren(
+      ...key(
+        ["bar", `certified, ${setting.evidence} draws`],
+        ["other", `${other} draws with the same p`],
+        ["dash", texts > 1 ? "one text for each image" : `the most that ${setting.n} ${setting.evidence} draws can certify`],
+        [found.certified ? "yes" : "no", `the attack: ${found.certified ? "certified" : "not certified"}`],
+      ),
+    );
+    places.words.replaceChildren(...sentences(found).map((sentence) => html("li", {}, sentence)));
+    const head = ["d", "plain", "masked", texts > 1 ? "one text" : "ceiling"];
+    const cells = (point) => [point.plain, point.masked, point[third]].map(radiusText);
+    places.radii.replaceChildren(table(head, found.frontier.map((point) => [point.d, ...cells(point)]), d));
+    showWorst(found, width);
+  }
+
+  function showWorst(found, width) {
+    const { figure, caption, classes } = { figure: places.worst, caption: places.worstCaption, classes: places.classes };
+    if (found.levels) {
+      const before = found.levels.map((level) => level.hit);
+      const after = found.levels.map((level) => certificate.attackedShare([level], found.shift).hit);
+      figure.replaceChildren(figures.levels(width, before, after, "Levels before and after the image perturbation."));
+      caption.textContent = "An image perturbation lowers each level as if it were a test of the image noise. Their mean is " +
+        "the share of flagged texts; then the text edits take their part.";
+      classes.replaceChildren(table(["k", "clean", "attacked"], before.map((p, i) => [i + 1, valueText(p), valueText(after[i])])));
+    } else if (!found.worst) {
+      figure.replaceChildren();
+      classes.replaceChildren();
+      caption.textContent = "Without image noise (σ = 0), any image perturbation can defeat the guard.";
+    } else {
+      figure.replaceChildren(figures.worstCase(width, found, "The worst classifier by class of texts and image noise."));
+      caption.textContent = "The worst guard with this p, against this attack. A row is a class of noisy texts, which all " +
+        "have the likelihood ratio γ (attacked over clean). Along a row runs the image noise in the direction of the attack. " +
+        "The guard flags the shaded part: whatever is more typical of the clean input. On the right is the mass of each class.";
+      const rows = figures.rowsOf(found).map((row) => [row.name, row.p, row.q, row.left]);
+      const cells = rows.map(([name, ...masses]) => [name, ...masses.map((mass) => mass.toPrecision(3))]);
+      classes.replaceChildren(table(["γ", "mass, clean", "mass, attacked", "of it flagged"], cells));
+    }
+  }
+
+  /** What binds, in sentences. */
+  function sentences(found) {
+    const { d, epsilon, n, texts } = setting;
+    const name = setting.evidence === "masked" ? "p_S" : "p_A";
+    const p = probabilityText(found.p);
+    const said = [];
+    const alone = [found.textAlone, found.imageAlone, found.both].map((value) => valueText(value));
+    said.push(`From ${name} = ${p}, the text edits alone could lower the value to ${alone[0]}, the image perturbation ` +
+      `alone to ${alone[1]}, and both together to ${alone[2]}.`);
+    if (found.needed === null) {
+      said.push(found.shift === Infinity
+        ? "The image noise binds: there is none, so no image perturbation is certified."
+        : "The text edits bind: even a guard that is always right on noisy copies could not be certified, because the " +
+          "attack leads to noisy texts that the clean text never gives.");
+    } else if (found.certified) {
+      said.push(`The least ${name} for this is ${probabilityText(found.needed, true)}.` + drawsFor(found));
+      const room = found.frontier[d][setting.evidence];
+      said.push(`With d = ${d}, ε may grow to ${radiusText(room)}. One more edit at ε = ${epsilon} is ` +
+        `${found.oneMore ? "certified, too" : "not certified"}.`);
+    } else {
+      const least = `It takes ${name} of at least ${probabilityText(found.needed, true)}.`;
+      if (texts > 1 || setting.source === "known") said.push(`The guard binds: ${least}`);
+      else if (found.needed.miss < found.most.miss) {
+        said.push(`The number of draws binds: ${least} ${n} draws show at most ${probabilityText(found.most, true)}.` +
+          drawsFor(found));
+      } else said.push(`The misses bind: ${least} With fewer of them, ${n} draws are enough.`);
+    }
+    said.push(better(found.frontier[d]));
+    return said;
+  }
+
+  function drawsFor({ draws }) {
+    if (setting.texts > 1) return "";
+    if (!Number.isFinite(draws)) return " No number of draws shows that.";
+    return ` Draws that are all unsafe show that from n = ${draws} on.`;
+  }
+
+  function better(point) {
+    const [plain, masked] = [point.plain, point.masked].map((radius) => (Number.isNaN(radius) ? -1 : radius));
+    const both = `masked ${radiusText(point.masked)}, plain ${radiusText(point.plain)}`;
+    if (masked < 0 && plain < 0) return `At d = ${point.d}, neither plain nor masked draws with this p certify anything.`;
+    if (masked === plain) return `At d = ${point.d}, plain and masked draws with the same p certify the same radius (${both}).`;
+    return `At d = ${point.d}, ${masked > plain ? "masked" : "plain"} draws are the better evidence, if both show the same p (${both}).`;
+  }
+
+  /* ---- Together ---- */
+
+  function change(name, value, source) {
+    setting[name] = value;
+    if (name === "n" && setting.misses > value) setting.misses = value;
+    showControls(source);
+    if (Object.keys(LIMITS).some((each) => remedy(each, setting))) return;
+    const kept = Object.entries(setting).filter(([each, now]) => now !== START[each]);
+    const query = new URLSearchParams(kept).toString();
+    history.replaceState(null, "", `${location.pathname}${query && `?${query}`}${location.hash}`);
+    show();
+  }
+
+  /** Take the setting of the address, as far as it can be used. */
+  function readAddress() {
+    for (const [name, given] of new URLSearchParams(location.search)) {
+      const { radios, number } = controls[name] ?? {};
+      const before = setting[name];
+      if (radios?.some((radio) => radio.value === given)) setting[name] = given;
+      if (number) setting[name] = given === "" ? NaN : Number(given);
+      if (number && remedy(name, setting)) setting[name] = before;
+    }
+    if (remedy("misses", setting)) setting.misses = 0;
+  }
+
+  function build(root) {
+    const form = html("form", { class: "controls", "aria-label": "Settings" });
+    form.addEventListener("submit", (event) => event.preventDefault());
+    for (const [title, members] of GROUPS) {
+      const rows = members.map(([name, label, how]) => (LIMITS[name] ? addNumber : addChoice)(name, label, how));
+      form.append(html("fieldset", {}, html("legend", {}, title), ...rows));
+    }
+    const first = html("section", { class: "first", "aria-label": "The frontier" },
+      place("verdict", "p", { role: "status" }), place("frontier"), place("frontierKey", "ul", { class: "key" }));
+    const worstKey = html("ul", { class: "key" }, ...key(["clean", "clean"], ["attacked", "under attack"]));
+    const second = html("section", { class: "second", "aria-label": "What binds" }, place("words", "ul"),
+      html("div", { class: "scroll" }, place("radii")),
+      html("h3", {}, "The worst case"), place("worst"), worstKey, place("worstCaption", "p"),
+      html("details", {}, html("summary", {}, "The numbers of this picture"),
+        html("div", { class: "scroll" }, place("classes"))));
+    root.replaceChildren(html("div", { class: "board" }, first, form, second));
+    readAddress();
+    showControls(null);
+    show();
+    let last = places.frontier.clientWidth;
+    new ResizeObserver(() => {
+      if (places.frontier.clientWidth === last) return;
+      last = places.frontier.clientWidth;
+      show();
+    }).observe(places.frontier);
+  }
+
+  build(document.getElementById("explorer"));
+})();
