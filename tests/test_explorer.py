@@ -13,9 +13,11 @@ import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from scipy import stats
 
 import hybrid_rs as hrs
@@ -273,3 +275,90 @@ def test_several_texts_for_one_image(several_texts):
         if page["atNeeded"] is not None:
             assert page["atNeeded"] >= x["tau"] * (1 - 1e-12)
             assert page["below"] < x["tau"]
+
+
+STEPS: list[dict[str, Any]] = [  # what a reader does, one step after another
+    {},
+    {"beta": "0.5", "tau": "0.05", "epsilon": "2"},
+    {"evidence": "masked", "misses": "3"},
+    {"kernel": "absorbing", "d": "10"},
+    {"beta": "2"},
+]
+
+
+@pytest.fixture(scope="module")
+def read_page(tmp_path_factory) -> list[BeautifulSoup]:
+    """The explorer as a reader sees it after each step; the page is opened from disk, with nothing else of the book."""
+    folder = tmp_path_factory.mktemp("book")
+    shutil.copytree(STATIC, folder / "_static")
+    (folder / "book").mkdir()
+    (body,) = re.findall(r"```\{raw\} html\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    script = """
+      const seen = STEPS.map((step) => {
+        for (const [name, value] of Object.entries(step)) {
+          const number = document.getElementById(`explorer-${name}`);
+          const control = number ?? document.querySelector(`[name="explorer-${name}"][value="${value}"]`);
+          if (number) number.value = value;
+          else control.checked = true;
+          control.dispatchEvent(new Event(number ? "input" : "change"));
+        }
+        return document.getElementById("explorer").outerHTML;
+      });
+      document.body.textContent = JSON.stringify(seen);
+    """.replace("STEPS", json.dumps(STEPS))
+    page = folder / "book" / "explorer.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><body>{body}<script>{script}</script>", encoding="utf-8")
+    seen = json.loads(unescape(re.findall(r"<body>(.*)</body>", opened(page), re.DOTALL)[0]))
+    return [BeautifulSoup(state, "html.parser") for state in seen]
+
+
+def frontier_on(page: BeautifulSoup) -> list[list[str]]:
+    rows = page.select('[data-shows="radii"] tbody tr')
+    return [[cell.get_text() for cell in row.select("th, td")] for row in rows]
+
+
+def test_the_page_shows_the_frontier_of_the_controls(read_page):
+    now: dict[str, Any] = {"kernel": "uniform", "beta": "0.25", "tau": "4.6e-5", "misses": "20", "d": "3"}
+    now["evidence"] = "plain"
+    for step, page in list(zip(STEPS, read_page, strict=True))[:-1]:
+        now |= step
+        beta, tau = float(now["beta"]), float(now["tau"])
+        kernel = hrs.UniformKernel(beta, 32_000) if now["kernel"] == "uniform" else hrs.AbsorbingKernel(beta)
+        bound = hrs.clopper_pearson_lower(10_000 - int(now["misses"]), 10_000, 0.01)
+        law = {"sigma": 0.5, "tau": tau, "d_max": max(8, int(now["d"]))}
+        plain, masked = (hrs.frontier(bound, kernel, masked=kind, **law).radii for kind in (False, True))
+        most = hrs.clopper_pearson_lower(10_000, 10_000, 0.01)
+        ceiling = hrs.frontier(most, kernel, masked=now["evidence"] == "masked", **law).radii
+        each = zip(hrs.floored(plain, DIGITS), hrs.floored(masked, DIGITS), hrs.ceiled(ceiling, DIGITS), strict=True)
+        shown = [["none" if math.isnan(x) else f"{x:.{DIGITS}f}" for x in radii] for radii in each]
+        assert frontier_on(page) == [[str(d), *radii] for d, radii in enumerate(shown)]
+        bars = page.select('[data-shows="frontier"] rect.bar')
+        assert len(bars) == np.sum(~np.isnan(masked if now["evidence"] == "masked" else plain))
+
+
+def test_the_page_says_what_binds(read_page):
+    verdicts = [page.select_one('[data-shows="verdict"]').get_text() for page in read_page]
+    assert verdicts[0].startswith("Certified: no attack with d = 3, ε = 1 ")
+    assert verdicts[1].startswith("Not certified: with d = 3, ε = 2 ")
+    said = [page.select_one('[data-shows="words"]').get_text() for page in read_page]
+    assert "One more edit at ε = 1 is not certified." in said[0]
+    assert re.search(r"The (misses|number of draws) binds?: It takes pA of at least 0\.\d+\.", said[1])
+    assert "masked draws are the better evidence" in said[0]
+
+
+def test_a_value_that_cannot_be_used_is_named_and_changes_nothing(read_page):
+    before, after = read_page[-2:]
+    assert after.select_one("#explorer-beta-error").get_text() == "Give a number from 0 to 1."
+    assert after.select_one("#explorer-beta")["aria-invalid"] == "true"
+    assert frontier_on(after) == frontier_on(before)
+
+
+def test_every_control_has_a_name_and_every_picture_too(read_page):
+    page = read_page[0]
+    for control in page.select('input[type="number"]'):
+        assert page.select_one(f'label[for="{control["id"]}"]').get_text().strip()
+    assert all(slider["aria-label"] for slider in page.select('input[type="range"]'))
+    assert all(radio.parent.name == "label" for radio in page.select('input[type="radio"]'))
+    pictures = page.select("svg")
+    assert all(picture.get("aria-label") or picture.get("aria-hidden") for picture in pictures)
+    assert len(pictures) > 2

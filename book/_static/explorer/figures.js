@@ -34,7 +34,7 @@ const figures = (() => {
    * `bars`, `circles` and `dashes` hold one radius for each budget: NaN draws none, Infinity draws to the top.
    */
   function frontier(width, { bars, circles, dashes, d, epsilon, certified, label }) {
-    const height = 300;
+    const height = width < 480 ? 240 : 300;
     const [left, right, top, bottom] = [46, width - 10, 14, height - 44];
     const finite = [...bars, ...circles, ...dashes, epsilon].filter((value) => Number.isFinite(value));
     const marks = ticks(Math.max(...finite, 1e-3), 5);

@@ -12,6 +12,12 @@
     return element;
   }
 
+  /** Words in which p_A and p_S are set with an index. */
+  function words(sentence) {
+    const parts = sentence.split(/p_([AS])/);
+    return parts.flatMap((part, i) => (i % 2 ? ["p", html("sub", {}, part)] : [part]));
+  }
+
   /* ---- Controls ---- */
 
   // How a slider from 0 to 1000 runs through the values of a control.
@@ -55,7 +61,7 @@
     const radios = Object.entries(options).map(([value, shown]) => {
       const radio = html("input", { type: "radio", name: `explorer-${name}`, value });
       radio.addEventListener("change", () => change(name, value));
-      row.append(html("label", {}, radio, ` ${shown}`));
+      row.append(html("label", {}, radio, ...words(` ${shown}`)));
       return radio;
     });
     controls[name] = { row, radios };
@@ -164,11 +170,11 @@
       ...key(
         ["bar", `certified, ${setting.evidence} draws`],
         ["other", `${other} draws with the same p`],
-        ["dash", texts > 1 ? "one text for each image" : `the most that ${setting.n} ${setting.evidence} draws can certify`],
+        ["dash", texts > 1 ? "one text for each image" : `the same if all ${setting.n} draws were unsafe`],
         [found.certified ? "yes" : "no", `the attack: ${found.certified ? "certified" : "not certified"}`],
       ),
     );
-    places.words.replaceChildren(...sentences(found).map((sentence) => html("li", {}, sentence)));
+    places.words.replaceChildren(...sentences(found).map((sentence) => html("li", {}, ...words(sentence))));
     const head = ["d", "plain", "masked", texts > 1 ? "one text" : "ceiling"];
     const cells = (point) => [point.plain, point.masked, point[third]].map(radiusText);
     places.radii.replaceChildren(table(head, found.frontier.map((point) => [point.d, ...cells(point)]), d));
@@ -284,7 +290,7 @@
       html("h3", {}, "The worst case"), place("worst"), worstKey, place("worstCaption", "p"),
       html("details", {}, html("summary", {}, "The numbers of this picture"),
         html("div", { class: "scroll" }, place("classes"))));
-    root.replaceChildren(html("div", { class: "board" }, first, form, second));
+    root.replaceChildren(html("div", { class: "board" }, html("div", { class: "tries" }, first, form), second));
     readAddress();
     showControls(null);
     show();
