@@ -41,6 +41,7 @@ class Certificate(Target):
             no draws.
         subsets: where ``p`` bounds p_S for every set of positions at once: which sets were counted. ``k`` is then the
             number of draws that were unsafe *or* left a position of the worst of these sets alone.
+        distance: total variation between the law of a draw and that of the theorem; ``p`` allows for it already.
 
     Raises:
         ValueError: if a field has another type or lies outside its range.
@@ -59,6 +60,7 @@ class Certificate(Target):
     n: int | None = None
     k: int | None = None
     subsets: Subsets | None = None
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         check_target(self, "p", "log_t")
@@ -69,6 +71,7 @@ class Certificate(Target):
         require(
             together, "alpha, n, k, subsets", (self.alpha, self.n, self.k, self.subsets), "give what was drawn, or none"
         )
+        require(bool(drawn) or self.distance == 0, "distance", self.distance, "give 0.0: nothing was drawn")
         if drawn:
             risk_of, n, k = self.alpha, self.n, self.k
             require(isinstance(risk_of, float) and 0 < risk_of < 1, "alpha", risk_of, "give a risk in (0, 1)", repr)
@@ -90,7 +93,7 @@ class Certificate(Target):
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
         evidence = "p_S" if self.masked else "p_A"
-        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} draws"
+        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} draws{self._law}"
         return (
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {evidence} {source})"
@@ -165,4 +168,6 @@ def certify(
     )
     target = (float(epsilon), float(sigma), float(level))
     known = Certificate(p, kernel, budget, *target, log_t, value, evidence)
-    return known if counts is None else replace(known, alpha=float(alpha), n=counts.n, k=k, subsets=subsets)
+    if counts is None:
+        return known
+    return replace(known, alpha=float(alpha), n=counts.n, k=k, subsets=subsets, distance=counts.distance)

@@ -65,6 +65,7 @@ class CommittedCertificate(Target):
         p_adv: the bound: no attack within the budgets takes the smoothed value below it.
         alpha: risk that one of the bounds is wrong.
         n: draws behind each of them.
+        distance: total variation between the law of a draw and that of the theorem; the bounds allow for it already.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -85,6 +86,7 @@ class CommittedCertificate(Target):
     p_adv: float
     alpha: float
     n: int
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         edits = check_target(self, "alpha")
@@ -117,7 +119,7 @@ class CommittedCertificate(Target):
         return (
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; p_A and p_S with confidence "
-            f"{1 - self.alpha:g}, {self.n} draws)"
+            f"{1 - self.alpha:g}, {self.n} draws{self._law})"
         )
 
 
@@ -155,7 +157,7 @@ def certify_committed(
     value = min(value for value, _, _ in found)
     choices, log_t = tuple(-i for _, i, _ in found), tuple(u for _, _, u in found)
     law = (kernel, budget, float(epsilon), float(sigma), float(level))
-    return CommittedCertificate(bounds, *law, choices, log_t, value, float(alpha), counts.n)
+    return CommittedCertificate(bounds, *law, choices, log_t, value, float(alpha), counts.n, counts.distance)
 
 
 def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, alpha: float) -> tuple[Bound, ...]:

@@ -84,7 +84,7 @@ def _check_bounds(certificate: CommittedCertificate, context: Any) -> None:
         else:  # a draw counts unless a set of j, part of the replaced ones, was replaced and the guard said safe
             x = 1 - arb(certificate.kernel.beta) ** bound.replaced * (1 - x)
             risk /= bound.subsets.parts
-        if bound.p > 0 and not shown_by(x, bound.k, certificate.n, risk):
+        if bound.p > 0 and not shown_by(x + arb(certificate.distance), bound.k, certificate.n, risk):
             _refuse(bound, certificate)
 
 

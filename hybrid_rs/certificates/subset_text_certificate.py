@@ -75,10 +75,10 @@ class SubsetTextCertificate(Target):
     alpha: float
 
     def __post_init__(self) -> None:
+        require(isinstance(self.counts, SubsetTextCounts), "counts", self.counts, "give SubsetTextCounts", repr)
         edits = check_target(self, "alpha")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
-        require(isinstance(self.counts, SubsetTextCounts), "counts", self.counts, "give SubsetTextCounts", repr)
         same = self.counts.beta == self.kernel.beta
         require(same, "kernel", self.kernel, f"give the kernel of the draws, with beta = {self.counts.beta}", repr)
         rows = type(self.levels) is tuple and all(type(row) is tuple for row in self.levels)
@@ -97,6 +97,11 @@ class SubsetTextCertificate(Target):
             )
 
     @property
+    def distance(self) -> float:  # type: ignore[override]
+        """Total variation between the law of an image with its texts and that of the theorem."""
+        return self.counts.distance
+
+    @property
     def n(self) -> int:
         """The number of images drawn."""
         return self.counts.n
@@ -112,7 +117,7 @@ class SubsetTextCertificate(Target):
         return (
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.counts.texts} texts "
-            f"for each image, any positions, with confidence {1 - self.alpha:g}, {self.n} images)"
+            f"for each image, any positions, with confidence {1 - self.alpha:g}, {self.n} images{self._law})"
         )
 
 

@@ -50,7 +50,7 @@ def verify_subset_texts(certificate: SubsetTextCertificate) -> float:
         context.prec = 256
         for size, (levels, reached) in enumerate(zip(certificate.levels, counts.reached, strict=True)):
             share = arb(certificate.alpha) / counts.subsets(size).parts
-            check_levels(levels, reached, counts.images(size), share, context)
+            check_levels(levels, reached, counts.images(size), share, arb(counts.distance), context)
         return proved_by(lambda: _bound(certificate), certificate, context)
 
 

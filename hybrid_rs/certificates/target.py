@@ -11,7 +11,7 @@ from hybrid_rs._checks import kind, nonnegative, probability, require
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 
-SCHEMA = 2  # of a certificate's JSON; 1 carried no counts
+SCHEMA = 3  # of a certificate's JSON; 1 carried no counts, 2 no distance
 KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
 
 
@@ -21,6 +21,7 @@ class Target:
     kernel: Kernel
     tau: float
     p_adv: float
+    distance: float
 
     @property
     def certified(self) -> bool:
@@ -39,6 +40,11 @@ class Target:
         fields: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         fields["kernel"] = {"name": type(self.kernel).__name__} | vars(self.kernel)
         return json.dumps({"schema": SCHEMA} | _plain(fields), allow_nan=False)
+
+    @property
+    def _law(self) -> str:
+        """What the draws are of, if not of the law itself, as texts say it."""
+        return f" within {self.distance:.2g} of the law" if self.distance else ""
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -73,10 +79,10 @@ def check_target(certificate: Any, *more: str) -> int:
     Raises:
         ValueError: naming the field.
     """
-    for name in ("epsilon", "sigma", "tau", "p_adv", *more):
+    for name in ("epsilon", "sigma", "tau", "p_adv", "distance", *more):
         value = getattr(certificate, name)
         require(isinstance(value, float) and value == value, name, value, "give a float that is a number", repr)
-    for name in ("tau", "p_adv"):
+    for name in ("tau", "p_adv", "distance"):
         probability(name, getattr(certificate, name))
     nonnegative("epsilon", certificate.epsilon)
     require(certificate.sigma >= 0, "sigma", certificate.sigma, "give a standard deviation")
@@ -103,7 +109,7 @@ def _fields(text: str, names: set[str]) -> dict[str, Any]:
     fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
     schema = fields.pop("schema")
-    older = " (an older one, without the counts: certify again)" if schema == 1 else ""
+    older = " (an older one, which carried less: certify again)" if schema in (1, 2) else ""
     known = type(schema) is int and schema == SCHEMA
     require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
     missing = names ^ set(fields)

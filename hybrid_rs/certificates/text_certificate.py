@@ -38,6 +38,7 @@ class TextCertificate(Target):
         reached: the counts behind the levels, as in :class:`TextCounts`; None if the levels were given as known.
         n: number of images behind them; None likewise.
         alpha: risk that a level is wrong; None likewise.
+        distance: total variation between the law of a draw and that of the theorem; the levels allow for it already.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -61,6 +62,7 @@ class TextCertificate(Target):
     reached: tuple[int, ...] | None = None
     n: int | None = None
     alpha: float | None = None
+    distance: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("levels", "image_log_t"):
@@ -76,6 +78,7 @@ class TextCertificate(Target):
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
         source = (self.reached, self.n, self.alpha)
         require(source.count(None) in (0, 3), "reached, n, alpha", source, "give what was drawn, or none")
+        require(source != (None,) * 3 or self.distance == 0, "distance", self.distance, "give 0.0: nothing was drawn")
         if self.reached is not None and self.n is not None:
             exact = type(self.n) is int and type(self.reached) is tuple and all(type(x) is int for x in self.reached)
             require(exact, "reached, n", (self.reached, self.n), "give whole numbers")
@@ -97,7 +100,7 @@ class TextCertificate(Target):
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
-        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} images"
+        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} images{self._law}"
         return (
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.texts} texts for each "
@@ -160,7 +163,8 @@ def certify_texts(
     ratio = kernel.likelihood_ratio(budget, masked=given)
     value, image, log_t = witnessed(levels, ratio, float(epsilon), float(sigma))
     law = (kernel, budget, float(epsilon), float(sigma), float(at))
-    return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence)
+    off = counts.distance if counts else 0.0
+    return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence, off)
 
 
 def witnessed(

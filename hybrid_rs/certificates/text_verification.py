@@ -91,14 +91,17 @@ def _check_levels(certificate: TextCertificate, context: Any) -> None:
 
     if certificate.reached is None or certificate.n is None or certificate.alpha is None:
         return
-    check_levels(certificate.levels, certificate.reached, certificate.n, arb(certificate.alpha), context)
+    risk, off = arb(certificate.alpha), arb(certificate.distance)
+    check_levels(certificate.levels, certificate.reached, certificate.n, risk, off, context)
 
 
-def check_levels(levels: tuple[float, ...], reached: tuple[int, ...], n: int, alpha: arb, context: Any) -> None:
-    """Refuse levels that counts of n images do not give at risk alpha, shared as by ``level_shares``."""
-    with needs("verify"):
-        from flint import arb
+def check_levels(
+    levels: tuple[float, ...], reached: tuple[int, ...], n: int, alpha: arb, distance: arb, context: Any
+) -> None:
+    """Refuse levels that counts of n images do not give at risk alpha, shared as by ``level_shares``.
 
+    The images have a law within ``distance`` of the one that the levels speak of.
+    """
     if n > MAX_CHECKED_DRAWS:
         raise VerificationError(f"n = {n}: the bound of at most {MAX_CHECKED_DRAWS} images can be checked")
     context.prec = 256
@@ -106,7 +109,7 @@ def check_levels(levels: tuple[float, ...], reached: tuple[int, ...], n: int, al
     shares = [alpha / (2 * (m - 1)) for _ in range(m - 1)] + [alpha / 2 if m > 1 else alpha]
     for k, level in enumerate(levels):
         given = any(
-            count > 0 and arb(level).beta_lower(count, n - count + 1, regularized=True) <= share
+            count > 0 and (level + distance).beta_lower(count, n - count + 1, regularized=True) <= share
             for count, share in list(zip(reached, shares, strict=True))[k:]
         )
         if level > 0 and not given:

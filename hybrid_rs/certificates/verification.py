@@ -12,7 +12,7 @@ and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`ve
 values of their float64. The masses are written down from the kernel's definition, not taken from the package. A
 masked certificate is checked against every number of edits within its d positions, none to all of them; one for
 features of different arity against every choice of d features that may be the worst. Where p was drawn, not given,
-the binomial tail shows that k of n draws bound it at risk alpha.
+the binomial tail shows that k of n draws bound it at risk alpha, with the distance of their law added.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _check_evidence(certificate: Certificate, context: Any) -> None:
     if subsets is not None:  # a draw counts unless a set of j, part of one of d, was replaced and the guard said safe
         x = 1 - arb(certificate.kernel.beta) ** certificate.d * (1 - x)
         risk /= subsets.parts
-    if shown_by(x, k, n, risk):
+    if shown_by(x + arb(certificate.distance), k, n, risk):
         return
     raise VerificationError(
         f"p = {certificate.p!r}: k = {k} of n = {n} draws do not show it at risk alpha = {certificate.alpha!r}; "

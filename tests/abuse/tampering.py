@@ -57,10 +57,11 @@ def honest(rng):
     if kind == 0:
         return certify(float(rng.choice([0.3, 0.9, 0.999, 1.0])), kernel, masked=masked, **law)
     hits = tuple(int(n * x) for x in rng.choice([0.5, 0.9, 0.99, 1.0], d + 1))
+    off = {"distance": float(rng.choice([0.0, 1e-15, 1e-3]))}
     if kind == 1:
-        return certify(hrs.MaskedCounts(hits, n) if masked else hrs.Counts(hits[0], n), kernel, **law)
+        return certify(hrs.MaskedCounts(hits, n, **off) if masked else hrs.Counts(hits[0], n, **off), kernel, **law)
     safe = tuple(sorted((n - k for k in hits), reverse=True))
-    return certify(hrs.SubsetCounts(safe, n, 6, beta), kernel, **law)
+    return certify(hrs.SubsetCounts(safe, n, 6, beta, **off), kernel, **law)
 
 
 def moved(certificate, rng):
@@ -157,6 +158,7 @@ def false(c):
             size, largest = c.subsets.size, c.subsets.largest
             risk *= mpf(1) if largest == 0 else mpf(1) / 2 if size == 0 else mpf(1) / 2 / largest
             p = 1 - mpf(kernel.beta) ** c.d * (1 - p)
+        p += mpf(c.distance)
         if c.k == 0 or tail(c.k, c.n, p) > risk:
             return True
     if c.epsilon > 0 and c.sigma == 0:

@@ -29,10 +29,11 @@ def honest(rng):
     d, shift, n = int(rng.integers(1, 4)), float(rng.choice([0.0, 0.3, 1.0])), int(rng.choice([100, 1000]))
     law = {"d": d, "epsilon": shift, "sigma": 1.0, "tau": float(rng.choice([1e-4, 0.1, 0.5]))}
     hits = tuple(int(n * x) for x in rng.choice([0.9, 0.99, 1.0], d + 1))
+    off = {"distance": float(rng.choice([0.0, 1e-15, 1e-3]))}
     if rng.random() < 0.5:
-        return certify_committed(hrs.MaskedCounts(hits, n), kernel, **law)
+        return certify_committed(hrs.MaskedCounts(hits, n, **off), kernel, **law)
     safe = tuple(sorted((n - k for k in hits), reverse=True))
-    return certify_committed(hrs.SubsetCounts(safe, n, 6, beta), kernel, **law)
+    return certify_committed(hrs.SubsetCounts(safe, n, 6, beta, **off), kernel, **law)
 
 
 def moved(certificate, rng):
@@ -88,7 +89,7 @@ def false(c):
             size, largest = b.subsets.size, b.subsets.largest
             risk *= mpf(1) if largest == 0 else mpf(1) / 2 if size == 0 else mpf(1) / 2 / largest
             p = 1 - mpf(kernel.beta) ** b.replaced * (1 - p)
-        if b.p > 0 and (b.k == 0 or tail(b.k, c.n, p) > risk):
+        if b.p > 0 and (b.k == 0 or tail(b.k, c.n, p + mpf(c.distance)) > risk):
             return True
     if c.epsilon > 0 and c.sigma == 0:
         return c.p_adv > 0

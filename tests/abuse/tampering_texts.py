@@ -35,7 +35,8 @@ def honest(rng):
         shares = np.sort(rng.choice([0.8, 0.95, 1.0], m))[::-1]
         rows.append(tuple(np.floor(images * shares).astype(int).tolist()))
     law_of = {"d": int(rng.integers(0, 3)), "epsilon": float(rng.choice([0.0, 0.3, 1.0])), "sigma": 1.0, "tau": 0.1}
-    return certify_subset_texts(SubsetTextCounts(tuple(rows), n, texts, 6, beta), kernel, **law_of)
+    off = float(rng.choice([0.0, 1e-15, 1e-3]))
+    return certify_subset_texts(SubsetTextCounts(tuple(rows), n, texts, 6, beta, distance=off), kernel, **law_of)
 
 
 def moved(certificate, rng):
@@ -51,7 +52,8 @@ def moved(certificate, rng):
             values[name] = tuple(tuple(min(1.0, number(x, rng)) for x in row) for row in old)
         elif name == "counts":
             rows = tuple(tuple(max(0, k + int(rng.integers(-2, 2))) for k in row) for row in old.reached)
-            values[name] = replace(old, reached=rows) if rng.random() < 0.7 else replace(old, n=old.n - 1)
+            changes = [{"reached": rows}, {"reached": rows}, {"n": old.n - 1}, {"distance": old.distance + 1e-6}]
+            values[name] = replace(old, **changes[rng.integers(4)])
         elif name == "witnesses":
             values[name] = tuple(replace(w, log_t=number(w.log_t, rng)) for w in old)
         else:
@@ -68,8 +70,8 @@ def false(c):
         risk = mpf(c.alpha) * (1 if largest == 0 else mpf(1) / 2 if size == 0 else mpf(1) / 2 / largest)
         shares = [risk / max(1, 2 * (m - 1))] * (m - 1) + [risk / 2 if m > 1 else risk]
         for k, level in enumerate(levels):
-            known = list(zip(reached, shares, strict=True))[k:]
-            if level > 0 and not any(r > 0 and tail(r, images, mpf(level)) <= share for r, share in known):
+            known, at = list(zip(reached, shares, strict=True))[k:], mpf(level) + mpf(counts.distance)
+            if level > 0 and not any(r > 0 and tail(r, images, at) <= share for r, share in known):
                 return True
     if c.epsilon > 0 and c.sigma == 0:
         return c.p_adv > 0

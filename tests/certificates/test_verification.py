@@ -138,7 +138,7 @@ def test_what_is_no_certificate_is_refused(text):
 
 
 def test_an_older_schema_is_named():
-    with pytest.raises(ValueError, match=r"schema = 1 .an older one, without the counts: certify again"):
+    with pytest.raises(ValueError, match=r"schema = 1 .an older one, which carried less: certify again"):
         hrs.Certificate.from_json('{"schema": 1}')
 
 
