@@ -8,6 +8,9 @@ from hypothesis import given, strategies as st
 from toys import EXAMPLE, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.certificate import certify
+from hybrid_rs.certificates.committed_certificate import certify_committed
+from hybrid_rs.certificates.text_certificate import certify_texts
 from hybrid_rs.decisions.calibrate import flagged_share
 from hybrid_rs.decisions.decide import decide
 from hybrid_rs.decisions.watch import watch
@@ -16,6 +19,7 @@ from hybrid_rs.smoothing.draws import distance
 from hybrid_rs.smoothing.lattice import rounded_gaussian
 from hybrid_rs.storage.counts import CountsStore
 
+LAW = {"epsilon": 0.2, "sigma": 0.5, "tau": 0.05}
 ROUND = EXAMPLE.rounded()
 KINDS = [
     hrs.Counts((90, 70), 100),
@@ -114,3 +118,30 @@ def test_flags_and_shares_take_the_upper_bound_further_up():
     assert flagged_share([far], level, alpha=0.01) == [1.0]
     assert flagged_share([far], level) == [0.0]
     assert isinstance(MaskedCounts((1,), 2).bounds(), np.ndarray)
+
+
+SUBSETS = hrs.SubsetCounts((3, 1), 1_000, 4, 0.5, distance=1e-3)
+STATEMENTS = {
+    "p_A": certify(hrs.Counts((990,), 1_000, distance=1e-3), hrs.UniformKernel(0.5, 9), d=1, **LAW),
+    "p_S": certify(hrs.MaskedCounts((990, 980), 1_000, distance=1e-3), hrs.UniformKernel(0.5, 9), d=1, **LAW),
+    "sets": certify(SUBSETS, hrs.UniformKernel(0.5, 9), d=1, **LAW),
+    "committed": certify_committed(SUBSETS, hrs.UniformKernel(0.5, 9), d=1, **LAW),
+    "texts": certify_texts(hrs.TextCounts(((990, 900),), 1_000, distance=1e-3), hrs.UniformKernel(0.5, 9), d=1, **LAW),
+}
+
+
+@pytest.mark.parametrize("made", STATEMENTS.values(), ids=STATEMENTS)
+def test_a_certificate_shows_the_distance_and_verify_allows_for_it(made):
+    assert hrs.verify(made) >= made.p_adv
+    assert "draws within 0.001 of the law" in str(made) or "images within 0.001 of the law" in str(made)
+    assert hrs.read_certificate(made.to_json()) == made
+    with pytest.raises(hrs.VerificationError, match=r"do not (show|give) it"):  # its bounds allow for no more
+        hrs.verify(replace(made, distance=1.01e-3))
+
+
+def test_where_nothing_was_drawn_there_is_no_distance():
+    with pytest.raises(ValueError, match=r"distance = 0\.1: give 0\.0: nothing was drawn"):
+        replace(certify(0.99, hrs.UniformKernel(0.5, 9), d=1, **LAW), distance=0.1)
+    known = certify_texts([0.99, 0.9], hrs.UniformKernel(0.5, 9), d=1, **LAW)
+    with pytest.raises(ValueError, match=r"distance = 0\.1: give 0\.0: nothing was drawn"):
+        replace(known, distance=0.1)
