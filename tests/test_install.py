@@ -38,10 +38,9 @@ def printed(monkeypatch, tmp_path):
                 exec(source, names)
                 return out.getvalue()
             monkeypatch.setattr("sys.argv", shlex.split(source))
-            try:
+            with pytest.raises(SystemExit) as ended:
                 cli.main()
-            except SystemExit as ended:
-                assert not ended.code, err.getvalue()
+        assert not ended.value.code, err.getvalue()
         return out.getvalue()
 
     return run
