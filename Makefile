@@ -64,4 +64,4 @@ serve: ## serve the built book on this machine (PORT=8000)
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
 
 clean: ## remove what make book and the tests left; keep the environment
-	rm -rf build dist book/_build book/experiments .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist book/_build book/experiments book/reference .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,7 +41,7 @@ def source(page):
 
 
 def test_every_page_of_the_book_exists_once():
-    sources = [source(page) for page in pages(TOC)]
+    sources = [source(page) for page in pages(TOC) if not page.startswith("book/reference/")]  # made by the build
     assert [missing for missing in sources if isinstance(missing, str)] == []
     assert len(set(sources)) == len(sources)
 

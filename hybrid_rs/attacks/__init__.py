@@ -3,10 +3,10 @@
 ``joint`` attacks text and image, ``text`` and ``image`` one of them. Any :class:`hybrid_rs.Guard` can be attacked. The
 search uses everything that the guard offers, unless :class:`Effort` forbids it:
 
-* ``unsafe`` alone: verdicts; the search probes text and image with the noise of the smoothing. * ``scores`` (and
-``margin``): the same with scores, which are smoother than verdicts. * ``gradients`` (and ``embeddings``): gradients
-guide the image and suggest words. A guard that is differentiable only in
-  the image returns None for the tokens' gradient and needs no ``embeddings``. See
+* ``unsafe`` alone: verdicts; the search probes text and image with the noise of the smoothing.
+* ``scores`` (and ``margin``): the same with scores, which are smoother than verdicts.
+* ``gradients`` (and ``embeddings``): gradients guide the image and suggest words. A guard that is differentiable only
+  in the image returns None for the tokens' gradient and needs no ``embeddings``. See
   :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for shapes.
 
 Example:

@@ -48,7 +48,7 @@ class Frontier:
         example: the id of the input; empty if it is not known.
         threat: what is noised, and what the adversary may touch; None if it is not known.
         texts: noisy texts for each noisy image; with several, ``p`` is the mean of their levels P(K >= k), and each
-            radius uses all of these (see :func:`hybrid_rs.certified_radius_texts`).
+            radius uses all of these (see :func:`certified_radius_texts`).
     """
 
     radii: NDArray[np.float64]

@@ -11,7 +11,7 @@ Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: what th
 
 
 class CalibratedThreshold(Protocol):
-    """What certifying needs to know of a :class:`hybrid_rs.Calibration`."""
+    """What certifying needs to know of a :class:`hybrid_rs.decisions.calibrate.Calibration`."""
 
     def tau_for(self, draws: Iterable[Draws]) -> float:
         """Return tau for certifying from these draws; refuse draws that were used to choose it."""
