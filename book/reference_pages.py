@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PAGES = Path("book", "reference")
 PACKAGE = Path(hybrid_rs.__file__).parent
+ELSEWHERE = {"__version__": "``__version__``", "citation": ":doc:`citation <cite>`"}  # names in no folder's page
 HIDDEN = {"cli"}  # a reader of its commands needs their help, not its functions
 
 
@@ -47,13 +48,17 @@ def rooms() -> dict[str, list[str]]:
 def pages() -> dict[str, str]:
     """Return the text of every page of reference, by its file name."""
     made = {f"{room}.rst": room_page(room, modules) for room, modules in rooms().items()}
-    return made | {"names.rst": names_page(), "commands.md": commands_page()}
+    return made | {"names.rst": names_page(), "commands.md": commands_page(), "cite.md": cite_page()}
 
 
 def room_page(room: str, modules: list[str]) -> str:
     """Return the page of a folder of the package: its docstring, then one section for each module."""
     whole = f"hybrid_rs.{room}"
-    parts = [_title(whole, "="), _documented(whole, members=bool(_public(PACKAGE / room / "__init__.py")))]
+    parts = [
+        _title(room, "="),
+        f"Package ``{whole}``.\n",
+        _documented(whole, members=bool(_public(PACKAGE / room / "__init__.py"))),
+    ]
     for module in modules:
         members = bool(_public(PACKAGE / room / f"{module}.py"))
         parts += [_title(module, "-"), f"Module ``{whole}.{module}``.\n", _documented(f"{whole}.{module}", members)]
@@ -69,13 +74,28 @@ def names_page() -> str:
     lines += [".. list-table::", "   :widths: 30 70", ""]
     for name in hybrid_rs.__all__:
         found = getattr(hybrid_rs, name)
-        if name == "__version__":
-            shown, said = "``__version__``", "The version of the package, a string."
-        else:
-            shown = f":py:obj:`{name} <{_home(found)}>`"
-            said = " ".join((inspect.getdoc(found) or "").partition("\n\n")[0].split())
-        lines += [f"   * - {shown}", f"     - {said}"]
+        shown = ELSEWHERE.get(name) or f":py:obj:`{name} <{_home(found)}>`"
+        doc = "The version of the package, a string." if name == "__version__" else inspect.getdoc(found) or ""
+        first = " ".join(doc.partition("\n\n")[0].split())
+        lines += [f"   * - {shown}", f"     - {first}"]
     return "\n".join(lines) + "\n"
+
+
+def cite_page() -> str:
+    """Return the page on how to cite, with what :func:`hybrid_rs.citation` returns."""
+    return f"""# How to cite
+
+Cite the paper {{cite:p}}`delattre2026hybrid` for the method, and this software for the code, with the version that you
+ran. `hybrid_rs.citation()` returns both entries:
+
+```bibtex
+{hybrid_rs.citation()}
+```
+
+`CITATION.cff` in the repository says the same for GitHub and for reference managers. The authors of the paper have
+released their own scripts under the same import name; this is an independent implementation. Each page cites the work
+that its theorem comes from; all of it is in the [references](../references.md).
+"""
 
 
 def commands_page() -> str:
@@ -201,7 +221,10 @@ def signature_as_written(
         for each in taken
     ]
     returned = found.return_annotation
-    return str(inspect.Signature(shown)), returned if isinstance(returned, str) and what != "class" else None
+    return str(inspect.Signature(shown)), returned if isinstance(returned, str) and what not in {
+        "class",
+        "exception",
+    } else None
 
 
 def sections(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:

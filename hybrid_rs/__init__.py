@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from hybrid_rs._citation import citation as citation
     from hybrid_rs.certificates.certificate import Certificate as Certificate
     from hybrid_rs.certificates.feature_kernel import FeatureKernel as FeatureKernel
     from hybrid_rs.certificates.frontier import Frontier as Frontier, frontier as frontier
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 # Where each name lives. A module is imported when one of its names is first asked for: so the package is imported
 # at once, and the command line answers a Ctrl-C from the beginning.
 _MODULES = {
+    "_citation": "citation",
     "certificates.certificate": "Certificate",
     "certificates.feature_kernel": "FeatureKernel",
     "certificates.frontier": "Frontier frontier",

@@ -15,7 +15,7 @@ import hybrid_rs
 
 PACKAGE = Path(hybrid_rs.__file__).parent
 FLOORS = (  # from the ground up: a room imports from lower floors, and from its own where no circle comes of it
-    {"_checks", "_extras", "_files", "_roots", "checkout"},
+    {"_checks", "_citation", "_extras", "_files", "_roots", "checkout"},
     {"evidence"},
     {"certificates"},
     {"decisions"},
@@ -30,8 +30,8 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FACE = """
     AbsorbingKernel Certificate Counts Example FeatureKernel Frontier Guard L0Threat LikelihoodRatio MaskedCounts
     SmoothedGuard SubsetCounts SuffixThreat TextCertificate TextCounts UniformKernel VerificationError __version__
-    calibrate ceiled ceiling certified_edits certified_radius certify clopper_pearson_lower clopper_pearson_upper
-    floored frontier frontier_of p_adv plan read_certificate required_p_a verify
+    calibrate ceiled ceiling certified_edits certified_radius certify citation clopper_pearson_lower
+    clopper_pearson_upper floored frontier frontier_of p_adv plan read_certificate required_p_a verify
 """
 
 

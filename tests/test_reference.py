@@ -37,7 +37,7 @@ def test_every_module_of_a_folder_is_on_its_page():
 
 
 def test_every_name_of_the_package_is_on_the_page_of_names():
-    rows = re.findall(r"\* - (?::py:obj:`|``)(\w+)", PAGES["names.rst"])
+    rows = re.findall(r"\* - (?::py:obj:`|:doc:`|``)(\w+)", PAGES["names.rst"])
     assert sorted(rows) == sorted(hybrid_rs.__all__)
 
 
