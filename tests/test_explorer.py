@@ -287,7 +287,7 @@ STEPS: list[dict[str, Any]] = [  # what a reader does, one step after another
     {},
     {"beta": "0.5", "tau": "0.05", "epsilon": "2"},
     {"evidence": "masked", "misses": "3"},
-    {"kernel": "absorbing", "d": "10"},
+    {"kernel": "absorbing", "d-slider": "10"},
     {"beta": "2"},
 ]
 
@@ -327,7 +327,7 @@ def test_the_page_shows_the_frontier_of_the_controls(read_page):
     now: dict[str, Any] = {"kernel": "uniform", "beta": "0.25", "tau": "4.6e-5", "misses": "20", "d": "3"}
     now["evidence"] = "plain"
     for step, page in list(zip(STEPS, read_page, strict=True))[:-1]:
-        now |= step
+        now |= {name.removesuffix("-slider"): value for name, value in step.items()}
         beta, tau = float(now["beta"]), float(now["tau"])
         kernel = hrs.UniformKernel(beta, 32_000) if now["kernel"] == "uniform" else hrs.AbsorbingKernel(beta)
         bound = hrs.clopper_pearson_lower(10_000 - int(now["misses"]), 10_000, 0.01)
@@ -342,13 +342,22 @@ def test_the_page_shows_the_frontier_of_the_controls(read_page):
         assert len(bars) == np.sum(~np.isnan(masked if now["evidence"] == "masked" else plain))
 
 
+def test_the_program_that_the_page_prints_computes_the_frontier_that_it_shows(read_page, capsys):
+    for page in (read_page[0], read_page[3]):
+        exec(page.select_one('[data-shows="python"]').get_text(), {})
+        column = 1 if page is read_page[0] else 2
+        shown = [row[column] for row in frontier_on(page)]
+        printed = re.findall(r"d = (\d+): (?:epsilon <= )?(.*)", capsys.readouterr().out)
+        assert [radius.replace("not certified", "none") for _, radius in printed] == shown
+
+
 def test_the_page_says_what_binds(read_page):
     verdicts = [page.select_one('[data-shows="verdict"]').get_text() for page in read_page]
     assert verdicts[0].startswith("Certified: no attack with d = 3, ε = 1 ")
     assert verdicts[1].startswith("Not certified: with d = 3, ε = 2 ")
     said = [page.select_one('[data-shows="words"]').get_text() for page in read_page]
     assert "One more edit at ε = 1 is not certified." in said[0]
-    assert re.search(r"The (misses|number of draws) binds?: It takes pA of at least 0\.\d+\.", said[1])
+    assert re.search(r"The (misses|number of draws) binds?: it takes pA of at least 0\.\d+\.", said[1])
     assert "masked draws are the better evidence" in said[0]
 
 

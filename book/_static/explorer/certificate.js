@@ -199,6 +199,6 @@ const certificate = (() => {
   }
 
   return {
-    likelihoodRatio, worstCase, certifiedShift, required, levelsOf, attackedShare, worstValueTexts, certifiedShiftTexts,
+    likelihoodRatio, tracesNothing, worstCase, certifiedShift, required, levelsOf, attackedShare, worstValueTexts, certifiedShiftTexts,
   };
 })();

@@ -50,7 +50,8 @@ const figures = (() => {
     bars.forEach((radius, budget) => {
       root.append(text(x(budget), bottom + 16, budget, { class: "tick", "text-anchor": "middle" }));
       if (Number.isNaN(radius)) return;
-      const size = { x: x(budget) - wide / 2, y: y(radius), width: wide, height: bottom - y(radius) };
+      const tall = Math.max(2, bottom - y(radius)); // a radius of 0 is more than none
+      const size = { x: x(budget) - wide / 2, y: bottom - tall, width: wide, height: tall };
       root.append(svg("rect", { class: "bar", ...size }, svg("title", {}, `d = ${budget}: ${numbers.radiusText(radius)}`)));
     });
     dashes.forEach((radius, budget) => {
@@ -79,7 +80,9 @@ const figures = (() => {
   function ratioName(logGamma) {
     if (logGamma === Infinity || logGamma === -Infinity) return logGamma > 0 ? "∞" : "0";
     const exponent = logGamma / Math.LN10;
-    return Math.abs(exponent) < 3 ? Number((10 ** exponent).toPrecision(2)).toString() : `1e${Math.round(exponent)}`;
+    if (Math.abs(exponent) < 3) return Number((10 ** exponent).toPrecision(2)).toString();
+    const whole = Math.floor(exponent); // the ratio itself may be too large for a float
+    return `${(10 ** (exponent - whole)).toFixed(1)}e${whole}`;
   }
 
   /** The rows of the worst case: classes by their ratio, with the classifier's cut and both masses. */
@@ -100,7 +103,7 @@ const figures = (() => {
   function worstCase(width, found, label) {
     const rows = rowsOf(found);
     const size = Math.max(12, Math.min(26, 260 / rows.length));
-    const [left, middle, right] = [46, Math.round(width * 0.66), width - 8];
+    const [left, middle, right] = [56, Math.round(width * 0.66), width - 8];
     const [curves, first] = [20, 86];
     const bottom = first + rows.length * size;
     const root = picture(width, bottom + 44, label);

@@ -42,6 +42,7 @@ const numbers = (() => {
   /** x rounded down to decimals; ceiled: up. */
   function floored(x, digits) {
     const scale = 10 ** digits;
+    if (Math.round(x * scale) / scale === x) return x;
     const below = Math.floor(x * scale) / scale;
     return Number.isFinite(below) && below > x ? (Math.floor(x * scale) - 1) / scale : below;
   }
@@ -80,6 +81,7 @@ const numbers = (() => {
   /** The least value under attack; the ratio is that of the edits. 0 where a float64 would lose its digits. */
   function value(setting, p, ratio, s) {
     if (s === Infinity) return 0;
+    if (s === 0 && certificate.tracesNothing(ratio)) return p.hit;
     const safe = lowered(p, MARGIN);
     const least =
       setting.texts > 1

@@ -20,8 +20,12 @@
 
   /* ---- Controls ---- */
 
-  // How a slider from 0 to 1000 runs through the values of a control.
-  const linear = (least, most) => [(t) => least + t * (most - least), (x) => (x - least) / (most - least)];
+  // How a slider from 0 to 1 runs through the values of a control; and its steps, if these are not 200.
+  const linear = (least, most, steps) => [
+    (t) => least + t * (most - least),
+    (x) => (x - least) / (most - least),
+    steps,
+  ];
   const powers = (least, most) => [
     (t) => least * (most / least) ** t,
     (x) => Math.log(Math.max(x, least) / least) / Math.log(most / least),
@@ -37,7 +41,7 @@
       ["sigma", "σ, image noise", linear(0, 2)],
     ]],
     ["Attack", [
-      ["d", "d, edited tokens", linear(0, 20)],
+      ["d", "d, edited tokens", linear(0, 20, 20)],
       ["epsilon", "ε, image perturbation (ℓ₂)", linear(0, 8)],
       ["tau", "τ, decision threshold", powers(1e-6, 0.99)],
     ]],
@@ -50,7 +54,7 @@
       ["alpha", "α, risk of the bound", powers(1e-6, 0.5)],
     ]],
     ["Several texts for one image", [
-      ["texts", "m, texts for each image", linear(1, 16)],
+      ["texts", "m, texts for each image", linear(1, 16, 15)],
       ["alike", "ρ, how alike these texts fare", linear(0, 1)],
     ]],
   ];
@@ -68,19 +72,19 @@
     return row;
   }
 
-  function addNumber(name, label, [toValue, toShare]) {
+  function addNumber(name, label, [toValue, toShare, steps = 200]) {
     const id = `explorer-${name}`;
     const whole = LIMITS[name][2];
     const number = html("input", { type: "number", id, step: "any", inputmode: "decimal", "aria-describedby": `${id}-error` });
-    const slider = html("input", { type: "range", min: 0, max: 1000, "aria-label": `${label}, slider` });
+    const slider = html("input", { type: "range", id: `${id}-slider`, min: 0, max: steps, "aria-label": `${label}, slider` });
     const message = html("span", { class: "error", id: `${id}-error`, role: "status" });
     number.addEventListener("input", () => change(name, number.value === "" ? NaN : Number(number.value), number));
     slider.addEventListener("input", () => {
-      const value = toValue(slider.value / 1000);
+      const value = toValue(slider.value / steps);
       change(name, whole ? Math.round(value) : rounded(name, value), slider);
     });
     const row = html("div", { class: "control" }, html("label", { for: id }, label), number, slider, message);
-    controls[name] = { row, number, slider, message, toShare };
+    controls[name] = { row, number, slider, message, toShare, steps };
     return row;
   }
 
@@ -102,7 +106,7 @@
       alpha: texts,
       alike: !texts,
     };
-    for (const [name, { row, radios, number, slider, message, toShare }] of Object.entries(controls)) {
+    for (const [name, { row, radios, number, slider, message, toShare, steps }] of Object.entries(controls)) {
       row.hidden = Boolean(hidden[name]);
       if (radios) {
         for (const radio of radios) radio.checked = radio.value === setting[name];
@@ -113,7 +117,7 @@
       number.setAttribute("aria-invalid", wrong !== "");
       if (wrong) continue;
       if (number !== source) number.value = setting[name];
-      if (slider !== source) slider.value = Math.round(1000 * probabilities.clip(toShare(setting[name]), 0, 1));
+      if (slider !== source) slider.value = Math.round(steps * probabilities.clip(toShare(setting[name]), 0, 1));
       slider.setAttribute("aria-valuetext", setting[name]);
     }
   }
@@ -178,11 +182,28 @@
     const head = ["d", "plain", "masked", texts > 1 ? "one text" : "ceiling"];
     const cells = (point) => [point.plain, point.masked, point[third]].map(radiusText);
     places.radii.replaceChildren(table(head, found.frontier.map((point) => [point.d, ...cells(point)]), d));
+    places.same.hidden = texts > 1;
+    places.python.textContent = python();
     showWorst(found, width);
   }
 
+  /** The program that computes the chosen frontier with the package. */
+  function python() {
+    const { kernel, beta, vocab, sigma, tau, evidence, source, p, n, misses, alpha, d } = setting;
+    const made = kernel === "uniform" ? `UniformKernel(beta=${beta}, vocab_size=${vocab})` : `AbsorbingKernel(beta=${beta})`;
+    const masked = evidence === "masked" ? ", masked=True" : "";
+    return [
+      "import hybrid_rs as hrs",
+      "",
+      `kernel = hrs.${made}`,
+      source === "known" ? `p = ${p}` : `p = hrs.clopper_pearson_lower(${n - misses}, ${n}, alpha=${alpha})`,
+      `print(hrs.frontier(p, kernel, sigma=${sigma}, tau=${tau}, d_max=${Math.max(8, d)}${masked}))`,
+    ].join("\n");
+  }
+
   function showWorst(found, width) {
-    const { figure, caption, classes } = { figure: places.worst, caption: places.worstCaption, classes: places.classes };
+    const [figure, caption, classes] = [places.worst, places.worstCaption, places.classes];
+    for (const name of ["worstKey", "folded"]) places[name].hidden = !found.levels && !found.worst;
     if (found.levels) {
       const before = found.levels.map((level) => level.hit);
       const after = found.levels.map((level) => certificate.attackedShare([level], found.shift).hit);
@@ -209,7 +230,7 @@
   function sentences(found) {
     const { d, epsilon, n, texts } = setting;
     const name = setting.evidence === "masked" ? "p_S" : "p_A";
-    const p = probabilityText(found.p);
+    const p = texts > 1 || setting.source === "known" ? setting.p : probabilityText(found.p);
     const said = [];
     const alone = [found.textAlone, found.imageAlone, found.both].map((value) => valueText(value));
     said.push(`From ${name} = ${p}, the text edits alone could lower the value to ${alone[0]}, the image perturbation ` +
@@ -225,7 +246,7 @@
       said.push(`With d = ${d}, ε may grow to ${radiusText(room)}. One more edit at ε = ${epsilon} is ` +
         `${found.oneMore ? "certified, too" : "not certified"}.`);
     } else {
-      const least = `It takes ${name} of at least ${probabilityText(found.needed, true)}.`;
+      const least = `it takes ${name} of at least ${probabilityText(found.needed, true)}.`;
       if (texts > 1 || setting.source === "known") said.push(`The guard binds: ${least}`);
       else if (found.needed.miss < found.most.miss) {
         said.push(`The number of draws binds: ${least} ${n} draws show at most ${probabilityText(found.most, true)}.` +
@@ -284,12 +305,13 @@
     }
     const first = html("section", { class: "first", "aria-label": "The frontier" },
       place("verdict", "p", { role: "status" }), place("frontier"), place("frontierKey", "ul", { class: "key" }));
-    const worstKey = html("ul", { class: "key" }, ...key(["clean", "clean"], ["attacked", "under attack"]));
     const second = html("section", { class: "second", "aria-label": "What binds" }, place("words", "ul"),
       html("div", { class: "scroll" }, place("radii")),
-      html("h3", {}, "The worst case"), place("worst"), worstKey, place("worstCaption", "p"),
-      html("details", {}, html("summary", {}, "The numbers of this picture"),
-        html("div", { class: "scroll" }, place("classes"))));
+      html("h2", {}, "The worst case"), place("worst"), place("worstKey", "ul", { class: "key" }), place("worstCaption", "p"),
+      place("folded", "details"), place("same", "details"));
+    places.same.append(html("summary", {}, "The same in Python"), html("div", { class: "scroll" }, place("python", "pre")));
+    places.worstKey.append(...key(["clean", "clean"], ["attacked", "under attack"]));
+    places.folded.append(html("summary", {}, "The numbers of this picture"), html("div", { class: "scroll" }, place("classes")));
     root.replaceChildren(html("div", { class: "board" }, html("div", { class: "tries" }, first, form), second));
     readAddress();
     showControls(null);
