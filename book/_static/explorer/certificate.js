@@ -14,7 +14,8 @@ const certificate = (() => {
 
   /**
    * Classes of noisy texts with one ratio each. `p` is the mass of a class without the attack, `q` its mass under attack.
-   * What the attack excludes is counted in `pAtZero` (ratio 0); what only the attack makes possible is in `q` of no class.
+   * Texts that the attack makes impossible have mass `pAtZero` (ratio 0). Texts that are impossible without it have mass
+   * `qAtInfinity` under attack (ratio infinity), and `qFinite` is the rest.
    */
   function ratioOf(classes) {
     const both = classes.filter((c) => c.p > 0 && c.q > 0).sort((one, other) => one.logGamma - other.logGamma);
@@ -26,7 +27,7 @@ const certificate = (() => {
       qAtInfinity: without,
     };
   }
-  const NO_TRACE = ratioOf([{ logGamma: 0, p: 1, q: 1, surplus: 0 }]);
+  const NO_TRACE = ratioOf([{ logGamma: 0, p: 1, q: 1 }]);
   const tracesNothing = (ratio) => ratio.classes.length === 1 && ratio.classes[0].logGamma === 0 && ratio.qFinite === 1;
 
   /** The ratio of d edits. `masked`: the law without the attack is taken given that all d positions were replaced. */
@@ -37,11 +38,11 @@ const certificate = (() => {
     const keep = 1 - beta;
     const hit = kernel === "uniform" ? beta / (vocab - 1) : 0;
     if (masked && (kernel === "absorbing" || keep >= hit)) {
-      const replaced = { logGamma: d * Math.log(beta), p: 1, q: all, surplus: 0 };
+      const replaced = { logGamma: d * Math.log(beta), p: 1, q: all };
       return ratioOf([replaced, { logGamma: 0, p: 0, q: rest }]);
     }
     if (kernel === "absorbing") {
-      return ratioOf([{ logGamma: 0, p: all, q: all, surplus: 0 }, { p: rest, q: 0 }, { p: 0, q: rest }]);
+      return ratioOf([{ logGamma: 0, p: all, q: all }, { p: rest, q: 0 }, { p: 0, q: rest }]);
     }
     if (masked) return maskedRareKeep(d, beta, vocab);
     if (keep === hit) return NO_TRACE; // beta = 1 - 1/V: the noisy token is uniform
@@ -56,7 +57,7 @@ const certificate = (() => {
         p += mass(i, i + surplus);
         q += mass(i + surplus, i);
       }
-      classes.push({ logGamma: step * surplus, p, q, surplus });
+      classes.push({ logGamma: step * surplus, p, q });
     }
     return ratioOf(classes);
   }
@@ -68,7 +69,7 @@ const certificate = (() => {
     for (let j = 0; j <= d; j++) {
       const p = binomial(j, 1 / (vocab - 1), (vocab - 2) / (vocab - 1));
       const q = binomial(j, 1 - beta, (beta * (vocab - 2)) / (vocab - 1));
-      classes.push({ logGamma: Math.log(q / p), p, q, surplus: j });
+      classes.push({ logGamma: Math.log(q / p), p, q });
     }
     const kept = beta / (vocab - 1); // an edited position shows the clean token: never without the attack
     return ratioOf([...classes, { p: 0, q: -Math.expm1(d * Math.log1p(-kept)) }]);

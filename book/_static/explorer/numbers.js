@@ -100,7 +100,7 @@ const numbers = (() => {
     return lowered(inLogOdds(root(short, -36, 36)), -10 * MARGIN);
   }
 
-  /** The smallest number of draws that certifies if all of them are unsafe; 0 if none are needed. */
+  /** The smallest number of draws that certifies if all of them are unsafe; Infinity if none does. */
   function drawsNeeded(needed, alpha) {
     if (needed.miss === 0) return Infinity;
     return Math.ceil((Math.log(alpha) / Math.log1p(-needed.miss)) * (1 + MARGIN));
