@@ -107,7 +107,8 @@ def random_guard(config: Any, device: str, dtype: str, policy: int, batch_size: 
         unsafe_ids=(3, 4), vision=vision, batch_size=batch_size,
     )  # fmt: skip
     with torch.inference_mode():
-        tokens = guard.features(torch.zeros(1, 3, *vision.image_size, device=device)).shape[1]
+        shown = vision.inputs(torch.zeros(1, 3, *vision.image_size, dtype=model.dtype, device=device))
+        tokens = len(model.get_image_features(**shown).pooler_output[0])
     before = np.concatenate([words[:20], np.full(tokens, config.image_token_id), words[: policy + 1]])
     return replace(guard, before=before)
 

@@ -1,29 +1,36 @@
-"""Loading a checkpoint of the LLaVA family: its network, prompt and alphabet."""
+"""Loading a checkpoint: its network, prompt and alphabet."""
 
 from __future__ import annotations
 
 import importlib.util
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
 from hybrid_rs.guards.loading import loaded, reading, require_whole
-from hybrid_rs.guards.prompt import ordinary_ids, placeholders, prompt, single_ids
+from hybrid_rs.guards.prompt import opened, ordinary_ids, placeholders, prompt, single_ids
+from hybrid_rs.guards.still import still
+from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
 
 with needs("guard"):
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-FAMILY: dict[str, tuple[Any, Any]] = {
+OWN: dict[str, tuple[Any, Any]] = {  # families whose images are prepared by code of this package
     "llava": (AutoProcessor, LlavaVision),
     "llava_onevision": (StillProcessor, OnevisionVision),
 }
+STOCK = (  # families whose own processor is followed; each has its tests
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava_next", "idefics3", "internvl", "mllama",
+)  # fmt: skip
 
 
 def parts(
@@ -52,13 +59,19 @@ def parts(
         require_plausible(folder / "config.json", held)
         config = loaded(AutoConfig, folder)
     kind = config.model_type
-    require(kind in FAMILY, "model_type", kind, f"give a LLaVA checkpoint: {', '.join(FAMILY)}")
-    stock, view = FAMILY[kind]
+    served = ", ".join((*OWN, *STOCK))
+    require(kind in OWN or kind in STOCK, "model_type", kind, f"give a checkpoint of a family that is known: {served}")
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
-        processor = loaded(stock, folder)
+        processor = loaded(OWN[kind][0] if kind in OWN else still(kind), folder)
         tokenizer = processor.tokenizer
-    vision = view.of(config, processor.image_processor, image_size)
+    if kind in OWN:
+        vision = OWN[kind][1].of(config, processor.image_processor, image_size)
+    else:
+        names = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].forward).parameters
+        opening, ending = opened(processor, policy)
+        pieces = (opening, ending + answer_prefix)
+        vision = StockVision.of(processor, pieces, own_size(config, image_size), names)
     asked = prompt(processor, vision.image_size, policy, answer_prefix)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     letters = ordinary_ids(tokenizer, special, alphabet)
@@ -76,6 +89,16 @@ def parts(
         "tokenizer": tokenizer,
         "model": model.to(device).eval(),
     }
+
+
+def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the size of images that was asked for, or that of the model's vision tower if it has one."""
+    if asked is None:
+        side = getattr(config.vision_config, "image_size", None)
+        require(side is not None, "image_size", None, "this model reads images of any size: give (height, width)")
+        asked = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    height, width = (integer("image_size", length, at_least=1) for length in asked)
+    return height, width
 
 
 def best_attention(device: str, dtype: str) -> str:

@@ -8,11 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
-from hybrid_rs._extras import needs
 from hybrid_rs.guards.prompt import placeholders
-
-with needs("guard"):
-    import torch
 
 
 def most_positions(config: Any) -> int | None:
@@ -22,28 +18,15 @@ def most_positions(config: Any) -> int | None:
     return min((int(limit) for limit in limits if limit), default=None)
 
 
-def require_consistent(guard: Any) -> None:
-    """Require a prompt that leaves room for a text and has one place for each token that the model makes of an image.
+def require_room(guard: Any) -> None:
+    """Require a prompt that leaves room for a text.
 
     Args:
         guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
 
     Raises:
-        ValueError: if it does not, or the model cannot read an image of its own size.
+        ValueError: if it does not.
     """
-    placed = int(np.isin(guard.before, placeholders(guard.model.config)).sum())
-    device = guard.model.get_input_embeddings().weight.device
-    try:
-        with torch.inference_mode():
-            made = guard.features(torch.zeros((1, 3, *guard.image_size), device=device)).shape[1]
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        remedy = f"the model cannot read an image of its own size; fetch the configuration again ({error})"
-        raise ValueError(f"image_size = {guard.image_size}: {remedy}") from error
-    remedy = (
-        f"the model makes {made} tokens of an image; processor and model must agree in patch_size, "
-        "num_additional_image_tokens and vision_feature_select_strategy"
-    )
-    require(placed == made, "processor", f"{placed} image tokens in the prompt", remedy)
     room = guard.max_length
     shown = f"{len(guard.before) + len(guard.after)} tokens before any text"
     require(room is None or room > 0, "prompt", shown, "the model can read no more tokens; give a shorter policy")

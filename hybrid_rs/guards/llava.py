@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
@@ -26,6 +26,13 @@ class LlavaVision:
     image_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    beside: ClassVar[dict[str, Any]] = {}  # the positions of tokens do not depend on the image
+    example: ClassVar[dict[str, Any]] = {}  # the processor's own result: the tests compare it
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes another guard, for its identity."""
+        return {"kind": type(self).__name__} | asdict(self)
 
     @classmethod
     def of(cls, config: Any, processor: Any, image_size: tuple[int, int] | None) -> LlavaVision:
@@ -34,10 +41,17 @@ class LlavaVision:
         Raises:
             ValueError: if another image size is asked for.
         """
+        tower = config.vision_config.model_type
+        known = "give a checkpoint whose vision tower is a clip_vision_model or siglip_vision_model"
+        require(tower in ("clip_vision_model", "siglip_vision_model"), "vision_config.model_type", tower, known)
         side = int(config.vision_config.image_size)
         fits = image_size is None or tuple(image_size) == (side, side)
         require(fits, "image_size", image_size, f"this model takes only images of ({side}, {side})")
         return cls((side, side), *normalisation(processor))
+
+    def along_text(self, count: int, length: int) -> dict[str, Any]:
+        """Return the model's other inputs that have a value for every token: there are none."""
+        return {}
 
     def inputs(self, images: Any) -> dict[str, Any]:
         """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1]."""

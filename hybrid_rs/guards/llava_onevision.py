@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,13 @@ class OnevisionVision:
     resample: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    beside: ClassVar[dict[str, Any]] = {}  # the positions of tokens do not depend on the image
+    example: ClassVar[dict[str, Any]] = {}  # the processor's own result: the tests compare it
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes another guard, for its identity."""
+        return {"kind": type(self).__name__} | asdict(self)
 
     @classmethod
     def of(cls, config: Any, processor: Any, image_size: tuple[int, int] | None) -> OnevisionVision:
@@ -81,6 +88,10 @@ class OnevisionVision:
         grid = select_best_resolution((height, width), grids)
         fitted = get_patch_output_size(np.empty((3, height, width)), grid, input_data_format="channels_first")
         return cls((height, width), side, tuple(grid), tuple(fitted), RESAMPLING[resample], *normalisation(processor))
+
+    def along_text(self, count: int, length: int) -> dict[str, Any]:
+        """Return the model's other inputs that have a value for every token: there are none."""
+        return {}
 
     def inputs(self, images: Any) -> dict[str, Any]:
         """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1].

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,3 +45,58 @@ def selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
     part.crop(length - cache.get_seq_length())
     part.batch_select_indices(torch.from_numpy(rows).to(cache.layers[0].keys.device))
     return part
+
+
+@contextmanager
+def moved(model: Any, start: int, stop: int) -> Iterator[list[Any]]:
+    """Add zeros to the embeddings of some positions of the next prompts, so that a score has a gradient by them.
+
+    Args:
+        model: the network.
+        start: the first position.
+        stop: the one after the last.
+
+    Yields:
+        a list that, after the model was run, holds one tensor of zeros, shape ``(batch, stop - start, width)``.
+    """
+    added: list[Any] = []
+
+    def add(module: Any, args: Any, output: Any) -> Any:
+        words = output.detach()
+        added.append(torch.zeros_like(words[:, start:stop], requires_grad=True))
+        return torch.cat([words[:, :start], words[:, start:stop] + added[-1], words[:, stop:]], dim=1)
+
+    hook = model.get_input_embeddings().register_forward_hook(add)
+    try:
+        yield added
+    finally:
+        hook.remove()
+
+
+def cache_name(model: Any) -> str:
+    """The model's name for keys and values: ``past_key_values`` up to transformers 5.23, ``cache`` from 5.24 on."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+def positions(model: Any, whole: dict[str, Any]) -> Any:
+    """Return the positions of the first prompt's tokens, shape ``(axes, 1, length)``; None if the model counts alone.
+
+    Models that count in several axes remember the distance between positions and tokens from one call to the next. A
+    guard reads many prompts in any order, so it asks for the positions itself, and nothing is remembered.
+
+    Args:
+        model: the network.
+        whole: its inputs for whole prompts, and for one image, by name.
+    """
+    ask = getattr(model.model, "get_rope_index", None)
+    if ask is None:
+        return None
+    known = inspect.signature(ask).parameters
+    one = {name: torch.as_tensor(value)[:1] for name, value in whole.items() if name in known}
+    return ask(**one)[0]
+
+
+def forget(model: Any) -> None:
+    """Make a model forget what it remembered of the last prompt: see :func:`positions`."""
+    if hasattr(model.model, "rope_deltas"):
+        model.model.rope_deltas = None

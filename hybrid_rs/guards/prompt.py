@@ -57,6 +57,33 @@ def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np
     return ids
 
 
+def opened(processor: Any, policy: str | None = None) -> tuple[str, str]:
+    """Return the text of the prompt before and after the untrusted text, from the checkpoint's own chat template.
+
+    Raises:
+        ValueError: if the template does not show the text exactly once, after the policy.
+    """
+    texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
+    conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
+    rendered = template.rendered(processor, conversation)
+    pieces = rendered.split(SENTINEL)
+    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text exactly once")
+    require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
+    return pieces[0], pieces[1]
+
+
+def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return what a checkpoint's processor makes of a prompt and an image; the first token is not written twice."""
+    bos = processor.tokenizer.bos_token
+    begun = bos is not None and text.startswith(bos)
+    try:
+        made = processor(text=text, images=image, add_special_tokens=not begun, return_tensors="np")
+        return {name: np.asarray(value) for name, value in made.items()}
+    except Exception as error:  # processors raise many kinds of errors for templates that they were not written for
+        said = " ".join(str(error).split())[:300]
+        raise ValueError(f"processor: it cannot read the prompt {text[:200]!r} with an image ({said})") from error
+
+
 def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = "") -> Prompt:
     """Return the ids around the untrusted text and the ids of the answers, using the checkpoint's own chat template.
 
@@ -67,26 +94,14 @@ def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = Non
         answer_prefix: how the answer begins.
 
     Raises:
-        ValueError: if the template does not show the text exactly once, after the policy; or if no spelling of safe and
-            unsafe is one token in both words after the prompt.
+        ValueError: as :func:`opened`; or if no spelling of safe and unsafe is one token in both words after the prompt.
     """
-    texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
-    conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
-    rendered = template.rendered(processor, conversation)
-    pieces = rendered.split(SENTINEL)
-    require(len(pieces) == 2, "chat template", rendered, "it must show the user's text exactly once")
-    require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
+    opening, ending = opened(processor, policy)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
-    begun = tokenizer.bos_token is not None and rendered.startswith(tokenizer.bos_token)
-    try:
-        shown = processor(text=pieces[0], images=blank, add_special_tokens=not begun, return_tensors="np")
-        before = np.asarray(shown["input_ids"][0])
-    except Exception as error:  # processors raise many kinds of errors for templates that they were not written for
-        said = " ".join(str(error).split())[:300]
-        raise ValueError(f"processor: it cannot read the prompt {pieces[0][:200]!r} with an image ({said})") from error
-    asked, start = rendered + answer_prefix, rendered.index(SENTINEL) + len(SENTINEL)
-    safe, unsafe = _answers(tokenizer, asked, start)
-    return Prompt(before.astype(np.int64), _ending(tokenizer, asked, start), safe, unsafe)
+    before = asked(processor, opening, blank)["input_ids"][0]
+    whole, start = opening + SENTINEL + ending + answer_prefix, len(opening) + len(SENTINEL)
+    safe, unsafe = _answers(tokenizer, whole, start)
+    return Prompt(before.astype(np.int64), _ending(tokenizer, whole, start), safe, unsafe)
 
 
 def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,19 @@ from hybrid_rs.smoothing import answers
 with needs("guard"):
     import torch
 
-    from hybrid_rs.guards import limits
+    from hybrid_rs.guards import limits, trial
     from hybrid_rs.guards.batches import BatchSize
     from hybrid_rs.guards.checkpoint import parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prefix import roots, selected
+    from hybrid_rs.guards.prefix import cache_name, moved, positions, roots, selected
     from hybrid_rs.guards.prompt import placeholders, untrusted_ids
+    from hybrid_rs.guards.stock_images import StockVision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VisionLanguageGuard:
-    """A model of the LLaVA family that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
+    """A vision-language model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
     The prompt is the checkpoint's own chat template around the untrusted text. At the first answer position, the
     verdict compares the log-sum-exp of the logits over the spellings of "unsafe" with that of "safe". A spelling is
@@ -53,6 +53,7 @@ class VisionLanguageGuard:
         margin: the verdict is unsafe where the score exceeds this, in logits.
         batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
         tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
+        reuse: whether texts of one image share the keys and values of a common beginning; tried at loading.
     """
 
     model: Any
@@ -63,10 +64,11 @@ class VisionLanguageGuard:
     after: NDArray[np.int64]
     safe_ids: tuple[int, ...]
     unsafe_ids: tuple[int, ...]
-    vision: LlavaVision | OnevisionVision
+    vision: LlavaVision | OnevisionVision | StockVision
     margin: float = 0.0
     batch_size: int = 256
     tokenizer: Any = None
+    reuse: bool = True
 
     def __post_init__(self) -> None:
         number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
@@ -88,7 +90,10 @@ class VisionLanguageGuard:
         alphabet: ArrayLike | None = None,
         download: bool = False,
     ) -> VisionLanguageGuard:
-        r"""Load a checkpoint in the Hugging Face layout, of LLaVA-1.5 or LLaVA-OneVision.
+        r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.checkpoint`.
+
+        The network, tokens, positions and masks are the stock ones; pixels go the way of the checkpoint's own image
+        processor, in floats. Loading tries that a black image scores as it does with the stock processor.
 
         Args:
             path: a folder, or a name on the hub.
@@ -98,8 +103,9 @@ class VisionLanguageGuard:
                 score is within rounding of the margin.
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
                 bfloat16 on a CUDA device, else the former.
-            image_size: (height, width) of the images, in which noise and the image budget are measured. LLaVA-1.5
-                accepts only that of its vision tower; OneVision accepts any, by default that of one tile.
+            image_size: (height, width) of the images, in which noise and the image budget are measured. What the
+                model resizes is resized later. By default that of the vision tower: LLaVA-1.5 takes no other, Qwen has
+                none.
             policy: text that goes before the untrusted text, in the same turn of the chat template.
             answer_prefix: text that the answer is forced to begin with, for templates that answer in JSON, such as
                 ``'{\n    "rating": "'``; the verdict is read after it.
@@ -121,8 +127,9 @@ class VisionLanguageGuard:
             answer_prefix=answer_prefix, alphabet=alphabet, download=download,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
-        limits.require_consistent(guard)
-        return guard
+        limits.require_room(guard)
+        trial.require_stock(guard)
+        return replace(guard, reuse=trial.reusable(guard))
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -166,7 +173,7 @@ class VisionLanguageGuard:
                 "safe, unsafe": [list(self.safe_ids), list(self.unsafe_ids)],
                 "pad, mask": [self.pad_id, self.mask_id],
                 "tokenizer": identity.tokenizer(self.tokenizer),
-                "images": {"kind": type(self.vision).__name__} | asdict(self.vision),
+                "images": self.vision.facts,
             }
         )
 
@@ -194,25 +201,20 @@ class VisionLanguageGuard:
         return None if device.type == "cpu" else str(device)
 
     def unsafe(
-        self,
-        token_ids: NDArray[np.int64],
-        images: NDArray[np.float32],
-        image_index: NDArray[np.int64] | None = None,
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
     ) -> NDArray[np.bool_]:
         """Return the verdicts, True where the model calls the pair unsafe; arguments as in :meth:`scores`."""
         return self.scores(token_ids, images, image_index) > self.margin
 
     def scores(
-        self,
-        token_ids: NDArray[np.int64],
-        images: NDArray[np.float32],
-        image_index: NDArray[np.int64] | None = None,
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """Return by how many logits unsafe beats safe.
 
         Among the texts that share an image, the last is the *root*: it is read completely. The others are *branches*:
-        each shares its first s tokens with the root, and only the rest is read, reusing the root's keys and values.
-        Branches with the same s are read together; all prompts have the same length, so nothing is padded.
+        each shares its first s tokens with the root, and only the rest is read, reusing the root's keys and values
+        (if ``reuse`` allows it). Branches with the same s are read together; nothing is padded: all prompts are of one
+        length.
 
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.
@@ -231,6 +233,11 @@ class VisionLanguageGuard:
         pixels: Any = images if isinstance(images, torch.Tensor) else np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         limits.require_fitting(self, texts, pixels, index)
+        found = self._shared(texts, pixels, index) if self.reuse else self._whole(texts, pixels, index)
+        return answers.scores(found, len(texts), "VisionLanguageGuard.scores")
+
+    def _shared(self, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read the root of each image, then its branches."""
         used, image = np.unique(index, return_inverse=True)
         root, shared = roots(texts, image)
         shared = np.minimum(shared, texts.shape[1] + len(self.after) - 1)  # the last token is always read
@@ -239,27 +246,36 @@ class VisionLanguageGuard:
 
         def read(batch: slice) -> None:
             here = branches[(batch.start <= image[branches]) & (image[branches] < batch.stop)]
-            opening = self._opening(self._pixels(pixels[used[batch]]))
-            prompts = torch.cat([opening, self._embedded(self._ended(texts[root[batch]]))], dim=1)
-            found, cache = self._read(prompts, keep=here.size > 0)
+            found, cache = self._read(texts[root[batch]], self._pixels(pixels[used[batch]]), keep=here.size > 0)
             gaps[root[batch]] = found.cpu().numpy()
             for s in np.unique(shared[here]):
                 group = here[shared[here] == s]
                 for rows in np.split(group, range(self.batch.size, len(group), self.batch.size)):
                     known = selected(cache, image[rows] - batch.start, len(self.before) + int(s))
-                    found, _ = self._read(self._embedded(self._ended(texts[rows, s:])), known)
-                    gaps[rows] = found.cpu().numpy()
+                    gaps[rows] = self._read(texts[rows], known=known)[0].cpu().numpy()
 
         with torch.inference_mode():
             self.batch.run(len(used), read)
-        return answers.scores(gaps, len(texts), "VisionLanguageGuard.scores")
+        return gaps
+
+    def _whole(self, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read every prompt completely."""
+        gaps = np.empty(len(texts), dtype=np.float32)
+
+        def read(rows: slice) -> None:
+            gaps[rows] = self._read(texts[rows], self._pixels(pixels[index[rows]]))[0].cpu().numpy()
+
+        with torch.inference_mode():
+            self.batch.run(len(texts), read)
+        return gaps
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
         """The embedding of each token of the alphabet, shape ``(V, width)``."""
-        weight = self.model.get_input_embeddings().weight.detach()
-        table: NDArray[np.float32] = weight[torch.tensor(self.alphabet, device=weight.device)].float().cpu().numpy()
-        return table
+        embedding = self.model.get_input_embeddings()
+        with torch.inference_mode():
+            table = embedding(torch.tensor(self.alphabet, device=embedding.weight.device))
+        return np.asarray(table.float().cpu().numpy())
 
     def gradients(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32]
@@ -282,57 +298,53 @@ class VisionLanguageGuard:
         width = self.model.get_input_embeddings().embedding_dim
         gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
         by_token = np.empty((*texts.shape, width), dtype=np.float32)
+        start = len(self.before)
 
         def read(rows: slice) -> None:
             with torch.enable_grad():
-                shown, words = self._pixels(pixels[rows]).requires_grad_(), self._embedded(texts[rows]).requires_grad_()
-                ending = self._embedded(np.tile(self.after, (len(words), 1)))
-                found, _ = self._read(torch.cat([self._opening(shown), words, ending], dim=1))
+                shown = self._pixels(pixels[rows]).requires_grad_()
+                with moved(self.model, start, start + texts.shape[1]) as words:
+                    found, _ = self._read(texts[rows], shown)
                 # rows are independent, so the gradient of the sum holds the gradient of each row
-                slopes = torch.autograd.grad(found.sum(), (words, shown))
+                slopes = torch.autograd.grad(found.sum(), (*words, shown))
             parts = (part.detach().float().cpu().numpy() for part in (found, *slopes))
             gaps[rows], by_token[rows], by_pixel[rows] = parts
 
         self.batch.run(len(texts), read)
         return answers.scores(gaps, len(texts), "VisionLanguageGuard.gradients"), by_token, by_pixel
 
-    def features(self, images: Any) -> Any:
-        """Return the image embeddings that the language model reads, shape ``(batch, tokens, width)``; differentiable.
+    def _read(
+        self, texts: NDArray[np.int64], images: Any = None, known: Any = None, *, keep: bool = False
+    ) -> tuple[Any, Any]:
+        """Run the model on prompts, or on what follows known keys and values; return the scores and the cache."""
+        prompts, start = self._prompts(texts), 0 if known is None else known.get_seq_length()
+        whole = {"input_ids": prompts} | self.vision.along_text(*prompts.shape)
+        inputs = {name: value[:, start:].to(self.device) for name, value in whole.items()}
+        places = positions(self.model, whole | self.vision.beside)
+        if places is not None:
+            inputs["position_ids"] = places[..., start:].expand(-1, len(texts), -1).to(self.device)
+        if images is not None:
+            inputs |= self.vision.inputs(images)
+            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.get_input_embeddings().weight.dtype)
+        name = cache_name(self.model)
+        output = self.model(**inputs, use_cache=keep or known is not None, logits_to_keep=1, **{name: known})
+        return self._gaps(output.logits), getattr(output, name)
 
-        Args:
-            images: a tensor on the model's device, shape ``(batch, 3, height, width)``, pixel units [0, 1].
-        """
-        inputs = self.vision.inputs(images)
-        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.get_input_embeddings().weight.dtype)
-        return torch.stack(tuple(self.model.get_image_features(**inputs).pooler_output))
+    def _gaps(self, logits: Any) -> Any:
+        """By how much unsafe beats safe at the last token."""
+        last = logits[:, -1].float()
+        unsafe, safe = (torch.logsumexp(last[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
+        return unsafe - safe
 
-    def _opening(self, images: Any) -> Any:
-        """The prompt before the text, embedded, for a tensor of images; shape ``(batch, length, width)``."""
-        opening = self._embedded(np.tile(self.before, (len(images), 1)))
-        opening[:, np.isin(self.before, placeholders(self.model.config)).nonzero()[0]] = self.features(images)
-        return opening
+    def _prompts(self, texts: NDArray[np.int64]) -> Any:
+        """The ids of whole prompts."""
+        before, after = (np.broadcast_to(end, (len(texts), len(end))) for end in (self.before, self.after))
+        return torch.from_numpy(np.concatenate([before, texts, after], axis=1))
 
-    def _read(self, embedded: Any, known: Any = None, *, keep: bool = False) -> tuple[Any, Any]:
-        """Run the language model, on known keys and values if given; return the scores and the cache."""
-        language = self.model.model.language_model
-        name = _cache_name(language)
-        output = language(inputs_embeds=embedded, use_cache=keep or known is not None, **{name: known})
-        logits = self.model.lm_head(output.last_hidden_state[:, -1]).float()
-        unsafe, safe = (torch.logsumexp(logits[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
-        return unsafe - safe, getattr(output, name)
-
-    def _ended(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.concatenate([texts, np.broadcast_to(self.after, (len(texts), len(self.after)))], axis=1)
-
-    def _embedded(self, ids: NDArray[np.int64]) -> Any:
-        embeddings = self.model.get_input_embeddings()
-        return embeddings(torch.tensor(ids, device=embeddings.weight.device)).detach()  # a copy: ids may be read-only
+    @property
+    def device(self) -> Any:
+        """The device of the model, as torch names it."""
+        return self.model.get_input_embeddings().weight.device
 
     def _pixels(self, images: Any) -> Any:
-        device = self.model.get_input_embeddings().weight.device
-        return images.to(device) if isinstance(images, torch.Tensor) else torch.tensor(images, device=device)
-
-
-def _cache_name(language: Any) -> str:
-    """The model's name for keys and values: ``past_key_values`` up to transformers 5.23, ``cache`` from 5.24 on."""
-    return "cache" if "cache" in inspect.signature(language.forward).parameters else "past_key_values"
+        return images.to(self.device) if isinstance(images, torch.Tensor) else torch.tensor(images, device=self.device)

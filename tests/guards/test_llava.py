@@ -122,11 +122,11 @@ def test_batches_that_do_not_fit_are_halved_and_nothing_else_changes(guard, draw
     """A device that holds so many prompts and no more."""
     expected, tried = guard.scores(*draws), []
 
-    def read(self, embedded, known=None, *, keep=False):
-        tried.append(len(embedded))
-        if len(embedded) > fits:
+    def read(self, texts, images=None, known=None, *, keep=False):
+        tried.append(len(texts))
+        if len(texts) > fits:
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return original(self, embedded, known, keep=keep)
+        return original(self, texts, images, known, keep=keep)
 
     original = VisionLanguageGuard._read
     monkeypatch.setattr(VisionLanguageGuard, "_read", read)
@@ -144,14 +144,14 @@ def test_counts_do_not_change_when_memory_runs_out(guard, monkeypatch):
     image = np.full((3, SIDE, SIDE), 0.5, np.float32)
     example, kernel = hrs.Example("grey", guard.encode("the text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
     expected = hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(4)).sample(example, 200)
-    features, calls = VisionLanguageGuard.features, itertools.count()
+    inputs, calls = type(guard.vision).inputs, itertools.count()
 
     def sometimes(self, images):
         if next(calls) in (2, 9):
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return features(self, images)
+        return inputs(self, images)
 
-    monkeypatch.setattr(VisionLanguageGuard, "features", sometimes)
+    monkeypatch.setattr(type(guard.vision), "inputs", sometimes)
     small = replace(guard)
     assert hrs.SmoothedGuard(small, kernel, 0.5, hrs.SuffixThreat(4)).sample(example, 200) == expected
     assert small.batch.size == 4

@@ -1,0 +1,263 @@
+"""Image preparation of any model: its own image processor, followed once, then repeated on tensors.
+
+An image processor resizes, scales, normalises, pads, cuts and reorders. The first three are arithmetic; all else only
+moves numbers. So the processor is run once on an image whose pixels are their own numbers: the arithmetic is written
+down step by step, and where every number ends up is read off the result.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
+from hybrid_rs.guards.prompt import SENTINEL, asked
+
+with needs("guard"):
+    import torch
+    from PIL import Image
+    from transformers.image_processing_backends import PilBackend
+
+MOST = 2**24  # cells: processors may keep their numbers in float32, which holds whole numbers up to here
+LEVELS = 255
+READ = ("input_ids", "attention_mask", "pixel_values", "labels")  # made otherwise, or not used: nothing is padded
+ROUNDED = 4.0  # levels: a processor rounds to 8 bits after every resizing, twice or three times
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Numbers of cells, in the shape in which the cells are wanted.
+
+    Example:
+        >>> cells = torch.tensor([[0.0, 10.0, 20.0, 30.0]])
+        >>> Places(np.array([[1, 2], [3, 0]])).taken(cells).tolist()
+        [[[10.0, 20.0], [30.0, 0.0]]]
+    """
+
+    numbers: NDArray[np.int64]
+
+    def taken(self, cells: Any) -> Any:
+        """Return cells of a tensor ``(batch, cells)``, shape ``(batch, *numbers.shape)``; differentiable."""
+        if self._in_order:  # nothing moves: a view, not a copy
+            first = int(self.numbers.flat[0])
+            return cells[:, first : first + self.numbers.size].reshape(-1, *self.numbers.shape)
+        if cells.device not in self._sent:
+            self._sent[cells.device] = torch.from_numpy(self.numbers).to(cells.device)
+        return cells[:, self._sent[cells.device]]
+
+    @cached_property
+    def _in_order(self) -> bool:
+        flat = self.numbers.reshape(-1)
+        return bool(np.array_equal(flat, np.arange(flat[0], flat[0] + flat.size)))
+
+    @cached_property
+    def _sent(self) -> dict[Any, Any]:
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Arithmetic on cells: ``scale * (rows @ cells @ columns.T) + shift``.
+
+    Args:
+        places: of the cells, shape ``(..., channels, height, width)``.
+        rows: shape ``(new height, height)``, or None: as it is.
+        columns: shape ``(new width, width)``, or None: as it is.
+        scale: shape ``(channels, 1, 1)``, or one number.
+        shift: likewise.
+    """
+
+    places: Places
+    rows: NDArray[np.float32] | None
+    columns: NDArray[np.float32] | None
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+
+    def made(self, cells: Any) -> Any:
+        """Return the new cells, for a tensor ``(batch, cells)``; differentiable."""
+        found = self.places.taken(cells)
+        if self.rows is not None and self.columns is not None:
+            rows, columns = (torch.from_numpy(each).to(cells) for each in (self.rows, self.columns))
+            found = rows @ found @ columns.T
+        scale, shift = (torch.from_numpy(each).to(cells) for each in (self.scale, self.shift))
+        return (found * scale + shift).flatten(1)
+
+
+class Tracer(PilBackend):  # type: ignore[misc]
+    """An image processor that writes its arithmetic down: a base class that stands before the stock one."""
+
+    steps: list[Step]
+    cells: int
+
+    def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
+        """Write a resizing down; the stock code says to which size."""
+        image = np.asarray(image)
+        height, width = super().resize(np.zeros(image.shape, np.uint8), size, resample, **options).shape[-2:]
+        way = Image.Resampling.BILINEAR if resample is None else Image.Resampling(resample)
+        rows, columns = (filter_matrix(*each, way) for each in ((image.shape[-2], height), (image.shape[-1], width)))
+        return self._step(image, 1.0, 0.0, rows, columns)
+
+    def rescale(self, image: Any, scale: float, **options: Any) -> Any:
+        """Write a scaling down."""
+        return self._step(image, scale, 0.0)
+
+    def normalize(self, image: Any, mean: Any, std: Any, **options: Any) -> Any:
+        """Write a normalisation down."""
+        means, stds = (np.reshape(np.asarray(each, dtype=np.float64), (-1, 1, 1)) for each in (mean, std))
+        require(bool((stds > 0).all()), "image_std", std, "give positive numbers: pixels are divided by them")
+        return self._step(image, 1 / stds, -means / stds)
+
+    def _step(self, image: Any, scale: Any, shift: Any, rows: Any = None, columns: Any = None) -> Any:
+        taken = np.asarray(image).astype(np.int64)
+        numbers = (np.asarray(each, dtype=np.float32) for each in (scale, shift))
+        self.steps.append(Step(Places(taken), rows, columns, *numbers))
+        shape = taken.shape if rows is None else (*taken.shape[:-2], len(rows), len(columns))
+        first, self.cells = self.cells, self.cells + int(np.prod(shape))
+        return np.arange(first, self.cells, dtype=np.float64).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StockVision:
+    """Turns pixels in [0, 1] into a model's input like its own image processor, but in floats and on any device.
+
+    Nothing is rounded or clipped, so that Gaussian noise stays Gaussian. Resizing is that of Pillow, by a matrix for
+    each axis, whatever else is installed: so a guard is the same guard on every machine.
+
+    Make one with :meth:`of`.
+
+    Args:
+        image_size: (height, width) of the images, in which noise and the image budget epsilon are measured.
+        steps: the arithmetic.
+        places: for each number of ``pixel_values`` of one image its cell: 0 for zero, from 1 on the pixels (channel by
+            channel, in units of 1 / 255), then the results of each step.
+        beside: the model's other inputs that belong to one image, such as the number of its patches.
+        example: what the processor itself makes of the opening of the prompt and a black image.
+        along: the model's other inputs with a value for every token: the values of the opening, and that of a token
+            after it.
+    """
+
+    image_size: tuple[int, int]
+    steps: tuple[Step, ...]
+    places: Places
+    beside: dict[str, NDArray[Any]]
+    along: dict[str, tuple[NDArray[Any], NDArray[Any]]]
+    example: dict[str, NDArray[Any]]
+
+    @classmethod
+    def of(cls, processor: Any, pieces: tuple[str, str], image_size: tuple[int, int], known: Container[str]) -> Self:
+        """Follow a checkpoint's processor on an image of that size.
+
+        Args:
+            processor: with an image processor of Pillow's kind.
+            pieces: the prompt before and after the untrusted text, the first with one image.
+            image_size: (height, width).
+            known: the names of the model's arguments; models take any other name, too, and do nothing with it.
+
+        Raises:
+            ValueError: if the processor does arithmetic of another kind: it is compared with itself on a random image.
+        """
+        (opening, ending), (height, width) = pieces, image_size
+        tracing = copy.copy(processor.image_processor)
+        kind = type(tracing)
+        remedy = f"{kind.__name__} does arithmetic that is not known here; this checkpoint cannot be used"
+        require(isinstance(tracing, PilBackend), "image processor", kind.__name__, remedy)
+        tracing.__class__ = type(f"Traced{kind.__name__}", (kind, Tracer), {})
+        tracing.steps, tracing.cells = [], 1 + 3 * height * width
+        followed = copy.copy(processor)
+        followed.image_processor = tracing
+        numbers = np.arange(1, tracing.cells, dtype=np.float64).reshape(3, height, width)
+        made = asked(followed, opening, numbers)
+        require(tracing.cells < MOST, "image_size", image_size, "give a smaller one")
+        places = made["pixel_values"]
+        inside = bool(np.all((places == np.floor(places)) & (places >= 0) & (places < tracing.cells)))
+        require(inside, "image processor", kind.__name__, remedy)
+        rest = {name: value for name, value in made.items() if name not in READ and name in known}
+        black = np.zeros((height, width, 3), np.uint8)
+        short, full = (asked(processor, text, black) for text in (opening, opening + SENTINEL + ending))
+        along = {}
+        for name, value in rest.items():
+            if _follows(value, short["input_ids"]) and _follows(full[name], full["input_ids"]):
+                later = full[name][:, value.shape[1] :]
+                constant = bool(np.all(later == later[:, -1:]))
+                require(constant, f"processor: {name}", later, "it must be the same for every token of the text")
+                along[name] = (value, later[:, -1:])
+        beside = {name: value for name, value in rest.items() if name not in along}
+        example = {name: value for name, value in short.items() if name in known and name != "labels"}
+        vision = cls(image_size, tuple(tracing.steps), Places(places.astype(np.int64)), beside, along, example)
+        off = vision.off(processor, opening)
+        require(off <= ROUNDED, "image processor", f"{kind.__name__}, off by {off:.1f} levels", remedy)
+        return vision
+
+    def inputs(self, images: Any) -> dict[str, Any]:
+        """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1]."""
+        cells = torch.cat([images.new_zeros((len(images), 1)), LEVELS * images.flatten(1)], dim=1)
+        for step in self.steps:
+            cells = torch.cat([cells, step.made(cells)], dim=1)
+        found = {"pixel_values": self.places.taken(cells).flatten(0, 1).contiguous()}
+        for name, value in self.beside.items():
+            one = torch.from_numpy(value).to(images.device)
+            found[name] = one.repeat(len(images), *[1] * (one.ndim - 1))
+        return found
+
+    def along_text(self, count: int, length: int) -> dict[str, Any]:
+        """Return the model's other inputs that have a value for every token, of prompts of that number and length."""
+        found = {}
+        for name, (opening, later) in self.along.items():
+            whole = np.concatenate([opening, np.repeat(later, length - opening.shape[1], axis=1)], axis=1)
+            found[name] = torch.from_numpy(np.repeat(whole, count, axis=0))
+        return found
+
+    def off(self, processor: Any, text: str, seed: int = 0) -> float:
+        """Return the largest difference to the processor's own result on a random image, in units of 1 / 255.
+
+        The image is far from black and white, because resizing may overshoot, and a processor clips what does.
+        """
+        levels = np.random.default_rng(seed).integers(80, 176, (*self.image_size, 3), dtype=np.uint8)
+        pixels = torch.from_numpy(levels.transpose(2, 0, 1)[None].astype(np.float32) / LEVELS)
+        own = np.asarray(asked(processor, text, levels)["pixel_values"])
+        flat = (np.full_like(levels, level) for level in (128, 129))
+        dark, light = (np.asarray(asked(processor, text, each)["pixel_values"]) for each in flat)
+        ours = self.inputs(pixels)["pixel_values"].numpy()
+        return float("inf") if own.shape != ours.shape else float(np.abs(own - ours).max() / np.abs(light - dark).max())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes another guard, for its identity: a digest of the arithmetic and of every place."""
+        found = hashlib.sha256()
+        for step in self.steps:
+            for part in (step.places.numbers, step.rows, step.columns, step.scale, step.shift):
+                found.update(b"-" if part is None else part.tobytes())
+        found.update(f"{self.places.numbers.shape}".encode() + self.places.numbers.tobytes())
+        beside = {name: value.tolist() for name, value in self.beside.items()}
+        along = {name: [value.tolist() for value in both] for name, both in self.along.items()}
+        return {
+            "kind": type(self).__name__,
+            "image_size": list(self.image_size),
+            "map": found.hexdigest(),
+            "beside": beside,
+            "along": along,
+        }
+
+
+def _follows(value: NDArray[Any], ids: NDArray[Any]) -> bool:
+    """Whether an input has one value for each token."""
+    return value.ndim > 1 and value.shape[:2] == ids.shape
+
+
+@lru_cache(maxsize=64)
+def filter_matrix(size: int, new: int, way: Any) -> NDArray[np.float32]:
+    """Return the matrix with which Pillow resizes a row of pixels, shape ``(new, size)``; each of its rows sums to 1.
+
+    Example:
+        >>> filter_matrix(4, 2, Image.Resampling.BOX).tolist()
+        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+    """
+    return np.array(Image.fromarray(np.eye(size, dtype=np.float32)).resize((size, new), way))

@@ -1,0 +1,90 @@
+"""What is tried when a guard is loaded: does it read as the stock model does, and may a beginning be reused?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
+from hybrid_rs._extras import needs
+from hybrid_rs.guards.prompt import placeholders
+
+with needs("guard"):
+    import torch
+
+    from hybrid_rs.guards.prefix import forget
+
+SMALL = 1e-3  # logits: what float32 may differ by where sums are taken in another order
+STEPS = 8.0  # the same for lower precision, in steps of the largest score
+
+
+def require_stock(guard: Any) -> None:
+    """Require that the model reads the opening of the prompt with a black image as its own processor would give it.
+
+    Args:
+        guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
+
+    Raises:
+        ValueError: if the model cannot read it, or gives another score.
+    """
+    opening = replace(guard, after=guard.after[:0])
+    placed = f"{int(np.isin(guard.before, placeholders(guard.model.config)).sum())} image tokens in the prompt"
+    texts, images = np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, *guard.image_size), dtype=np.float32)
+    try:
+        found = opening._whole(texts, images, np.array([0]))
+        stock = _stock_score(guard) if guard.vision.example else found
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        said = " ".join(str(error).split())[:300]
+        remedy = f"{_made(guard)}processor and model must agree in what they make of an image (the model says: {said})"
+        raise ValueError(f"processor = {placed}: {remedy}") from error
+    apart = float(np.abs(found - stock).max())
+    remedy = f"the stock model gives this prompt another score, by {apart:.2g} logits; this checkpoint cannot be used"
+    require(not apart > _rounding(guard, stock), "processor", placed, remedy)
+
+
+def reusable(guard: Any, seed: int = 0) -> bool:
+    """Return whether texts score the same with the keys and values of another text's beginning as read completely.
+
+    Not so where tokens see what comes after them, or where a part of the keys and values belongs to the image.
+    """
+    rng = np.random.default_rng(seed)
+    length = 8 if guard.max_length is None else min(8, guard.max_length)
+    texts, index = rng.choice(guard.alphabet, (6, length)), np.array([0, 0, 0, 1, 1, 1])
+    texts[1:3, : length // 2], texts[4, : length - 1] = texts[0, : length // 2], texts[5, : length - 1]
+    images = rng.random((2, 3, *guard.image_size), dtype=np.float32)
+    whole = guard._whole(texts, images, index)
+    try:
+        shared = guard._shared(texts, images, index)
+    except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):  # keys and values of another kind
+        return False
+    return not np.abs(shared - whole).max() > _rounding(guard, whole)  # nan is told when it is asked for
+
+
+def _stock_score(guard: Any) -> NDArray[np.float32]:
+    """The stock model's score of what its own processor makes of the opening of the prompt and a black image."""
+    inputs = {name: torch.from_numpy(value).to(guard.device) for name, value in guard.vision.example.items()}
+    inputs["pixel_values"] = inputs["pixel_values"].to(guard.model.get_input_embeddings().weight.dtype)
+    with torch.inference_mode():
+        found: NDArray[np.float32] = guard._gaps(guard.model(**inputs).logits).cpu().numpy()
+    forget(guard.model)
+    return found
+
+
+def _made(guard: Any) -> str:
+    """How many tokens the model makes of an image, for a message; nothing if it does not tell."""
+    try:
+        with torch.inference_mode():
+            shown = guard.vision.inputs(torch.zeros((1, 3, *guard.image_size), device=guard.device))
+            made = guard.model.get_image_features(**shown).pooler_output
+    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
+        return ""
+    return f"the model makes {sum(len(each) for each in made)} tokens of an image; "
+
+
+def _rounding(guard: Any, scores: Any) -> float:
+    """By how much scores may differ from rounding alone."""
+    step = float(torch.finfo(guard.model.get_input_embeddings().weight.dtype).eps)
+    return max(SMALL, STEPS * step * float(np.abs(scores).max()))

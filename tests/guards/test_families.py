@@ -1,0 +1,208 @@
+"""Each family reads what its own processor and the stock model read: pixels, scores, branches and gradients."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_families import FAMILIES, save_family
+from small_models import save_llava
+from transformers import LlavaConfig
+
+import hybrid_rs as hrs
+from hybrid_rs.guards.checkpoint import OWN, STOCK
+from hybrid_rs.guards.llava import LlavaVision
+from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.prompt import asked, opened
+from hybrid_rs.guards.still import still
+from hybrid_rs.guards.stock_images import StockVision
+from hybrid_rs.guards.vlm import VisionLanguageGuard
+
+TOLERANCE = 1e-4  # logits; float32 sums taken in another order
+SIZE, TEXT, POLICY = (48, 64), "is this picture safe with its text", "Say safe or unsafe.\n"
+SIZES = [(56, 56), (48, 64), (70, 30), (28, 84), (33, 95)]
+PASSES = {"idefics3": 3, "llava_next": 1, "internvl": 1}  # resizings one after the other: each rounds to 8 bits
+ALONE = {"mllama"}  # families that read every text completely
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {kind: save_family(kind, tmp_path_factory.mktemp(kind)) for kind in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def guards(folders):
+    options = {"image_size": SIZE, "policy": POLICY, "batch_size": 4}
+    return {kind: VisionLanguageGuard.from_pretrained(folder, **options) for kind, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def processors(folders):
+    return {kind: loaded(still(kind), folder) for kind, folder in folders.items()}
+
+
+def photograph(size, seed=0):
+    """Random pixels of 8 bits, far enough from black and white that resizing overshoots neither."""
+    return np.random.default_rng(seed).integers(80, 176, (*size, 3), dtype=np.uint8)
+
+
+def as_pixels(photo):
+    return (photo.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+
+
+def followed(processor, size):
+    return StockVision.of(processor, opened(processor, POLICY), size, {"pixel_values"})
+
+
+def test_the_families_that_load_are_those_that_are_tried_here():
+    assert FAMILIES.keys() == set(STOCK)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_pixels_are_those_of_the_processor_in_any_shape(processors, kind, size):
+    """Within the rounding of its resizings; to the last bits of float32 where nothing is resized."""
+    processor, photo = processors[kind], photograph(size)
+    vision = followed(processor, size)
+    expected = asked(processor, opened(processor, POLICY)[0], photo)["pixel_values"]
+    levels = np.abs(vision.inputs(torch.from_numpy(as_pixels(photo)))["pixel_values"].numpy() - expected)
+    levels *= 255 * float(np.min(processor.image_processor.image_std))
+    matrices = [each for step in vision.steps for each in (step.rows, step.columns) if each is not None]
+    resized = any(len(each) != each.shape[1] for each in matrices)
+    assert levels.max() < (1.1 if PASSES.get(kind, 1) == 1 else 2.2)
+    assert resized or levels.max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_noise_goes_through_linearly_however_large(processors, kind):
+    vision, rng = followed(processors[kind], SIZE), np.random.default_rng(1)
+    first, second = (torch.from_numpy(5 * rng.standard_normal((2, 3, *SIZE), dtype=np.float32)) for _ in range(2))
+    none, one, other, both = (
+        vision.inputs(each)["pixel_values"] for each in (0 * first, first, second, 3 * first - second)
+    )
+    torch.testing.assert_close(both - none, 3 * (one - none) - (other - none), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_scores_are_those_of_processor_and_stock_model(guards, processors, kind):
+    """The whole way, from a picture of 8 bits and a text; where it is resized, the stock model is shown our pixels."""
+    guard, processor, photo = guards[kind], processors[kind], photograph(SIZE, 2)
+    opening, ending = opened(processor, POLICY)
+    stock = asked(processor, opening + TEXT + ending, photo)
+    ids = np.concatenate([guard.before, guard.encode(TEXT), guard.after])
+    np.testing.assert_array_equal(ids, stock["input_ids"][0])
+    inputs = {name: torch.from_numpy(value) for name, value in stock.items()}
+    inputs |= guard.vision.inputs(torch.from_numpy(as_pixels(photo)))
+    with torch.inference_mode():
+        logits = guard.model(**inputs).logits[0, -1]
+    gap = logits[list(guard.unsafe_ids)].logsumexp(0) - logits[list(guard.safe_ids)].logsumexp(0)
+    if hasattr(guard.model.model, "rope_deltas"):
+        assert guard.model.model.rope_deltas is not None  # what stock models remember does not mislead the guard
+    score = guard.scores(guard.encode(TEXT)[None], as_pixels(photo))
+    np.testing.assert_allclose(score, gap.numpy(), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_batches_and_branches_score_like_each_text_alone(guards, kind):
+    guard, rng = guards[kind], np.random.default_rng(3)
+    texts, index = rng.choice(guard.alphabet, (12, 7)), np.sort(rng.integers(0, 5, 12))
+    for row in range(12):
+        same = slice(0, rng.integers(0, 8))
+        texts[row, same] = texts[rng.choice(np.flatnonzero(index == index[row])), same]
+    pixels = rng.standard_normal((5, 3, *SIZE), dtype=np.float32)
+    alone = np.concatenate([guard.scores(texts[i : i + 1], pixels[[index[i]]]) for i in range(12)])
+    assert np.ptp(alone) > 100 * TOLERANCE
+    np.testing.assert_allclose(guard.scores(texts, pixels, index), alone, atol=TOLERANCE, rtol=0)
+    swapped = guard.scores(texts[:1], pixels[(index[:1] + 1) % 5])
+    assert abs(swapped[0] - alone[0]) > 10 * TOLERANCE  # the image is seen
+    assert guard.reuse is (kind not in ALONE)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_gradients_are_differences_of_scores(guards, kind):
+    guard, rng = guards[kind], np.random.default_rng(4)
+    texts, images = rng.choice(guard.alphabet, (2, 5)), rng.random((2, 3, *SIZE), dtype=np.float32)
+    scores, by_token, by_pixel = guard.gradients(texts, images)
+    np.testing.assert_allclose(scores, guard.scores(texts, images), atol=TOLERANCE)
+    assert by_token.shape == (2, 5, guard.embeddings.shape[1])
+    step = 0.01 * by_pixel / np.linalg.norm(by_pixel.reshape(2, -1), axis=1)[:, None, None, None]
+    slope = (guard.scores(texts, images + step) - guard.scores(texts, images - step)) / 2
+    np.testing.assert_allclose(slope, (by_pixel * step).sum(axis=(1, 2, 3)), rtol=0.1)
+    place = len(guard.before) + 2
+    moved = torch.from_numpy(0.01 * by_token[:, 2] / np.linalg.norm(by_token[:, 2], axis=1, keepdims=True))
+    ends = []
+    for sign in (1, -1):
+        away = torch.nn.functional.pad(sign * moved[:, None], (0, 0, place, 2 + len(guard.after)))
+        hook = guard.model.get_input_embeddings().register_forward_hook(lambda layer, given, out, away=away: out + away)
+        ends.append(guard.scores(texts, images))
+        hook.remove()
+    np.testing.assert_allclose((ends[0] - ends[1]) / 2, (by_token[:, 2] * moved.numpy()).sum(axis=1), rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_the_model_is_given_nothing_that_it_does_not_name(guards, kind):
+    """Models take any other name, too, and do nothing with it."""
+    guard = guards[kind]
+    named = inspect.signature(guard.model.forward).parameters
+    assert {*guard.vision.beside, *guard.vision.along, *guard.vision.example} <= named.keys()
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_no_special_token_is_in_the_alphabet_or_taken_as_text(guards, kind):
+    guard = guards[kind]
+    special = [*guard.tokenizer.all_special_ids, guard.model.config.image_token_id]
+    assert not np.isin(special, guard.alphabet).any()
+    assert not np.isin(guard.encode("".join(guard.tokenizer.all_special_tokens)), special).any()
+
+
+def test_the_same_guard_has_the_same_identity_and_another_size_another(guards, folders):
+    options = {"policy": POLICY, "batch_size": 8}
+    again, larger = (
+        VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"], image_size=size, **options)
+        for size in (SIZE, (64, 48))
+    )
+    assert again.identity == guards["qwen2_5_vl"].identity != larger.identity
+    assert len({guard.identity for guard in guards.values()}) == len(guards)
+    with pytest.raises(ValueError, match=r"image_size = None: this model reads images of any size: give"):
+        VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"])
+    assert VisionLanguageGuard.from_pretrained(folders["gemma3"]).image_size == (56, 56)
+
+
+def test_it_is_smoothed_and_certified_at_its_own_shape(guards):
+    guard = guards["qwen2_5_vl"]
+    assert isinstance(guard, hrs.Guard)
+    example = hrs.Example("photograph", guard.encode(TEXT), as_pixels(photograph(SIZE))[0])
+    kernel, threat = hrs.UniformKernel(0.25, guard.alphabet.size), hrs.SuffixThreat(2)
+    smoothed = hrs.SmoothedGuard(guard, kernel, 0.5, threat, noise="lattice")
+    counts = [smoothed.sample(example, 32, masked=True) for _ in range(2)]
+    assert counts[0] == counts[1]
+    assert 0 < max(counts[0].unsafe) <= 32
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: np.sqrt(np.abs(image)),
+        lambda image: image[:, ::-1] + 0.4,
+        lambda image: np.minimum(image, image.mean()),
+    ],
+)
+def test_a_processor_that_calculates_otherwise_is_refused(folders, monkeypatch, change):
+    processor = loaded(still("qwen2_5_vl"), folders["qwen2_5_vl"])
+    kind = type(processor.image_processor)
+    stock = kind.patchify
+    monkeypatch.setattr(kind, "patchify", lambda self, image, **options: stock(self, change(image), **options))
+    with pytest.raises(ValueError, match=r"image processor = Qwen2VLImageProcessorPil.*arithmetic that is not known"):
+        followed(processor, SIZE)
+
+
+def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
+    file = save_llava(tmp_path) / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_type": "vipllava"}))
+    served = ", ".join((*OWN, *STOCK))
+    with pytest.raises(ValueError, match=f"model_type = vipllava: give .*known: {served}"):
+        VisionLanguageGuard.from_pretrained(tmp_path)
+    pixtral = LlavaConfig(vision_config={"model_type": "pixtral"})  # Pixtral calls itself llava
+    with pytest.raises(ValueError, match=r"vision_config\.model_type = pixtral: give a checkpoint whose vision tower"):
+        LlavaVision.of(pixtral, None, None)
