@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+import status_page
 from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from typer.models import OptionInfo
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PAGES = Path("book", "reference")
 PACKAGE = Path(hybrid_rs.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {"__version__": "``__version__``", "citation": ":doc:`citation <cite>`"}  # names in no folder's page
 HIDDEN = {"cli"}  # a reader of its commands needs their help, not its functions
 
@@ -48,7 +50,8 @@ def rooms() -> dict[str, list[str]]:
 def pages() -> dict[str, str]:
     """Return the text of every page of reference, by its file name."""
     made = {f"{room}.rst": room_page(room, modules) for room, modules in rooms().items()}
-    return made | {"names.rst": names_page(), "commands.md": commands_page(), "cite.md": cite_page()}
+    made |= {"names.rst": names_page(), "commands.md": commands_page(), "cite.md": cite_page()}
+    return made | {"status.md": status_page.page(ROOT)}
 
 
 def room_page(room: str, modules: list[str]) -> str:
