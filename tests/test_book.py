@@ -5,19 +5,16 @@ import re
 from pathlib import Path
 
 import build
-import numpy as np
 import pytest
 import yaml
 from annotate import annotate
 from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
 
-import hybrid_rs as hrs
 from hybrid_rs.experiments import get_profile
 from hybrid_rs.experiments.alarms import RULES
 from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.language import SPECIAL_TOKENS, alphabet
-from hybrid_rs.storage.counts import recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
@@ -208,14 +205,3 @@ def test_the_sizes_on_the_card_of_the_notes_are_those_of_the_language():
     least, most = numbers(r"(\d+) to (\d+) words from templates", page("data/bay_notes/README.md"))
     lengths = {note.token_ids.size for note in bay_notes.examples("test", 400)}
     assert least <= min(lengths) <= max(lengths) <= most
-
-
-def test_the_picture_of_the_readme_is_described_as_the_counts_are():
-    (none_from,) = numbers(r"and none from d = (\d+) on", page("README.md"))
-    counts = recorded(ROOT / "data" / "counts" / "standard.jsonl")
-    first = bay_notes.examples("test", 1, unsafe=True)[0].id
-    unsafe = counts[(counts["example"] == first) & (counts["sigma"] == 0.5)]["unsafe"].iloc[0][-1]
-    kernel = hrs.UniformKernel(0.25, alphabet().size)
-    front = hrs.frontier_of(hrs.Counts((unsafe,), 10_000), kernel, sigma=0.5, tau=4.6e-5, d_max=8, alpha=0.01)
-    assert front.edits() == none_from - 1
-    assert np.all(np.diff(front.radii[:none_from]) < 0)
