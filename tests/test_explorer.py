@@ -288,7 +288,7 @@ STEPS: list[dict[str, Any]] = [  # what a reader does, one step after another
     {"beta": "0.5", "tau": "0.05", "epsilon": "2"},
     {"evidence": "masked", "misses": "3"},
     {"kernel": "absorbing", "d-slider": "10"},
-    {"beta": "2"},
+    {"tau": "1"},
 ]
 
 
@@ -363,8 +363,8 @@ def test_the_page_says_what_binds(read_page):
 
 def test_a_value_that_cannot_be_used_is_named_and_changes_nothing(read_page):
     before, after = read_page[-2:]
-    assert after.select_one("#explorer-beta-error").get_text() == "Give a number from 0 to 1."
-    assert after.select_one("#explorer-beta")["aria-invalid"] == "true"
+    assert after.select_one("#explorer-tau-error").get_text() == "Give a number from 1e-12 to 0.99."
+    assert after.select_one("#explorer-tau")["aria-invalid"] == "true"
     assert frontier_on(after) == frontier_on(before)
 
 

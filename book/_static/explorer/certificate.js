@@ -13,9 +13,9 @@ const certificate = (() => {
   /* ---- The likelihood ratio of d edits ---- */
 
   /**
-   * Classes of noisy texts with one ratio each. `p` is the mass of a class without the attack, `q` its mass under attack.
-   * Texts that the attack makes impossible have mass `pAtZero` (ratio 0). Texts that are impossible without it have mass
-   * `qAtInfinity` under attack (ratio infinity), and `qFinite` is the rest.
+   * Classes of noisy texts with one ratio each: `p` is the mass of a class without the attack, `q` its mass under it.
+   * Texts that the attack makes impossible have mass `pAtZero` (ratio 0). Texts that are impossible without it have
+   * mass `qAtInfinity` under attack (ratio infinity), and `qFinite` is the rest.
    */
   function ratioOf(classes) {
     const both = classes.filter((c) => c.p > 0 && c.q > 0).sort((one, other) => one.logGamma - other.logGamma);
@@ -42,7 +42,11 @@ const certificate = (() => {
       return ratioOf([replaced, { logGamma: 0, p: 0, q: rest }]);
     }
     if (kernel === "absorbing") {
-      return ratioOf([{ logGamma: 0, p: all, q: all }, { p: rest, q: 0 }, { p: 0, q: rest }]);
+      return ratioOf([
+        { logGamma: 0, p: all, q: all },
+        { p: rest, q: 0 },
+        { p: 0, q: rest },
+      ]);
     }
     if (masked) return maskedRareKeep(d, beta, vocab);
     if (keep === hit) return NO_TRACE; // beta = 1 - 1/V: the noisy token is uniform
@@ -160,8 +164,8 @@ const certificate = (() => {
   /* ---- Several texts for one image ---- */
 
   /**
-   * P(K >= k), k = 1..m, if K of m texts are flagged and the share of flagged texts has a beta law over images, with mean
-   * p and correlation `alike` between two texts of one image: 0 if the text noise decides, 1 if the image noise does.
+   * P(K >= k), k = 1..m, if K of m texts are flagged and the share of flagged texts has a beta law over image noises,
+   * with mean p. `alike` is the correlation of two texts of one image: 0 if the text noise decides, 1 if the image does.
    */
   function levelsOf(p, m, alike) {
     if (alike === 1) return Array(m).fill(p);
@@ -200,6 +204,14 @@ const certificate = (() => {
   }
 
   return {
-    likelihoodRatio, tracesNothing, worstCase, certifiedShift, required, levelsOf, attackedShare, worstValueTexts, certifiedShiftTexts,
+    likelihoodRatio,
+    tracesNothing,
+    worstCase,
+    certifiedShift,
+    required,
+    levelsOf,
+    attackedShare,
+    worstValueTexts,
+    certifiedShiftTexts,
   };
 })();

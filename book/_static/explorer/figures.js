@@ -52,7 +52,9 @@ const figures = (() => {
       if (Number.isNaN(radius)) return;
       const tall = Math.max(2, bottom - y(radius)); // a radius of 0 is more than none
       const size = { x: x(budget) - wide / 2, y: bottom - tall, width: wide, height: tall };
-      root.append(svg("rect", { class: "bar", ...size }, svg("title", {}, `d = ${budget}: ${numbers.radiusText(radius)}`)));
+      root.append(
+        svg("rect", { class: "bar", ...size }, svg("title", {}, `d = ${budget}: ${numbers.radiusText(radius)}`)),
+      );
     });
     dashes.forEach((radius, budget) => {
       if (Number.isNaN(radius)) return;
@@ -97,7 +99,7 @@ const figures = (() => {
   }
 
   /**
-   * The worst classifier: one row for each class of noisy texts, along it the image noise in the direction of the attack.
+   * The worst classifier: a row for each class of noisy texts, along it the image noise in the direction of the attack.
    * Shaded is what the classifier flags. On the right are the masses of the class without and under attack.
    */
   function worstCase(width, found, label) {
@@ -132,7 +134,10 @@ const figures = (() => {
       const under = { x: middle + 14, y: top + thick / 2, width: bar(row.q), height: thick / 2 };
       root.append(svg("rect", { class: "attacked", ...under }));
     });
-    for (const [noise, kind] of [[0, "clean"], [found.shift, "attacked"]]) {
+    for (const [noise, kind] of [
+      [0, "clean"],
+      [found.shift, "attacked"],
+    ]) {
       root.append(line(x(noise), first - 8, x(noise), bottom, { class: `${kind} centre` }));
     }
     root.append(line(left, bottom, middle, bottom, { class: "axis" }));
@@ -157,7 +162,8 @@ const figures = (() => {
     before.forEach((probability, i) => {
       const y = first + i * size;
       const half = (size - 4) / 2;
-      const bar = (p, top, kind) => svg("rect", { class: kind, x: left, y: top, width: p * (right - left), height: half });
+      const bar = (p, top, kind) =>
+        svg("rect", { class: kind, x: left, y: top, width: p * (right - left), height: half });
       root.append(text(left - 8, y + size / 2, i + 1, { class: "tick", "text-anchor": "end", dy: "0.25em" }));
       root.append(bar(probability, y, "clean"), bar(after[i], y + half, "attacked"));
     });

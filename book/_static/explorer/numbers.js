@@ -26,8 +26,21 @@ const numbers = (() => {
   };
 
   const START = {
-    kernel: "uniform", beta: 0.25, vocab: 32000, sigma: 0.5, tau: 4.6e-5, evidence: "plain", source: "draws", p: 0.99,
-    n: 10000, misses: 20, alpha: 0.01, texts: 1, alike: 0.5, d: 3, epsilon: 1,
+    kernel: "uniform",
+    beta: 0.25,
+    vocab: 32000,
+    sigma: 0.5,
+    tau: 4.6e-5,
+    evidence: "plain",
+    source: "draws",
+    p: 0.99,
+    n: 10000,
+    misses: 20,
+    alpha: 0.01,
+    texts: 1,
+    alike: 0.5,
+    d: 3,
+    epsilon: 1,
   };
 
   /** The remedy for a value that cannot be used, or an empty string. */
@@ -142,6 +155,19 @@ const numbers = (() => {
     };
   }
 
-  return { LIMITS, START, remedy, floored, ceiled, radiusText, valueText, probabilityText, radius, value,
-    leastProbability, drawsNeeded, explore };
+  return {
+    LIMITS,
+    START,
+    remedy,
+    floored,
+    ceiled,
+    radiusText,
+    valueText,
+    probabilityText,
+    radius,
+    value,
+    leastProbability,
+    drawsNeeded,
+    explore,
+  };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { LIMITS, START, remedy, explore, radiusText, valueText, probabilityText } = numbers;
+  const { LIMITS, START, remedy, explore, radiusText, valueText } = numbers;
   const setting = { ...START };
 
   function html(name, attributes = {}, ...children) {
@@ -13,7 +13,7 @@
   }
 
   /** Words in which p_A and p_S are set with an index. */
-  function words(sentence) {
+  function indexed(sentence) {
     const parts = sentence.split(/p_([AS])/);
     return parts.flatMap((part, i) => (i % 2 ? ["p", html("sub", {}, part)] : [part]));
   }
@@ -34,29 +34,41 @@
   const fromZero = (most) => [(t) => (most() + 1) ** t - 1, (x) => Math.log(x + 1) / Math.log(most() + 1)];
 
   const GROUPS = [
-    ["Smoothing", [
-      ["kernel", "Token kernel", { uniform: "uniform", absorbing: "absorbing (mask)" }],
-      ["beta", "β, replacement probability", linear(0, 1)],
-      ["vocab", "V, size of the alphabet", powers(2, 200000)],
-      ["sigma", "σ, image noise", linear(0, 2)],
-    ]],
-    ["Attack", [
-      ["d", "d, edited tokens", linear(0, 20, 20)],
-      ["epsilon", "ε, image perturbation (ℓ₂)", linear(0, 8)],
-      ["tau", "τ, decision threshold", powers(1e-6, 0.99)],
-    ]],
-    ["Evidence", [
-      ["evidence", "Draws are", { plain: "plain: p is p_A", masked: "masked: p is p_S" }],
-      ["source", "p is", { draws: "bounded from draws", known: "given" }],
-      ["p", "p, probability of “unsafe”", nines],
-      ["n", "n, draws", powers(10, 1e7)],
-      ["misses", "misses: draws judged safe", fromZero(() => setting.n)],
-      ["alpha", "α, risk of the bound", powers(1e-6, 0.5)],
-    ]],
-    ["Several texts for one image", [
-      ["texts", "m, texts for each image", linear(1, 16, 15)],
-      ["alike", "ρ, how alike these texts fare", linear(0, 1)],
-    ]],
+    [
+      "Smoothing",
+      [
+        ["kernel", "Token kernel", { uniform: "uniform", absorbing: "absorbing (mask)" }],
+        ["beta", "β, replacement probability", linear(0, 1)],
+        ["vocab", "V, size of the alphabet", powers(2, 200000)],
+        ["sigma", "σ, image noise", linear(0, 2)],
+      ],
+    ],
+    [
+      "Attack",
+      [
+        ["d", "d, edited tokens", linear(0, 20, 20)],
+        ["epsilon", "ε, image perturbation (ℓ₂)", linear(0, 8)],
+        ["tau", "τ, decision threshold", powers(1e-6, 0.99)],
+      ],
+    ],
+    [
+      "Evidence",
+      [
+        ["evidence", "Draws are", { plain: "plain: p is p_A", masked: "masked: p is p_S" }],
+        ["source", "p is", { draws: "bounded from draws", known: "given" }],
+        ["p", "p, probability of “unsafe”", nines],
+        ["n", "n, draws", powers(10, 1e7)],
+        ["misses", "misses: draws judged safe", fromZero(() => setting.n)],
+        ["alpha", "α, risk of the bound", powers(1e-6, 0.5)],
+      ],
+    ],
+    [
+      "Several texts for one image",
+      [
+        ["texts", "m, texts for each image", linear(1, 16, 15)],
+        ["alike", "ρ, how alike these texts fare", linear(0, 1)],
+      ],
+    ],
   ];
   const controls = {}; // name -> {row, number, slider, message} or {row, radios}
 
@@ -65,7 +77,7 @@
     const radios = Object.entries(options).map(([value, shown]) => {
       const radio = html("input", { type: "radio", name: `explorer-${name}`, value });
       radio.addEventListener("change", () => change(name, value));
-      row.append(html("label", {}, radio, ...words(` ${shown}`)));
+      row.append(html("label", {}, radio, ...indexed(` ${shown}`)));
       return radio;
     });
     controls[name] = { row, radios };
@@ -75,8 +87,20 @@
   function addNumber(name, label, [toValue, toShare, steps = 200]) {
     const id = `explorer-${name}`;
     const whole = LIMITS[name][2];
-    const number = html("input", { type: "number", id, step: "any", inputmode: "decimal", "aria-describedby": `${id}-error` });
-    const slider = html("input", { type: "range", id: `${id}-slider`, min: 0, max: steps, "aria-label": `${label}, slider` });
+    const number = html("input", {
+      type: "number",
+      id,
+      step: "any",
+      inputmode: "decimal",
+      "aria-describedby": `${id}-error`,
+    });
+    const slider = html("input", {
+      type: "range",
+      id: `${id}-slider`,
+      min: 0,
+      max: steps,
+      "aria-label": `${label}, slider`,
+    });
     const message = html("span", { class: "error", id: `${id}-error`, role: "status" });
     number.addEventListener("input", () => change(name, number.value === "" ? NaN : Number(number.value), number));
     slider.addEventListener("input", () => {
@@ -131,11 +155,13 @@
   }
 
   const swatch = (kind) => {
-    const draw = { bar: ["rect", { class: "bar", x: 2, y: 2, width: 16, height: 10 }],
+    const draw = {
+      bar: ["rect", { class: "bar", x: 2, y: 2, width: 16, height: 10 }],
       other: ["circle", { class: "other", cx: 10, cy: 7, r: 4.5 }],
       dash: ["line", { class: "dash", x1: 1, y1: 7, x2: 19, y2: 7 }],
       clean: ["rect", { class: "clean", x: 2, y: 3, width: 16, height: 8 }],
-      attacked: ["rect", { class: "attacked", x: 2, y: 3, width: 16, height: 8 }] }[kind];
+      attacked: ["rect", { class: "attacked", x: 2, y: 3, width: 16, height: 8 }],
+    }[kind];
     const mark = draw ? figures.svg(...draw) : figures.chosenMark(10, 7, kind === "yes");
     return figures.svg("svg", { width: 20, height: 16, viewBox: "0 -1 20 16", "aria-hidden": "true" }, mark);
   };
@@ -148,7 +174,12 @@
       const attributes = i === marked ? { class: "marked" } : {};
       return html("tr", attributes, html("th", { scope: "row" }, String(first)), ...cells("td", others));
     });
-    return html("table", {}, html("thead", {}, html("tr", {}, ...cells("th", head, "col"))), html("tbody", {}, ...body));
+    return html(
+      "table",
+      {},
+      html("thead", {}, html("tr", {}, ...cells("th", head, "col"))),
+      html("tbody", {}, ...body),
+    );
   }
 
   function show() {
@@ -178,27 +209,21 @@
         [found.certified ? "yes" : "no", `the attack: ${found.certified ? "certified" : "not certified"}`],
       ),
     );
-    places.words.replaceChildren(...sentences(found).map((sentence) => html("li", {}, ...words(sentence))));
+    places.words.replaceChildren(
+      ...words.sentences(setting, found).map((sentence) => html("li", {}, ...indexed(sentence))),
+    );
     const head = ["d", "plain", "masked", texts > 1 ? "one text" : "ceiling"];
     const cells = (point) => [point.plain, point.masked, point[third]].map(radiusText);
-    places.radii.replaceChildren(table(head, found.frontier.map((point) => [point.d, ...cells(point)]), d));
+    places.radii.replaceChildren(
+      table(
+        head,
+        found.frontier.map((point) => [point.d, ...cells(point)]),
+        d,
+      ),
+    );
     places.same.hidden = texts > 1;
-    places.python.textContent = python();
+    places.python.textContent = words.python(setting);
     showWorst(found, width);
-  }
-
-  /** The program that computes the chosen frontier with the package. */
-  function python() {
-    const { kernel, beta, vocab, sigma, tau, evidence, source, p, n, misses, alpha, d } = setting;
-    const made = kernel === "uniform" ? `UniformKernel(beta=${beta}, vocab_size=${vocab})` : `AbsorbingKernel(beta=${beta})`;
-    const masked = evidence === "masked" ? ", masked=True" : "";
-    return [
-      "import hybrid_rs as hrs",
-      "",
-      `kernel = hrs.${made}`,
-      source === "known" ? `p = ${p}` : `p = hrs.clopper_pearson_lower(${n - misses}, ${n}, alpha=${alpha})`,
-      `print(hrs.frontier(p, kernel, sigma=${sigma}, tau=${tau}, d_max=${Math.max(8, d)}${masked}))`,
-    ].join("\n");
   }
 
   function showWorst(found, width) {
@@ -208,67 +233,22 @@
       const before = found.levels.map((level) => level.hit);
       const after = found.levels.map((level) => certificate.attackedShare([level], found.shift).hit);
       figure.replaceChildren(figures.levels(width, before, after, "Levels before and after the image perturbation."));
-      caption.textContent = "An image perturbation lowers each level as if it were a test of the image noise. Their mean is " +
-        "the share of flagged texts; then the text edits take their part.";
-      classes.replaceChildren(table(["k", "clean", "attacked"], before.map((p, i) => [i + 1, valueText(p), valueText(after[i])])));
+      caption.textContent = words.LEVELS;
+      const rows = before.map((p, i) => [i + 1, valueText(p), valueText(after[i])]);
+      classes.replaceChildren(table(["k", "clean", "attacked"], rows));
     } else if (!found.worst) {
       figure.replaceChildren();
       classes.replaceChildren();
       caption.textContent = "Without image noise (σ = 0), any image perturbation can defeat the guard.";
     } else {
-      figure.replaceChildren(figures.worstCase(width, found, "The worst classifier by class of texts and image noise."));
-      caption.textContent = "The worst guard with this p, against this attack. A row is a class of noisy texts, which all " +
-        "have the likelihood ratio γ (attacked over clean). Along a row runs the image noise in the direction of the attack. " +
-        "The guard flags the shaded part: whatever is more typical of the clean input. On the right is the mass of each class.";
+      figure.replaceChildren(
+        figures.worstCase(width, found, "The worst classifier by class of texts and image noise."),
+      );
+      caption.textContent = words.WORST_CASE;
       const rows = figures.rowsOf(found).map((row) => [row.name, row.p, row.q, row.left]);
       const cells = rows.map(([name, ...masses]) => [name, ...masses.map((mass) => mass.toPrecision(3))]);
       classes.replaceChildren(table(["γ", "mass, clean", "mass, attacked", "of it flagged"], cells));
     }
-  }
-
-  /** What binds, in sentences. */
-  function sentences(found) {
-    const { d, epsilon, n, texts } = setting;
-    const name = setting.evidence === "masked" ? "p_S" : "p_A";
-    const p = texts > 1 || setting.source === "known" ? setting.p : probabilityText(found.p);
-    const said = [];
-    const alone = [found.textAlone, found.imageAlone, found.both].map((value) => valueText(value));
-    said.push(`From ${name} = ${p}, the text edits alone could lower the value to ${alone[0]}, the image perturbation ` +
-      `alone to ${alone[1]}, and both together to ${alone[2]}.`);
-    if (found.needed === null) {
-      said.push(found.shift === Infinity
-        ? "The image noise binds: there is none, so no image perturbation is certified."
-        : "The text edits bind: even a guard that is always right on noisy copies could not be certified, because the " +
-          "attack leads to noisy texts that the clean text never gives.");
-    } else if (found.certified) {
-      said.push(`The least ${name} for this is ${probabilityText(found.needed, true)}.` + drawsFor(found));
-      const room = found.frontier[d][setting.evidence];
-      said.push(`With d = ${d}, ε may grow to ${radiusText(room)}. One more edit at ε = ${epsilon} is ` +
-        `${found.oneMore ? "certified, too" : "not certified"}.`);
-    } else {
-      const least = `it takes ${name} of at least ${probabilityText(found.needed, true)}.`;
-      if (texts > 1 || setting.source === "known") said.push(`The guard binds: ${least}`);
-      else if (found.needed.miss < found.most.miss) {
-        said.push(`The number of draws binds: ${least} ${n} draws show at most ${probabilityText(found.most, true)}.` +
-          drawsFor(found));
-      } else said.push(`The misses bind: ${least} With fewer of them, ${n} draws are enough.`);
-    }
-    said.push(better(found.frontier[d]));
-    return said;
-  }
-
-  function drawsFor({ draws }) {
-    if (setting.texts > 1) return "";
-    if (!Number.isFinite(draws)) return " No number of draws shows that.";
-    return ` Draws that are all unsafe show that from n = ${draws} on.`;
-  }
-
-  function better(point) {
-    const [plain, masked] = [point.plain, point.masked].map((radius) => (Number.isNaN(radius) ? -1 : radius));
-    const both = `masked ${radiusText(point.masked)}, plain ${radiusText(point.plain)}`;
-    if (masked < 0 && plain < 0) return `At d = ${point.d}, neither plain nor masked draws with this p certify anything.`;
-    if (masked === plain) return `At d = ${point.d}, plain and masked draws with the same p certify the same radius (${both}).`;
-    return `At d = ${point.d}, ${masked > plain ? "masked" : "plain"} draws are the better evidence, if both show the same p (${both}).`;
   }
 
   /* ---- Together ---- */
@@ -303,15 +283,34 @@
       const rows = members.map(([name, label, how]) => (LIMITS[name] ? addNumber : addChoice)(name, label, how));
       form.append(html("fieldset", {}, html("legend", {}, title), ...rows));
     }
-    const first = html("section", { class: "first", "aria-label": "The frontier" },
-      place("verdict", "p", { role: "status" }), place("frontier"), place("frontierKey", "ul", { class: "key" }));
-    const second = html("section", { class: "second", "aria-label": "What binds" }, place("words", "ul"),
+    const first = html(
+      "section",
+      { class: "first", "aria-label": "The frontier" },
+      place("verdict", "p", { role: "status" }),
+      place("frontier"),
+      place("frontierKey", "ul", { class: "key" }),
+    );
+    const second = html(
+      "section",
+      { class: "second", "aria-label": "What binds" },
+      place("words", "ul"),
       html("div", { class: "scroll" }, place("radii")),
-      html("h2", {}, "The worst case"), place("worst"), place("worstKey", "ul", { class: "key" }), place("worstCaption", "p"),
-      place("folded", "details"), place("same", "details"));
-    places.same.append(html("summary", {}, "The same in Python"), html("div", { class: "scroll" }, place("python", "pre")));
+      html("h2", {}, "The worst case"),
+      place("worst"),
+      place("worstKey", "ul", { class: "key" }),
+      place("worstCaption", "p"),
+      place("folded", "details"),
+      place("same", "details"),
+    );
+    places.same.append(
+      html("summary", {}, "The same in Python"),
+      html("div", { class: "scroll" }, place("python", "pre")),
+    );
     places.worstKey.append(...key(["clean", "clean"], ["attacked", "under attack"]));
-    places.folded.append(html("summary", {}, "The numbers of this picture"), html("div", { class: "scroll" }, place("classes")));
+    places.folded.append(
+      html("summary", {}, "The numbers of this picture"),
+      html("div", { class: "scroll" }, place("classes")),
+    );
     root.replaceChildren(html("div", { class: "board" }, html("div", { class: "tries" }, first, form), second));
     readAddress();
     showControls(null);

@@ -34,7 +34,10 @@ const probabilities = (() => {
   // Cody (1969), Rational Chebyshev approximations for the error function, Mathematics of Computation 23, in the form
   // for the normal law: highest power first.
   const CENTRE = [
-    [0.065682337918207449113, 2.2352520354606839287, 161.02823106855587881, 1067.6894854603709582, 18154.981253343561249],
+    [
+      0.065682337918207449113, 2.2352520354606839287, 161.02823106855587881, 1067.6894854603709582,
+      18154.981253343561249,
+    ],
     [1, 47.20258190468824187, 976.09855173777669322, 10260.932208618978205, 45507.789335026729956],
   ];
   const SHOULDER = [
@@ -52,7 +55,10 @@ const probabilities = (() => {
       0.02307344176494017303, 0.21589853405795699, 0.1274011611602473639, 0.022235277870649807, 0.001421619193227893466,
       2.9112874951168792e-5,
     ],
-    [1, 1.28426009614491121, 0.468238212480865118, 0.0659881378689285515, 0.00378239633202758244, 7.29751555083966205e-5],
+    [
+      1, 1.28426009614491121, 0.468238212480865118, 0.0659881378689285515, 0.00378239633202758244,
+      7.29751555083966205e-5,
+    ],
   ];
   const rational = (both, x) => polynomial(both[0], x) / polynomial(both[1], x);
 
@@ -179,6 +185,17 @@ const probabilities = (() => {
   }
 
   return {
-    MARGIN, sum, clip, choose, probability, not, lowered, normalCdf, normalQuantile, finiteQuantile, root, clopperPearson,
+    MARGIN,
+    sum,
+    clip,
+    choose,
+    probability,
+    not,
+    lowered,
+    normalCdf,
+    normalQuantile,
+    finiteQuantile,
+    root,
+    clopperPearson,
   };
 })();
