@@ -38,6 +38,7 @@ class Checkpoint:
     batch_size: o.BatchSize = 256
     policy: o.Policy = None
     answer_prefix: o.AnswerPrefix = ""
+    answers: o.Answers = "safe,unsafe"
     image_size: o.ImageSize = None
     denoiser: o.Denoiser = None
     download: o.Download = False
@@ -49,7 +50,7 @@ class Checkpoint:
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
         if self.guard is not None:
-            self._require_unused("dtype", "margin", "policy", "answer_prefix", "image_size")
+            self._require_unused("dtype", "margin", "policy", "answer_prefix", "answers", "image_size")
         if self.guard is not None and self.denoiser is None:
             self._require_unused("device", "batch_size", "download")
 
@@ -69,6 +70,7 @@ class Checkpoint:
             "batch_size": self.batch_size,
             "policy": read_text("policy", self.policy) if self.policy else None,
             "answer_prefix": self.answer_prefix,
+            "answers": tuple(word.strip() for word in self.answers.split(",")),
             "image_size": (self.image_size, self.image_size) if self.image_size else None,
         }
 

@@ -103,6 +103,14 @@ AnswerPrefix = Annotated[
         help="Text that the answer is forced to begin with; the verdict is read after it.", rich_help_panel=GUARD
     ),
 ]
+Answers = Annotated[
+    str,
+    typer.Option(
+        metavar="SAFE,UNSAFE",
+        help="The words of the guard's answer that mean safe and unsafe, such as No,Yes.",
+        rich_help_panel=GUARD,
+    ),
+]
 ImageSize = Annotated[
     int | None,
     typer.Option(

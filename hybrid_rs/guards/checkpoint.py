@@ -42,6 +42,7 @@ def parts(
     image_size: tuple[int, int] | None,
     policy: str | None,
     answer_prefix: str,
+    answers: tuple[str, str],
     alphabet: ArrayLike | None,
     download: bool,
 ) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def parts(
         opening, ending = opened(processor, policy)
         pieces = (opening, ending + answer_prefix)
         vision = StockVision.of(processor, pieces, own_size(config, image_size), names)
-    asked = prompt(processor, vision.image_size, policy, answer_prefix)
+    asked = prompt(processor, vision.image_size, policy, answer_prefix, answers)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     letters = ordinary_ids(tokenizer, special, alphabet)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}

@@ -12,7 +12,7 @@ from hybrid_rs._checks import require
 from hybrid_rs.guards import template
 
 SENTINEL = "untrusted-text-goes-here"
-ANSWERS = (("safe", "unsafe"), ("Safe", "Unsafe"), ("SAFE", "UNSAFE"))
+ANSWERS = ("safe", "unsafe")
 
 
 class Prompt(NamedTuple):
@@ -21,8 +21,8 @@ class Prompt(NamedTuple):
     Args:
         before: ids before the text, with repeated image placeholders.
         after: ids after the text, including a forced beginning of the answer.
-        safe_ids: spellings of safe.
-        unsafe_ids: spellings of unsafe, with the same capital letters and spaces.
+        safe_ids: spellings of the word that means safe.
+        unsafe_ids: spellings of the word that means unsafe, with the same capital letters and spaces.
     """
 
     before: NDArray[np.int64]
@@ -84,7 +84,13 @@ def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[A
         raise ValueError(f"processor: it cannot read the prompt {text[:200]!r} with an image ({said})") from error
 
 
-def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = None, answer_prefix: str = "") -> Prompt:
+def prompt(
+    processor: Any,
+    image_size: tuple[int, int],
+    policy: str | None = None,
+    answer_prefix: str = "",
+    answers: tuple[str, str] = ANSWERS,
+) -> Prompt:
     """Return the ids around the untrusted text and the ids of the answers, using the checkpoint's own chat template.
 
     Args:
@@ -92,27 +98,33 @@ def prompt(processor: Any, image_size: tuple[int, int], policy: str | None = Non
         image_size: (height, width).
         policy: text that goes before the untrusted text.
         answer_prefix: how the answer begins.
+        answers: the words that mean safe and unsafe.
 
     Raises:
-        ValueError: as :func:`opened`; or if no spelling of safe and unsafe is one token in both words after the prompt.
+        ValueError: as :func:`opened`; or if no spelling of the answers is one token in both words after the prompt.
     """
     opening, ending = opened(processor, policy)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     before = asked(processor, opening, blank)["input_ids"][0]
     whole, start = opening + SENTINEL + ending + answer_prefix, len(opening) + len(SENTINEL)
-    safe, unsafe = _answers(tokenizer, whole, start)
+    safe, unsafe = _answers(tokenizer, whole, start, answers)
     return Prompt(before.astype(np.int64), _ending(tokenizer, whole, start), safe, unsafe)
 
 
-def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _answers(
+    tokenizer: Any, asked: str, start: int, answers: tuple[str, str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the tokens for safe and unsafe after the prompt; a spelling counts for both words or for neither.
 
-    If the prompt ends with white space or a quotation mark, no space comes before the word.
+    The words are spelled as given, in small letters, with a capital, and in capitals. If the prompt ends with white
+    space or a quotation mark, no space comes before the word.
     """
+    two = len(answers) == 2 and all(isinstance(word, str) and word.strip() == word != "" for word in answers)
+    require(two, "answers", answers, "give two words, the one that means safe and the one that means unsafe")
     after = _ending(tokenizer, asked, start)
     spaces = ("",) if asked[-1] in "\"'`\n\t " else ("", " ")
     found = set()
-    for words in ANSWERS:
+    for words in {tuple(map(spell, answers)) for spell in (str, str.lower, str.capitalize, str.upper)}:
         for space in spaces:
             ids = [_ending(tokenizer, asked + space + word, start) for word in words]
             single = all(len(each) == len(after) + 1 and np.array_equal(each[:-1], after) for each in ids)
@@ -120,11 +132,12 @@ def _answers(tokenizer: Any, asked: str, start: int) -> tuple[tuple[int, ...], t
             if single and tokenizer.unk_token_id not in last:
                 found.add(last)
     remedy = (
-        "no spelling of safe and unsafe is one token in both words after "
+        f"no spelling of {answers[0]} and {answers[1]} is one token in both words after "
         f"{asked[-20:]!r}; give an answer_prefix after which one is, such as 'Answer:'"
     )
     require(bool(found), "answer_prefix", repr(asked[start:]), remedy)
     safe, unsafe = zip(*found, strict=True)
+    require(not {*safe} & {*unsafe}, "answers", answers, "give words that differ in more than capital letters")
     return tuple(sorted(set(safe))), tuple(sorted(set(unsafe)))
 
 

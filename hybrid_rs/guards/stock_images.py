@@ -65,27 +65,30 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Arithmetic on cells: ``scale * (rows @ cells @ columns.T) + shift``.
+    """Arithmetic on cells: they are resized, then multiplied by ``scale`` and moved by ``shift``.
 
     Args:
         places: of the cells, shape ``(..., channels, height, width)``.
-        rows: shape ``(new height, height)``, or None: as it is.
-        columns: shape ``(new width, width)``, or None: as it is.
+        size: the new (height, width).
+        way: number of Pillow's filter; not used where the size stays.
         scale: shape ``(channels, 1, 1)``, or one number.
         shift: likewise.
     """
 
     places: Places
-    rows: NDArray[np.float32] | None
-    columns: NDArray[np.float32] | None
+    size: tuple[int, int]
+    way: int
     scale: NDArray[np.float32]
     shift: NDArray[np.float32]
 
     def made(self, cells: Any) -> Any:
         """Return the new cells, for a tensor ``(batch, cells)``; differentiable."""
-        found = self.places.taken(cells)
-        if self.rows is not None and self.columns is not None:
-            rows, columns = (torch.from_numpy(each).to(cells) for each in (self.rows, self.columns))
+        found, old = self.places.taken(cells), self.places.numbers.shape[-2:]
+        if self.size != old:
+            rows, columns = (
+                torch.tensor(filter_matrix(*lengths, self.way)).to(cells)
+                for lengths in zip(old, self.size, strict=True)
+            )
             found = rows @ found @ columns.T
         scale, shift = (torch.from_numpy(each).to(cells) for each in (self.scale, self.shift))
         return (found * scale + shift).flatten(1)
@@ -99,11 +102,10 @@ class Tracer(PilBackend):  # type: ignore[misc]
 
     def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
         """Write a resizing down; the stock code says to which size."""
-        image = np.asarray(image)
-        height, width = super().resize(np.zeros(image.shape, np.uint8), size, resample, **options).shape[-2:]
+        shape = np.shape(image)
+        height, width = super().resize(np.zeros(shape, np.uint8), size, resample, **options).shape[-2:]
         way = Image.Resampling.BILINEAR if resample is None else Image.Resampling(resample)
-        rows, columns = (filter_matrix(*each, way) for each in ((image.shape[-2], height), (image.shape[-1], width)))
-        return self._step(image, 1.0, 0.0, rows, columns)
+        return self._step(image, 1.0, 0.0, (height, width), int(way))
 
     def rescale(self, image: Any, scale: float, **options: Any) -> Any:
         """Write a scaling down."""
@@ -115,11 +117,12 @@ class Tracer(PilBackend):  # type: ignore[misc]
         require(bool((stds > 0).all()), "image_std", std, "give positive numbers: pixels are divided by them")
         return self._step(image, 1 / stds, -means / stds)
 
-    def _step(self, image: Any, scale: Any, shift: Any, rows: Any = None, columns: Any = None) -> Any:
-        taken = np.asarray(image).astype(np.int64)
-        numbers = (np.asarray(each, dtype=np.float32) for each in (scale, shift))
-        self.steps.append(Step(Places(taken), rows, columns, *numbers))
-        shape = taken.shape if rows is None else (*taken.shape[:-2], len(rows), len(columns))
+    def _step(self, image: Any, scale: Any, shift: Any, size: tuple[int, int] | None = None, way: int = 0) -> Any:
+        numbers = np.asarray(image).astype(np.int64)
+        new = size or (numbers.shape[-2], numbers.shape[-1])
+        factors = (np.asarray(each, dtype=np.float32) for each in (scale, shift))
+        self.steps.append(Step(Places(numbers), new, way, *factors))
+        shape = (*numbers.shape[:-2], *new)
         first, self.cells = self.cells, self.cells + int(np.prod(shape))
         return np.arange(first, self.cells, dtype=np.float64).reshape(shape)
 
@@ -230,21 +233,22 @@ class StockVision:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What makes another guard, for its identity: a digest of the arithmetic and of every place."""
+        """What makes another guard, for its identity: a digest of the arithmetic, of every place and other input."""
         found = hashlib.sha256()
         for step in self.steps:
-            for part in (step.places.numbers, step.rows, step.columns, step.scale, step.shift):
-                found.update(b"-" if part is None else part.tobytes())
-        found.update(f"{self.places.numbers.shape}".encode() + self.places.numbers.tobytes())
-        beside = {name: value.tolist() for name, value in self.beside.items()}
-        along = {name: [value.tolist() for value in both] for name, both in self.along.items()}
-        return {
-            "kind": type(self).__name__,
-            "image_size": list(self.image_size),
-            "map": found.hexdigest(),
-            "beside": beside,
-            "along": along,
-        }
+            found.update(f"{step.size} {step.way}".encode())
+            _add(found, step.places.numbers, step.scale, step.shift)
+        _add(found, self.places.numbers)
+        for name, values in sorted((self.along | {name: (value,) for name, value in self.beside.items()}).items()):
+            found.update(name.encode())
+            _add(found, *values)
+        return {"kind": type(self).__name__, "image_size": list(self.image_size), "map": found.hexdigest()}
+
+
+def _add(found: Any, *arrays: NDArray[Any]) -> None:
+    """Add arrays to a digest: kinds, shapes and values."""
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
 
 
 def _follows(value: NDArray[Any], ids: NDArray[Any]) -> bool:
@@ -253,11 +257,11 @@ def _follows(value: NDArray[Any], ids: NDArray[Any]) -> bool:
 
 
 @lru_cache(maxsize=64)
-def filter_matrix(size: int, new: int, way: Any) -> NDArray[np.float32]:
+def filter_matrix(size: int, new: int, way: int) -> NDArray[np.float32]:
     """Return the matrix with which Pillow resizes a row of pixels, shape ``(new, size)``; each of its rows sums to 1.
 
     Example:
-        >>> filter_matrix(4, 2, Image.Resampling.BOX).tolist()
+        >>> filter_matrix(4, 2, int(Image.Resampling.BOX)).tolist()
         [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
     """
-    return np.array(Image.fromarray(np.eye(size, dtype=np.float32)).resize((size, new), way))
+    return np.array(Image.fromarray(np.eye(size, dtype=np.float32)).resize((size, new), Image.Resampling(way)))

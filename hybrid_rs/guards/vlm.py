@@ -25,7 +25,7 @@ with needs("guard"):
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
     from hybrid_rs.guards.prefix import cache_name, moved, positions, roots, selected
-    from hybrid_rs.guards.prompt import placeholders, untrusted_ids
+    from hybrid_rs.guards.prompt import ANSWERS, placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
 
@@ -34,9 +34,9 @@ class VisionLanguageGuard:
     """A vision-language model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
     The prompt is the checkpoint's own chat template around the untrusted text. At the first answer position, the
-    verdict compares the log-sum-exp of the logits over the spellings of "unsafe" with that of "safe". A spelling is
-    used if both words are one token there. Smoothing replaces token ids, not letters. Images are taken, and noised, in
-    [0, 1] at ``image_size``; they are resized, cut into tiles and normalised afterwards, on the model's device.
+    verdict compares the log-sum-exp of the logits over the spellings of "unsafe" with that of "safe", or of two other
+    words. A spelling is used if both words are one token there. Smoothing replaces token ids, not letters. Images are
+    taken, and noised, in [0, 1] at ``image_size``; they are resized, cut and normalised afterwards, on the device.
 
     Build one with :meth:`from_pretrained`.
 
@@ -47,8 +47,8 @@ class VisionLanguageGuard:
         mask_id: the tokenizer's mask token, or None.
         before: prompt ids before the untrusted text, image placeholders already repeated.
         after: prompt ids after it, a forced beginning of the answer included.
-        safe_ids: ids of the spellings of safe.
-        unsafe_ids: ids of the spellings of unsafe.
+        safe_ids: ids of the spellings of the word that means safe.
+        unsafe_ids: ids of the spellings of the word that means unsafe.
         vision: how images become the model's input.
         margin: the verdict is unsafe where the score exceeds this, in logits.
         batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
@@ -85,6 +85,7 @@ class VisionLanguageGuard:
         image_size: tuple[int, int] | None = None,
         policy: str | None = None,
         answer_prefix: str = "",
+        answers: tuple[str, str] = ANSWERS,
         margin: float = 0.0,
         batch_size: int = 256,
         alphabet: ArrayLike | None = None,
@@ -109,6 +110,7 @@ class VisionLanguageGuard:
             policy: text that goes before the untrusted text, in the same turn of the chat template.
             answer_prefix: text that the answer is forced to begin with, for templates that answer in JSON, such as
                 ``'{\n    "rating": "'``; the verdict is read after it.
+            answers: the words that mean safe and unsafe, such as ``("No", "Yes")``; other capitals count as well.
             margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
             alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special tokens,
@@ -116,15 +118,14 @@ class VisionLanguageGuard:
             download: whether files may be downloaded from the hub; by default only files on disk are used.
 
         Raises:
-            ValueError: if the checkpoint cannot be loaded, has another architecture, has weights in another format than
-                safetensors, or needs its own code; if no spelling of the answers is a single token; or if an argument
-                is out of range.
+            ValueError: if the checkpoint cannot be loaded, is of another family, has weights in another format, or
+                needs its own code; if no spelling of the answers is a single token; or if an argument is out of range.
         """
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
         size = integer("batch_size", batch_size, at_least=1)
         made = parts(
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
-            answer_prefix=answer_prefix, alphabet=alphabet, download=download,
+            answer_prefix=answer_prefix, answers=answers, alphabet=alphabet, download=download,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
@@ -197,8 +198,7 @@ class VisionLanguageGuard:
     @property
     def images_on(self) -> str | None:
         """The device on which the model takes images as torch tensors; None on a CPU, where it takes arrays."""
-        device = self.model.get_input_embeddings().weight.device
-        return None if device.type == "cpu" else str(device)
+        return None if self.device.type == "cpu" else str(self.device)
 
     def unsafe(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None

@@ -41,6 +41,7 @@ def choices(home):
         "none": (),
         "policy": ("--policy", home / "policy.txt"),
         "answer_prefix": ("--answer-prefix", '{\n "rating": "'),
+        "answers": ("--answer-prefix", "It is a", "--answers", "text,picture"),
         "image_size": ("--image-size", 48),
         "dtype": ("--dtype", "bfloat16"),
         "denoiser": ("--denoiser", home / "denoiser"),

@@ -68,8 +68,7 @@ def test_pixels_are_those_of_the_processor_in_any_shape(processors, kind, size):
     expected = asked(processor, opened(processor, POLICY)[0], photo)["pixel_values"]
     levels = np.abs(vision.inputs(torch.from_numpy(as_pixels(photo)))["pixel_values"].numpy() - expected)
     levels *= 255 * float(np.min(processor.image_processor.image_std))
-    matrices = [each for step in vision.steps for each in (step.rows, step.columns) if each is not None]
-    resized = any(len(each) != each.shape[1] for each in matrices)
+    resized = any(step.size != step.places.numbers.shape[-2:] for step in vision.steps)
     assert levels.max() < (1.1 if PASSES.get(kind, 1) == 1 else 2.2)
     assert resized or levels.max() < 1e-3
 
@@ -167,6 +166,22 @@ def test_the_same_guard_has_the_same_identity_and_another_size_another(guards, f
     with pytest.raises(ValueError, match=r"image_size = None: this model reads images of any size: give"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"])
     assert VisionLanguageGuard.from_pretrained(folders["gemma3"]).image_size == (56, 56)
+
+
+def test_the_words_of_the_verdict_are_those_that_are_given(guards, folders):
+    options = {"image_size": SIZE, "policy": POLICY, "answer_prefix": "It is a"}
+    asks = VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"], answers=("text", "picture"), **options)
+    spelled = asks.tokenizer.convert_ids_to_tokens(asks.unsafe_ids), asks.tokenizer.convert_ids_to_tokens(asks.safe_ids)
+    assert [{word.lstrip("Ġ").lower() for word in words} for words in spelled] == [{"picture"}, {"text"}]
+    assert asks.identity != guards["qwen2_5_vl"].identity
+    for words, message in (
+        (("text", "Text"), "differ in more than capital letters"),
+        (("no",), "give two words"),
+        (("", "yes"), "give two words"),
+        (("quick", "brown"), "no spelling of quick and brown is one token"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"], answers=words, **options)
 
 
 def test_it_is_smoothed_and_certified_at_its_own_shape(guards):
