@@ -95,6 +95,7 @@ const numbers = (() => {
   function value(setting, p, ratio, s) {
     if (s === Infinity) return 0;
     if (s === 0 && certificate.tracesNothing(ratio)) return p.hit;
+    if (p.miss === 0 && ratio.qFinite === 1) return 1; // always right, wherever the attack leads
     const safe = lowered(p, MARGIN);
     const least =
       setting.texts > 1
