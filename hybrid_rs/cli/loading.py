@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from hybrid_rs.smoothing.guard import Guard
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.engines import Local, Ray
+
+LONGEST = 8192  # pixels on a side
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Checkpoint:
             "policy": read_text("policy", self.policy) if self.policy else None,
             "answer_prefix": self.answer_prefix,
             "answers": tuple(word.strip() for word in self.answers.split(",")),
-            "image_size": (self.image_size, self.image_size) if self.image_size else None,
+            "image_size": None if self.image_size is None else image_sides(self.image_size),
         }
 
     @cached_property
@@ -100,6 +103,24 @@ class Checkpoint:
         """The guard's identity, under which stores keep its counts; the guard is loaded to compute it."""
         own: Any = self.loaded
         return str(own.identity)
+
+
+def image_sides(given: str) -> tuple[int, int]:
+    """Return (height, width) from ``N``, for a square, or ``HxW``.
+
+    Raises:
+        ValueError: if it is neither, or a side is not from 1 to 8192.
+
+    Example:
+        >>> image_sides("448"), image_sides("336x672")
+        ((448, 448), (336, 672))
+    """
+    found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", given)
+    both = tuple(int(side) for side in (found[1], found[2] or found[1])) if found else ()
+    fits = len(both) == 2 and all(1 <= side <= LONGEST for side in both)
+    remedy = f"give a side such as 448, or height and width such as 336x672, of 1 to {LONGEST} pixels"
+    require(fits, "image_size", given, remedy, repr)
+    return both[0], both[1]
 
 
 def described(guard: Guard) -> str:

@@ -112,11 +112,11 @@ Answers = Annotated[
     ),
 ]
 ImageSize = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        min=1,
-        max=2**13,
-        help="Side of the images in which noise and budget are measured; default: the checkpoint's own.",
+        metavar="N|HxW",
+        help="Side, or height and width, of the images in which noise and budget are measured; default: the "
+        "checkpoint's own.",
         rich_help_panel=GUARD,
     ),
 ]

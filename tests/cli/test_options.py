@@ -42,7 +42,7 @@ def choices(home):
         "policy": ("--policy", home / "policy.txt"),
         "answer_prefix": ("--answer-prefix", '{\n "rating": "'),
         "answers": ("--answer-prefix", "It is a", "--answers", "text,picture"),
-        "image_size": ("--image-size", 48),
+        "image_size": ("--image-size", "32x48"),
         "dtype": ("--dtype", "bfloat16"),
         "denoiser": ("--denoiser", home / "denoiser"),
     }
@@ -76,7 +76,7 @@ def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
 def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatch, tmp_path):
     policy = tmp_path / "policy.txt"
     policy.write_text("safe or unsafe?")
-    asked_with = {"policy": policy, "answer_prefix": "Answer:", "image_size": 48, "batch_size": 8}
+    asked_with = {"policy": policy, "answer_prefix": "Answer:", "image_size": "48", "batch_size": 8}
     denoiser = {"denoiser": str(folders / "denoiser"), "sigma": 0.5}
     checkpoint = Checkpoint(str(folders / "guard"), margin=1.0, **asked_with, **denoiser)
     here = checkpoint.loaded
@@ -101,6 +101,13 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
         ("certify", ("--sigma", -1), "sigma = -1.0"),
         ("certify", ("--margin", "inf"), "margin = inf"),
         ("certify", ("--policy", "none.txt"), "policy = 'none.txt': no such file"),
+        (
+            "certify",
+            ("--image-size", "32 x 48"),
+            "image_size = '32 x 48': give a side such as 448",
+        ),
+        ("certify", ("--image-size", "0x48"), "image_size = '0x48': give a side"),
+        ("certify", ("--image-size", "9000"), "image_size = '9000': give a side"),
         ("certify", ("--engine", "local", "--workers", 2), "engine = 'local:2'"),
         ("certify", ("--workers", 10_000), "workers = 10000: this machine has"),
         ("decide", ("--d", 9, "--epsilon", 1), "d = 9: give at most --max-edits 8"),
