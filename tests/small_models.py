@@ -23,7 +23,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from hybrid_rs.guards.llava_onevision import StillProcessor
+from hybrid_rs.guards.still import still
 
 SIDE, PATCH = 32, 8
 GRIDS = [[32, 32], [32, 64], [32, 96], [64, 32], [64, 64], [96, 32]]
@@ -71,7 +71,7 @@ def save_onevision(folder: Path, seed: int = 0) -> Path:
     """Save a LLaVA-OneVision model: SigLIP, tiles of 32 by 32 pixels, Qwen2 of two layers."""
     words = tokenizer("<video>", "<|im_start|>", "<|im_end|>")
     images = LlavaOnevisionImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_grid_pinpoints=GRIDS)
-    StillProcessor(
+    still("llava_onevision")(
         images, words, num_image_tokens=(SIDE // PATCH) ** 2, vision_feature_select_strategy="full",
         chat_template=ONEVISION_TEMPLATE,
     ).save_pretrained(folder)  # fmt: skip

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.llava import LlavaVision
-from hybrid_rs.guards.llava_onevision import OnevisionVision, StillProcessor
+from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
 from hybrid_rs.guards.prompt import opened, ordinary_ids, placeholders, prompt, single_ids
 from hybrid_rs.guards.still import still
@@ -21,13 +21,11 @@ from hybrid_rs.guards.weights import located, require_filled, require_plausible,
 
 with needs("guard"):
     import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-OWN: dict[str, tuple[Any, Any]] = {  # families whose images are prepared by code of this package
-    "llava": (AutoProcessor, LlavaVision),
-    "llava_onevision": (StillProcessor, OnevisionVision),
-}
+# families whose images are prepared by code of this package: counts of such guards are kept under its identity
+OWN: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
 STOCK = (  # families whose own processor is followed; each has its tests
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava_next", "idefics3", "internvl", "mllama",
 )  # fmt: skip
@@ -64,10 +62,10 @@ def parts(
     require(kind in OWN or kind in STOCK, "model_type", kind, f"give a checkpoint of a family that is known: {served}")
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
-        processor = loaded(OWN[kind][0] if kind in OWN else still(kind), folder)
+        processor = loaded(still(kind), folder)
         tokenizer = processor.tokenizer
     if kind in OWN:
-        vision = OWN[kind][1].of(config, processor.image_processor, image_size)
+        vision = OWN[kind].of(config, processor.image_processor, image_size)
     else:
         names = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].forward).parameters
         opening, ending = opened(processor, policy)

@@ -13,30 +13,9 @@ from hybrid_rs.guards.llava import normalisation, normalised
 
 with needs("guard"):
     import torch
-    from transformers import LlavaOnevisionProcessor
     from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
 
 RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-
-
-class StillProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
-    """The stock processor without its video part, which needs torchvision and is not used by guards."""
-
-    def __init__(  # the loader uses the names of these parameters
-        self,
-        image_processor: Any = None,
-        tokenizer: Any = None,
-        num_image_tokens: int | None = None,
-        vision_feature_select_strategy: str | None = None,
-        chat_template: str | None = None,
-        image_token: str = "<image>",
-        video_token: str = "<video>",
-        vision_aspect_ratio: str = "anyres_max_9",
-    ) -> None:
-        super().__init__(
-            image_processor, tokenizer, None, num_image_tokens, vision_feature_select_strategy, chat_template,
-            image_token, video_token, vision_aspect_ratio,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)

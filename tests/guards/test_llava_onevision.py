@@ -10,7 +10,8 @@ from small_models import GRIDS, SIDE, save_onevision
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import whole_scores
-from hybrid_rs.guards.llava_onevision import StillProcessor
+from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.still import still
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
@@ -40,7 +41,7 @@ def as_pixels(photo):
 def test_tiles_are_those_of_the_processor(folder, guards, size):
     """The processor rounds to 8 bits after each resizing along an axis; what is not resized agrees to the bit."""
     guard, photo = guards[size], photograph(np.random.default_rng(0), size)
-    images = StillProcessor.from_pretrained(folder).image_processor
+    images = loaded(still("llava_onevision"), folder).image_processor
     expected = images(photo, return_tensors="pt")["pixel_values"][0]
     inputs = guard.vision.inputs(torch.from_numpy(as_pixels(photo))[None])
     assert inputs["pixel_values"].shape == (1, *expected.shape)
@@ -63,7 +64,7 @@ def test_noise_goes_through_the_tiles_linearly_however_large(guards, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_scores_on_a_photograph_are_those_of_processor_and_stock_model(folder, guards, size):
     rng, guard, text = np.random.default_rng(2), guards[size], "is this picture safe with its text"
-    photo, stock = photograph(rng, size), StillProcessor.from_pretrained(folder)
+    photo, stock = photograph(rng, size), loaded(still("llava_onevision"), folder)
     content = [{"type": "image"}, {"type": "text", "text": text}]
     rendered = stock.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     asked = stock(text=rendered, images=photo, return_tensors="pt")
@@ -145,7 +146,7 @@ def test_no_placeholder_is_in_the_alphabet_or_taken_as_text(guards):
 
 def test_a_processor_that_tiles_otherwise_than_the_model_is_refused(tmp_path):
     folder = save_onevision(tmp_path)
-    processor = StillProcessor.from_pretrained(folder)
+    processor = loaded(still("llava_onevision"), folder)
     processor.image_processor.image_grid_pinpoints = GRIDS[:2]
     processor.save_pretrained(folder)
     with pytest.raises(ValueError, match="image_grid_pinpoints"):
