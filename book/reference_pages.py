@@ -71,7 +71,7 @@ def room_page(room: str, modules: list[str]) -> str:
 def names_page() -> str:
     """Return the page of the names that ``import hybrid_rs`` gives: each with its first sentence and a link."""
     lines = [
-        _title("hybrid_rs", "="),
+        _title("Python: hybrid_rs", "="),
         "These names are all that most users need. Each links to its full description.\n",
     ]
     lines += [".. list-table::", "   :widths: 30 70", ""]
@@ -106,7 +106,7 @@ def commands_page() -> str:
     from hybrid_rs import cli
 
     app: Any = cli.app
-    parts = ["# hybrid-rs\n", f"{app.info.help}\n", f"{_as_code(app.info.epilog)}\n"]
+    parts = ["# Commands: hybrid-rs\n", f"{app.info.help}\n", f"{_as_code(app.info.epilog)}\n"]
     parts += _options("hybrid-rs", app.registered_callback.callback)
     for command in app.registered_commands:
         program, run = f"hybrid-rs {command.name}", command.callback

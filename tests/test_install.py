@@ -37,7 +37,7 @@ def printed(monkeypatch, tmp_path):
             if language == "python":
                 exec(source, names)
                 return out.getvalue()
-            monkeypatch.setattr("sys.argv", shlex.split(source))
+            monkeypatch.setattr("sys.argv", shlex.split(source.replace("\\\n", " ")))
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         assert not ended.value.code, err.getvalue()
