@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from small_models import save_llava
 from transformers import LlavaConfig
 
 import hybrid_rs as hrs
+from hybrid_rs.guards import checkpoint, vlm
 from hybrid_rs.guards.checkpoint import OWN, STOCK
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.prefix import positions
 from hybrid_rs.guards.prompt import asked, opened
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
@@ -210,6 +213,25 @@ def test_a_processor_that_calculates_otherwise_is_refused(folders, monkeypatch, 
     monkeypatch.setattr(kind, "patchify", lambda self, image, **options: stock(self, change(image), **options))
     with pytest.raises(ValueError, match=r"image processor = Qwen2VLImageProcessorPil.*arithmetic that is not known"):
         followed(processor, SIZE)
+
+
+def test_keys_are_not_shared_where_tokens_see_what_comes_later(tmp_path, monkeypatch):
+    folder = save_family("paligemma", tmp_path)
+    with pytest.raises(ValueError, match="model_type = paligemma: give a checkpoint of a family that is known"):
+        VisionLanguageGuard.from_pretrained(folder)
+    monkeypatch.setattr(checkpoint, "STOCK", ("paligemma",))
+    guard = VisionLanguageGuard.from_pretrained(folder)
+    assert not guard.reuse
+    texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, 28, 28), 0.2, np.float32)
+    texts[1, -1] = guard.alphabet[9]
+    shared = replace(guard, reuse=True).scores(texts, images, np.zeros(2, dtype=int))
+    assert np.abs(shared - guard.scores(texts, images, np.zeros(2, dtype=int))).max() > 0.01
+
+
+def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
+    monkeypatch.setattr(vlm, "positions", lambda model, whole: positions(model, whole).flip(-1))
+    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model gives .* another"):
+        VisionLanguageGuard.from_pretrained(folders["qwen2_vl"], image_size=SIZE)
 
 
 def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
