@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Self
@@ -26,7 +27,7 @@ with needs("guard"):
     from PIL import Image
     from transformers.image_processing_backends import PilBackend
 
-MOST = 2**24  # cells: processors may keep their numbers in float32, which holds whole numbers up to here
+ZERO, PIXELS = 0, 1  # parts: the number zero, the pixels, and from there on the results of the steps
 LEVELS = 255
 READ = ("input_ids", "attention_mask", "pixel_values", "labels")  # made otherwise, or not used: nothing is padded
 ROUNDED = 4.0  # levels: a processor rounds to 8 bits after every resizing, twice or three times
@@ -34,29 +35,45 @@ ROUNDED = 4.0  # levels: a processor rounds to 8 bits after every resizing, twic
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Numbers of cells, in the shape in which the cells are wanted.
+    """Where numbers stand: in some parts, put one after the other.
+
+    Args:
+        parts: which ones.
+        numbers: the places in them, in the shape in which the numbers are wanted.
 
     Example:
-        >>> cells = torch.tensor([[0.0, 10.0, 20.0, 30.0]])
-        >>> Places(np.array([[1, 2], [3, 0]])).taken(cells).tolist()
+        >>> parts = [torch.tensor([[0.0]]), torch.tensor([[10.0, 20.0, 30.0]])]
+        >>> Places.among(np.array([[1, 2], [3, 0]]), starts=[0, 1]).taken(parts).tolist()
         [[[10.0, 20.0], [30.0, 0.0]]]
     """
 
+    parts: tuple[int, ...]
     numbers: NDArray[np.int64]
 
-    def taken(self, cells: Any) -> Any:
-        """Return cells of a tensor ``(batch, cells)``, shape ``(batch, *numbers.shape)``; differentiable."""
-        if self._in_order:  # nothing moves: a view, not a copy
-            first = int(self.numbers.flat[0])
-            return cells[:, first : first + self.numbers.size].reshape(-1, *self.numbers.shape)
-        if cells.device not in self._sent:
-            self._sent[cells.device] = torch.from_numpy(self.numbers).to(cells.device)
-        return cells[:, self._sent[cells.device]]
+    @classmethod
+    def among(cls, numbers: NDArray[np.int64], starts: Sequence[int]) -> Self:
+        """Make places from numbers that count through all parts; ``starts`` has the first number of each part."""
+        first = np.array([*starts, numbers.max(initial=0) + 1])
+        part = np.searchsorted(first, numbers, side="right") - 1
+        parts = np.unique(part)
+        sizes = np.diff(first)[parts]
+        begins = np.zeros(len(first), dtype=np.int64)
+        begins[parts] = np.cumsum(sizes) - sizes
+        return cls(tuple(parts.tolist()), numbers - first[part] + begins[part])
+
+    def taken(self, parts: Sequence[Any]) -> Any:
+        """Return numbers of tensors ``(batch, size)``, shape ``(batch, *numbers.shape)``; differentiable."""
+        held = torch.cat([parts[each] for each in self.parts], dim=1) if len(self.parts) > 1 else parts[self.parts[0]]
+        if self.in_order and self.numbers.size == held.shape[1]:  # nothing moves: a view, not a copy
+            return held.reshape(-1, *self.numbers.shape)
+        if held.device not in self._sent:
+            self._sent[held.device] = torch.from_numpy(self.numbers).to(held.device)
+        return held[:, self._sent[held.device]]
 
     @cached_property
-    def _in_order(self) -> bool:
-        flat = self.numbers.reshape(-1)
-        return bool(np.array_equal(flat, np.arange(flat[0], flat[0] + flat.size)))
+    def in_order(self) -> bool:
+        """Whether the places count up from 0."""
+        return bool(np.array_equal(self.numbers.reshape(-1), np.arange(self.numbers.size)))
 
     @cached_property
     def _sent(self) -> dict[Any, Any]:
@@ -65,10 +82,10 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Arithmetic on cells: they are resized, then multiplied by ``scale`` and moved by ``shift``.
+    """Arithmetic on numbers: they are resized, then multiplied by ``scale`` and moved by ``shift``.
 
     Args:
-        places: of the cells, shape ``(..., channels, height, width)``.
+        places: of the numbers, shape ``(..., channels, height, width)``.
         size: the new (height, width).
         way: number of Pillow's filter; not used where the size stays.
         scale: shape ``(channels, 1, 1)``, or one number.
@@ -78,27 +95,36 @@ class Step:
     places: Places
     size: tuple[int, int]
     way: int
-    scale: NDArray[np.float32]
-    shift: NDArray[np.float32]
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
 
-    def made(self, cells: Any) -> Any:
-        """Return the new cells, for a tensor ``(batch, cells)``; differentiable."""
-        found, old = self.places.taken(cells), self.places.numbers.shape[-2:]
+    def made(self, parts: Sequence[Any]) -> Any:
+        """Return the results, shape ``(batch, size)``; differentiable."""
+        found, old = self.places.taken(parts), self.places.numbers.shape[-2:]
         if self.size != old:
-            rows, columns = (
-                torch.tensor(filter_matrix(*lengths, self.way)).to(cells)
-                for lengths in zip(old, self.size, strict=True)
-            )
+            lengths = zip(old, self.size, strict=True)
+            rows, columns = (torch.tensor(filter_matrix(*each, self.way)).to(found) for each in lengths)
             found = rows @ found @ columns.T
-        scale, shift = (torch.from_numpy(each).to(cells) for each in (self.scale, self.shift))
+        scale, shift = (torch.as_tensor(each).to(found) for each in (self.scale, self.shift))
         return (found * scale + shift).flatten(1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the results of one image."""
+        return (*self.places.numbers.shape[:-2], *self.size)
+
+    def after(self, other: Step) -> Step:
+        """Return both steps as one, where this one only scales and moves all results of the other."""
+        shift = other.shift * self.scale + self.shift
+        return Step(other.places, other.size, other.way, other.scale * self.scale, shift)
 
 
 class Tracer(PilBackend):  # type: ignore[misc]
     """An image processor that writes its arithmetic down: a base class that stands before the stock one."""
 
     steps: list[Step]
-    cells: int
+    starts: list[int]
+    end: int
 
     def resize(self, image: Any, size: Any, resample: Any = None, **options: Any) -> Any:
         """Write a resizing down; the stock code says to which size."""
@@ -120,11 +146,34 @@ class Tracer(PilBackend):  # type: ignore[misc]
     def _step(self, image: Any, scale: Any, shift: Any, size: tuple[int, int] | None = None, way: int = 0) -> Any:
         numbers = np.asarray(image).astype(np.int64)
         new = size or (numbers.shape[-2], numbers.shape[-1])
-        factors = (np.asarray(each, dtype=np.float32) for each in (scale, shift))
-        self.steps.append(Step(Places(numbers), new, way, *factors))
-        shape = (*numbers.shape[:-2], *new)
-        first, self.cells = self.cells, self.cells + int(np.prod(shape))
-        return np.arange(first, self.cells, dtype=np.float64).reshape(shape)
+        factors = (np.asarray(each, dtype=np.float64) for each in (scale, shift))
+        step = Step(Places.among(numbers, self.starts), new, way, *factors)
+        self.steps.append(step)
+        self.starts.append(self.end)
+        self.end += int(np.prod(step.shape))
+        return np.arange(self.starts[-1], self.end, dtype=np.float64).reshape(step.shape)
+
+
+def fused(steps: Sequence[Step], places: Places) -> tuple[Step | None, ...]:
+    """Join a step that only scales and moves with the one before it, unless that one's results are used elsewhere.
+
+    Args:
+        steps: in order.
+        places: what is wanted of their results.
+
+    Returns:
+        as many; None for a step that is a part of a later one.
+    """
+    uses = Counter(part for each in (*(step.places for step in steps), places) for part in each.parts)
+    found: list[Step | None] = list(steps)
+    for at, step in enumerate(steps):
+        [part, *more] = step.places.parts
+        before = found[part - PIXELS - 1] if part > PIXELS else None
+        if before is None or more or uses[part] > 1 or not step.places.in_order:
+            continue
+        if step.shape == step.places.numbers.shape == before.shape:
+            found[at], found[part - PIXELS - 1] = step.after(before), None
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,9 +187,9 @@ class StockVision:
 
     Args:
         image_size: (height, width) of the images, in which noise and the image budget epsilon are measured.
-        steps: the arithmetic.
-        places: for each number of ``pixel_values`` of one image its cell: 0 for zero, from 1 on the pixels (channel by
-            channel, in units of 1 / 255), then the results of each step.
+        steps: the arithmetic; None for a step that was joined with a later one.
+        places: of the numbers of ``pixel_values`` of one image, among zero, the pixels (channel by channel, in units of
+            1 / 255) and the results of the steps.
         beside: the model's other inputs that belong to one image, such as the number of its patches.
         example: what the processor itself makes of the opening of the prompt and a black image.
         along: the model's other inputs with a value for every token: the values of the opening, and that of a token
@@ -148,7 +197,7 @@ class StockVision:
     """
 
     image_size: tuple[int, int]
-    steps: tuple[Step, ...]
+    steps: tuple[Step | None, ...]
     places: Places
     beside: dict[str, NDArray[Any]]
     along: dict[str, tuple[NDArray[Any], NDArray[Any]]]
@@ -173,14 +222,17 @@ class StockVision:
         remedy = f"{kind.__name__} does arithmetic that is not known here; this checkpoint cannot be used"
         require(isinstance(tracing, PilBackend), "image processor", kind.__name__, remedy)
         tracing.__class__ = type(f"Traced{kind.__name__}", (kind, Tracer), {})
-        tracing.steps, tracing.cells = [], 1 + 3 * height * width
+        tracing.steps, tracing.starts, tracing.end = [], [0, 1], 1 + 3 * height * width
         followed = copy.copy(processor)
         followed.image_processor = tracing
-        numbers = np.arange(1, tracing.cells, dtype=np.float64).reshape(3, height, width)
+        numbers = np.arange(1, tracing.end, dtype=np.float64).reshape(3, height, width)
         made = asked(followed, opening, numbers)
-        require(tracing.cells < MOST, "image_size", image_size, "give a smaller one")
-        places = made["pixel_values"]
-        inside = bool(np.all((places == np.floor(places)) & (places >= 0) & (places < tracing.cells)))
+        numbers = made["pixel_values"]
+        exact = 2 / float(np.finfo(numbers.dtype).eps)  # some processors keep their numbers in float32
+        require(
+            tracing.end < exact, "image_size", image_size, f"give a smaller one: {kind.__name__} cannot be followed"
+        )
+        inside = bool(np.all((numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < tracing.end)))
         require(inside, "image processor", kind.__name__, remedy)
         rest = {name: value for name, value in made.items() if name not in READ and name in known}
         black = np.zeros((height, width, 3), np.uint8)
@@ -194,17 +246,18 @@ class StockVision:
                 along[name] = (value, later[:, -1:])
         beside = {name: value for name, value in rest.items() if name not in along}
         example = {name: value for name, value in short.items() if name in known and name != "labels"}
-        vision = cls(image_size, tuple(tracing.steps), Places(places.astype(np.int64)), beside, along, example)
+        places = Places.among(numbers.astype(np.int64), tracing.starts)
+        vision = cls(image_size, fused(tracing.steps, places), places, beside, along, example)
         off = vision.off(processor, opening)
         require(off <= ROUNDED, "image processor", f"{kind.__name__}, off by {off:.1f} levels", remedy)
         return vision
 
     def inputs(self, images: Any) -> dict[str, Any]:
         """Return the keyword arguments of the model, for a tensor ``(batch, 3, height, width)`` of pixels in [0, 1]."""
-        cells = torch.cat([images.new_zeros((len(images), 1)), LEVELS * images.flatten(1)], dim=1)
+        parts = [images.new_zeros((len(images), 1)), LEVELS * images.flatten(1)]
         for step in self.steps:
-            cells = torch.cat([cells, step.made(cells)], dim=1)
-        found = {"pixel_values": self.places.taken(cells).flatten(0, 1).contiguous()}
+            parts.append(None if step is None else step.made(parts))
+        found = {"pixel_values": self.places.taken(parts).flatten(0, 1).contiguous()}
         for name, value in self.beside.items():
             one = torch.from_numpy(value).to(images.device)
             found[name] = one.repeat(len(images), *[1] * (one.ndim - 1))
@@ -236,8 +289,10 @@ class StockVision:
         """What makes another guard, for its identity: a digest of the arithmetic, of every place and other input."""
         found = hashlib.sha256()
         for step in self.steps:
-            found.update(f"{step.size} {step.way}".encode())
-            _add(found, step.places.numbers, step.scale, step.shift)
+            if step is not None:
+                found.update(f"{step.size} {step.way} {step.places.parts}".encode())
+                _add(found, step.places.numbers, step.scale, step.shift)
+        found.update(f"{self.places.parts}".encode())
         _add(found, self.places.numbers)
         for name, values in sorted((self.along | {name: (value,) for name, value in self.beside.items()}).items()):
             found.update(name.encode())

@@ -1,5 +1,6 @@
 """Each family reads what its own processor and the stock model read: pixels, scores, branches and gradients."""
 
+import copy
 import inspect
 import json
 from dataclasses import replace
@@ -7,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import transformers as tf
 from small_families import FAMILIES, save_family
 from small_models import save_llava
-from transformers import LlavaConfig
 
 import hybrid_rs as hrs
 from hybrid_rs.guards import checkpoint, vlm
@@ -71,9 +72,25 @@ def test_pixels_are_those_of_the_processor_in_any_shape(processors, kind, size):
     expected = asked(processor, opened(processor, POLICY)[0], photo)["pixel_values"]
     levels = np.abs(vision.inputs(torch.from_numpy(as_pixels(photo)))["pixel_values"].numpy() - expected)
     levels *= 255 * float(np.min(processor.image_processor.image_std))
-    resized = any(step.size != step.places.numbers.shape[-2:] for step in vision.steps)
+    resized = any(step.size != step.places.numbers.shape[-2:] for step in vision.steps if step)
     assert levels.max() < (1.1 if PASSES.get(kind, 1) == 1 else 2.2)
     assert resized or levels.max() < 1e-3
+
+
+REAL = {  # as checkpoints of real size have them
+    "qwen2_5_vl": tf.Qwen2VLImageProcessorPil(),
+    "gemma3": tf.Gemma3ImageProcessorPil(),
+    "llava_next": tf.LlavaNextImageProcessorPil(image_grid_pinpoints=[[224, 448], [448, 224]]),
+}
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_processors_of_real_size_are_followed_too(processors, kind):
+    processor = copy.copy(processors[kind])
+    processor.image_processor = REAL[kind]
+    vision = followed(processor, (224, 320))
+    assert vision.off(processor, opened(processor, POLICY)[0], seed=1) < 1.2
+    assert len([step for step in vision.steps if step]) <= len(vision.steps) // 2 + 1  # scaling and moving are one step
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -240,6 +257,6 @@ def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
     served = ", ".join((*OWN, *STOCK))
     with pytest.raises(ValueError, match=f"model_type = vipllava: give .*known: {served}"):
         VisionLanguageGuard.from_pretrained(tmp_path)
-    pixtral = LlavaConfig(vision_config={"model_type": "pixtral"})  # Pixtral calls itself llava
+    pixtral = tf.LlavaConfig(vision_config={"model_type": "pixtral"})  # Pixtral calls itself llava
     with pytest.raises(ValueError, match=r"vision_config\.model_type = pixtral: give a checkpoint whose vision tower"):
         LlavaVision.of(pixtral, None, None)
