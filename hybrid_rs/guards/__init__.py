@@ -2,6 +2,6 @@
 
 ``vlm`` is a vision-language model that answers safe or unsafe; ``checkpoint`` loads one from disk, and ``trial`` is
 what is tried then. ``prompt`` finds the token ids around the untrusted text. ``llava``, ``llava_onevision`` and, for
-other families, ``stock_images`` and ``steps`` prepare images. ``denoised`` puts a denoiser before a guard; ``pipeline`` makes a guard
-of a scikit-learn classifier. ``identity`` computes what tells two apart.
+other families, ``stock_images`` and ``steps`` prepare images. ``denoised`` puts a denoiser before a guard; ``pipeline``
+makes a guard of a scikit-learn classifier. ``identity`` computes what tells two apart.
 """
