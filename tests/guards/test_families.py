@@ -183,7 +183,7 @@ def test_the_same_guard_has_the_same_identity_and_another_size_another(guards, f
     )
     assert again.identity == guards["qwen2_5_vl"].identity != larger.identity
     assert len({guard.identity for guard in guards.values()}) == len(guards)
-    with pytest.raises(ValueError, match=r"image_size = None: this model reads images of any size: give"):
+    with pytest.raises(ValueError, match=r"image_size = None: this model reads any size: give"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_5_vl"])
     assert VisionLanguageGuard.from_pretrained(folders["gemma3"]).image_size == (56, 56)
 
