@@ -309,7 +309,7 @@ def write(root: Path) -> None:
     folder = root / PAGES
     folder.mkdir(parents=True, exist_ok=True)
     made = pages()
-    for orphan in {path.name for path in folder.iterdir()} - made.keys():
+    for orphan in {path.name for path in folder.iterdir() if path.is_file()} - made.keys():
         (folder / orphan).unlink()
     for name, text in made.items():
         file = folder / name

@@ -76,6 +76,18 @@ def test_a_signature_has_the_annotations_of_the_source():
     assert reference_pages.signature_as_written(None, "module", "", None, None, None, None) is None
 
 
+def test_pages_are_written_where_they_changed_and_those_of_gone_folders_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference_pages, "pages", lambda: {"a.rst": "A", "b.md": "B"})
+    reference_pages.write(tmp_path)
+    folder = tmp_path / reference_pages.PAGES
+    before = (folder / "a.rst").stat().st_mtime_ns
+    (folder / "b.md").write_text("old")
+    (folder / "gone.rst").write_text("of a folder that was removed")
+    reference_pages.write(tmp_path)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.rst": "A", "b.md": "B"}
+    assert (folder / "a.rst").stat().st_mtime_ns == before
+
+
 def build(folder, page):
     """Build one page of reference as the book does; return what it shows, and the warnings."""
     name, warned, out = page.partition(".")[0], io.StringIO(), folder / "out"
