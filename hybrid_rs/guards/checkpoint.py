@@ -94,7 +94,8 @@ def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
     """Return the size of images that was asked for, or that of the model's vision tower if it has one."""
     if asked is None:
         side = getattr(config.vision_config, "image_size", None)
-        require(side is not None, "image_size", None, "this model reads any size: give (height, width), or --image-size HxW")
+        remedy = "this model reads any size: give (height, width), or --image-size HxW"
+        require(side is not None, "image_size", None, remedy)
         asked = tuple(side) if isinstance(side, list | tuple) else (side, side)
     height, width = (integer("image_size", length, at_least=1) for length in asked)
     return height, width
