@@ -2,5 +2,5 @@
 
 The radius is found in ``worst_case``, from the likelihood ratio of a kernel (``likelihood_ratio``, ``kernels``). To add
 a kernel, start with ``kernels``; to add a threat, with ``threats``. ``frontier`` holds one radius per text budget, and
-``frontier_of`` makes it from counts. ``certificate`` states one claim; ``verification`` checks it rigorously.
+``frontier_of`` makes it from counts. ``certificate`` makes one claim; ``verification`` checks it rigorously.
 """

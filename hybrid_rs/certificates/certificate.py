@@ -1,4 +1,4 @@
-"""A certificate: one statement about one smoothed classifier, with a witness by which anyone can check it."""
+"""A certificate: one statement about one smoothed classifier, with a witness that lets anyone check it."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
 
 @dataclass(frozen=True)
 class Certificate(Target):
-    """One statement about one smoothed classifier, with a witness by which anyone can check it.
+    """One statement about one smoothed classifier, with a witness that lets anyone check it.
 
     Args:
-        p: the evidence: p_A, the clean smoothed probability; or, if ``masked``, p_S, the same given that the edited
-            positions were replaced; or a lower confidence bound of one of them.
+        p: the evidence: p_A, the clean smoothed probability, or a lower confidence bound of it. If ``masked``, the
+            same for p_S, the probability given that the edited positions were replaced.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        log_t: the witness: by weak duality every number here gives a valid bound, and this one gives the best.
+        log_t: the witness. By weak duality every number gives a valid bound; the solver chose this one because its
+            bound is the largest that it found.
         p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         masked: whether the evidence is p_S.
         alpha: risk that ``p`` is wrong; None if it was given as a known probability, without draws.
         n: number of draws for ``p``; None if there are none.
         k: how many of them were unsafe (if ``masked``, given that the edited positions were replaced); None if there
-            are
-            no draws.
-        subsets: where ``p`` bounds p_S for every set of positions at once: which sets were counted. ``k`` is then the
-            number of draws that were unsafe *or* left a position of the worst of these sets alone.
-        distance: total variation between the law of a draw and that of the theorem; ``p`` allows for it already.
+            are no draws.
+        subsets: the sets of positions that were counted, if ``p`` bounds p_S for every set at once; else None. ``k``
+            is then the number of draws that were unsafe *or* kept a position of the worst of these sets.
+        distance: total variation between the law of a draw and that of the theorem; already taken off ``p``.
 
     Raises:
         ValueError: if a field has another type or lies outside its range.
@@ -121,7 +121,7 @@ def certify(
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1); not used with a known probability.
-        masked: whether a known probability is p_S (default: p_A). Counts say themselves which of the two they bound.
+        masked: whether a known probability is p_S (default: p_A). For counts, their type says which of the two it is.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -140,7 +140,7 @@ def certify(
         flag("masked", masked)
     budget = text_budget("d", d)
     evidence = bool(masked) if counts is None else not isinstance(counts, Counts)
-    require(masked in (None, evidence), "masked", masked, "the draws are of the other law; leave it out")
+    require(masked in (None, evidence), "masked", masked, "the draws come from the other law; leave it out")
     subsets, k = None, None
     if counts is None:
         given = probability("counts_or_p_a", counts_or_p_a)
@@ -162,7 +162,7 @@ def certify(
         require(numbers(name, number).ndim == 0, name, number, "give one number: a certificate is one statement")
     p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
     at = np.array(p)
-    value, log_t = max(  # one witness for all laws that may be the worst; nearly always that of the worst
+    value, log_t = max(  # one witness must serve all candidate laws; it is nearly always the witness of the worst law
         (min(float(neyman_pearson.lower_bound(at, u, law, shift)) for law in ratios), float(u))
         for u in (neyman_pearson.log_threshold(at, ratio, shift) for ratio in ratios)
     )

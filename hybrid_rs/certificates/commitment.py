@@ -1,12 +1,14 @@
-r"""The adversary commits to a number of edits: p_A and p_S together are worth more than the better of the two.
+r"""The adversary commits to a number of edits: p_A and p_S together give more than the better of the two.
 
-Take an adversary who edits exactly e positions of a set S with d members. Two bounds speak of the value that he leaves:
-:math:`V_e(p_A)`, from the clean law, and :math:`M_{d,e}(p_S)`, from the clean law given that all of S was replaced. So
+Take an adversary who edits exactly e positions of a set S with d members. The smoothed value under attack has two lower
+bounds: :math:`V_e(p_A)`, from the clean law, and :math:`M_{d,e}(p_S)`, from the clean law given that all of S was
+replaced. So
 
 .. math:: g(x_{adv}) \ge \min_{e = 0..d} \max\big( V_e(p_A), M_{d,e}(p_S) \big).
 
-The better of the plain and the masked certificate is :math:`\max(V_d(p_A), \min_e M_{d,e}(p_S))`: it lets the adversary
-choose e twice. Masked evidence is worth least against one who edits nothing, and that one p_A covers. All e are needed.
+The better of the plain and the masked certificate is :math:`\max(V_d(p_A), \min_e M_{d,e}(p_S))`. It is weaker, because
+it lets the adversary choose e separately for each bound. Masked evidence is weakest against an adversary who edits
+nothing, and p_A handles that case. The minimum must be taken over all e.
 
 The evidence is written as a mapping from the number of replaced positions to the probability: ``p[0]`` is p_A, and
 ``p[j]`` is p_S of a set of j positions that holds all edited ones.
@@ -29,15 +31,15 @@ from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
 
 FloatArray = NDArray[np.float64]
 TokenKernel = UniformKernel | AbsorbingKernel
-FAILURES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # rates at which it is tried whether committing can pay
+FAILURES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # the failure rates that :func:`pays` tries
 
 
 def ratio_of(kernel: TokenKernel, replaced: int, edited: int) -> LikelihoodRatio:
-    """Return the ratio of exactly ``edited`` edits, the clean law given that ``replaced`` positions around them were.
+    """Return the ratio of exactly ``edited`` edits; the clean law is given that ``replaced`` positions were replaced.
 
     Args:
         kernel: the token kernel.
-        replaced: 0 for the clean law without a condition; else at least ``edited``.
+        replaced: number of replaced positions; they include the edited ones. 0 for the clean law without a condition.
         edited: number of edited positions.
     """
     return masked_ratio(kernel, replaced, edited=edited) if replaced else kernel.likelihood_ratio(edited)
@@ -50,7 +52,7 @@ def p_adv_committed(
 
     Args:
         p: the evidence, lower bounds that hold together: entry 0 is p_A, entry j is p_S of sets of j positions, each in
-            [0, 1]. Against e edits the bounds with j = 0 and j >= e count.
+            [0, 1]. The bounds with j = 0 and with j >= e are used against e edits.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of ``sigma``.
@@ -60,7 +62,7 @@ def p_adv_committed(
         float64 in [0, 1], of the broadcast shape; never above the exact value.
 
     Raises:
-        ValueError: if an argument is outside its range, or some number of edits up to d has no evidence.
+        ValueError: if an argument is outside its range, or a number of edits up to d has no evidence.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -83,7 +85,7 @@ def radii_committed(
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
 
-    The radius at a text budget is the least of those of all e within it.
+    The radius at a text budget d is the least of these radii over e = 0..d.
 
     Args:
         p: as in :func:`p_adv_committed`, each of shape ``(...)``.
@@ -91,11 +93,11 @@ def radii_committed(
         d: the largest number of edits.
         sigma: standard deviation of the image noise, finite.
         tau: decision threshold, in [0, 1].
-        texts: each ``p[j]`` has a last axis of the levels P(K >= k) of several texts for each image.
+        texts: True if the last axis of each ``p[j]`` holds the levels P(K >= k) of several texts for each image.
 
     Returns:
-        the radii, shape ``(d + 1, ...)``, nan where not even epsilon = 0 is certified; and of the same shape the number
-        of replaced positions that the evidence behind each radius speaks of: 0 for p_A.
+        two arrays of shape ``(d + 1, ...)``: the radii, nan where not even epsilon = 0 is certified; and the number of
+        replaced positions j of the bound that gives each radius, 0 for p_A.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -115,11 +117,11 @@ def radii_committed(
 
 @lru_cache(maxsize=4096)
 def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
-    """Return whether it may pay to split the risk alpha between p_A and p_S, where p_S could have all of it.
+    """Return whether splitting the risk alpha between p_A and p_S can be better than giving p_S all of it.
 
-    The answer does not depend on what is drawn. It is yes if for a guard that ignores the positions, at one of several
-    rates of failure, the radius grows by more than a thousandth. With a large alphabet it does not, and p_S keeps the
-    whole risk.
+    The answer does not depend on the draws. It is computed for guards whose verdict does not depend on which positions
+    were replaced, at several failure rates. It is True if the split makes the radius larger by more than a thousandth
+    for one of them. With a large alphabet it is False, and p_S keeps the whole risk.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -133,7 +135,7 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
     alone = certified_radius(whole, kernel.likelihood_ratio(d, masked=True), sigma=1.0, tau=tau)
     more = np.isfinite(np.nan_to_num(alone, nan=0.0))
     further = np.nan_to_num(alone, nan=0.0, posinf=0.0) * 1.001
-    for e in range(d, -1, -1):  # the most edits first: with a large alphabet that settles it
+    for e in range(d, -1, -1):  # the most edits first: with a large alphabet they already decide
         sides = [p_adv(half, further, ratio_of(kernel, j, e), sigma=1.0) for j in (0, d)]
         more &= np.max(sides, axis=0) >= tau
         if not more.any():
@@ -142,7 +144,7 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
 
 
 def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int) -> list[list[int]]:
-    """For e = 0..d the numbers of replaced positions whose evidence speaks of e edits."""
+    """Return, for e = 0..d, the numbers of replaced positions whose evidence can be used against e edits."""
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     kind("p", p, Mapping, "give {0: p_A, d: p_S}")
     for j, bound in p.items():

@@ -21,14 +21,14 @@ from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
 
 @dataclass(frozen=True)
 class Bound:
-    """One probability behind a certificate from several, and the counts that bound it.
+    """One of the probabilities behind a certificate, and the counts that bound it.
 
     Args:
-        replaced: how many positions were replaced under the law it is of: 0 for p_A, j for p_S of sets of j positions.
+        replaced: the number of positions replaced under its law: 0 for p_A, j for p_S of sets of j positions.
         p: the lower confidence bound.
         k: how many draws were unsafe given that the positions were replaced; with ``subsets``, how many were unsafe
-            *or* left a position of the worst of these sets alone.
-        subsets: where p bounds the least p_S of all sets: which sets were counted.
+            *or* kept a position of the worst of these sets.
+        subsets: the sets that were counted, if p bounds the least p_S of all sets; else None.
     """
 
     replaced: int
@@ -53,19 +53,19 @@ class CommittedCertificate(Target):
     """One statement about one smoothed classifier, against an adversary who commits to a number of edits.
 
     Args:
-        bounds: the probabilities it rests on: p_A and p_S of the positions the adversary may edit; or p_A and the p_S
-            of the worst sets of several sizes. They hold together at risk ``alpha``.
+        bounds: the bounds behind it: of p_A and of p_S for the positions that the adversary may edit; or of p_A and of
+            p_S for the worst sets of several sizes. They hold together at risk ``alpha``.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        choices: for e = 0..d edits, which of the bounds, by its place, speaks of them.
+        choices: for e = 0..d edits, the index in ``bounds`` of the bound that is used.
         log_t: for e = 0..d edits, the witness. By weak duality any numbers here give a valid bound.
-        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         alpha: risk that one of the bounds is wrong.
-        n: draws behind each of them.
-        distance: total variation between the law of a draw and that of the theorem; the bounds allow for it already.
+        n: number of draws behind each bound.
+        distance: total variation between the law of a draw and that of the theorem; already taken off the bounds.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -102,11 +102,11 @@ class CommittedCertificate(Target):
         places = type(self.choices) is tuple and all(type(i) is int for i in self.choices)
         places = places and len(self.choices) == edits and all(0 <= i < len(self.bounds) for i in self.choices)
         require(
-            places, "choices", self.choices, f"give the place of a bound for each of {edits} numbers of edits", repr
+            places, "choices", self.choices, f"give the index of a bound for each of {edits} numbers of edits", repr
         )
         for e, i in enumerate(self.choices):
             speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e
-            require(speaks, "choices", self.choices, f"bound {i} does not speak of {e} edits")
+            require(speaks, "choices", self.choices, f"bound {i} does not cover {e} edits")
 
     @classmethod
     def _restore(cls, fields: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ def certify_committed(
     """Return the statement for one pair of budgets, certified or not, from p_A and p_S together.
 
     Args:
-        counts: draws that bound both. Masked counts split the risk equally between p_A and the p_S of d positions.
+        counts: draws that bound both. For masked counts, the risk is split equally between p_A and p_S of d positions.
         kernel: the token kernel.
         d: text budget, at least 1.
         epsilon: image budget, l2, in the units of sigma.
@@ -161,7 +161,7 @@ def certify_committed(
 
 
 def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, alpha: float) -> tuple[Bound, ...]:
-    """The bounds that hold together: of p_A and the p_S of d positions, or of all sizes counted."""
+    """Return the bounds that hold together: of p_A and of p_S for d positions, or for all sizes counted."""
     largest = len(counts.drawn()["unsafe" if isinstance(counts, MaskedCounts) else "safe"]) - 1
     require(1 <= d <= largest, "d", d, f"give 1 to {largest}, the largest budget sampled")
     if isinstance(counts, MaskedCounts):
@@ -176,7 +176,7 @@ def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, al
 def _sides(
     bounds: tuple[Bound, ...], kernel: TokenKernel, edits: int, shift: np.ndarray
 ) -> list[tuple[float, int, float]]:
-    """The worst-case value by each bound that speaks of so many edits; its place, negated; and the witness."""
+    """Return, for each bound that covers this number of edits: the worst-case value, minus its index, the witness."""
     sides = []
     for i, bound in enumerate(bounds):
         if bound.replaced == 0 or bound.replaced >= edits:

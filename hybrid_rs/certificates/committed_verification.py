@@ -1,9 +1,9 @@
 r"""Checking a certificate from p_A and p_S without trusting the solver that made it.
 
-For every number of edits e within the budget the certificate names one of its bounds and a witness. The dual bound of
-that witness is evaluated in ball arithmetic, like in :mod:`hybrid_rs.certificates.verification`, whose laws these are:
-the law of e edits of clean text, or of exactly e edits among positions that were all replaced. The least of them must
-reach ``p_adv``. Every bound is checked against its counts, at its share of the risk.
+For every number of edits e within the budget, the certificate names one of its bounds and a witness. The dual bound of
+that witness is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, which also gives the
+laws: that of e edits of clean text, or that of exactly e edits among positions which were all replaced. The least dual
+bound must be at least ``p_adv``. Every bound is checked against its counts, at its share of the risk.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def verify_committed(certificate: CommittedCertificate) -> float:
     """Re-check a certificate from p_A and p_S rigorously and return the lower bound that its witnesses prove.
 
     Args:
-        certificate: the claim; its numbers are taken as the exact values of their float64.
+        certificate: the claim; each float64 in it is taken as an exact number.
 
     Returns:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the bounds.
+        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not support the bounds.
         ImportError: if python-flint is missing.
 
     Example:
@@ -55,7 +55,7 @@ def verify_committed(certificate: CommittedCertificate) -> float:
 
 
 def _bound(certificate: CommittedCertificate) -> arb:
-    """What the witnesses prove, as a ball, against every number of edits."""
+    """Return the bound that the witnesses prove against every number of edits, as a ball."""
     shift = shift_of(certificate.epsilon, certificate.sigma)
     sides = zip(certificate.choices, certificate.log_t, strict=True)
     used = [(certificate.bounds[i], edits, log_t) for edits, (i, log_t) in enumerate(sides)]
@@ -64,24 +64,24 @@ def _bound(certificate: CommittedCertificate) -> arb:
 
 
 def _check_bounds(certificate: CommittedCertificate, context: Any) -> None:
-    """Refuse bounds that the counts do not give, or that do not share one risk."""
+    """Refuse bounds that the counts do not support, or that do not share one risk."""
     with needs("verify"):
         from flint import arb
 
     if certificate.n > MAX_CHECKED_DRAWS:
-        raise VerificationError(f"n = {certificate.n}: the bound of at most {MAX_CHECKED_DRAWS} draws can be checked")
+        raise VerificationError(f"n = {certificate.n}: a bound can be checked for at most {MAX_CHECKED_DRAWS} draws")
     context.prec = 256
     bounds = certificate.bounds
     counted = {(bound.subsets.length, bound.subsets.largest) if bound.subsets else None for bound in bounds}
     sizes, known = [bound.replaced for bound in bounds], None in counted
     together = len(counted) == 1 and len({*sizes}) == len(sizes) and (not known or len(sizes) == 2)
     if not together:
-        raise VerificationError(f"bounds = {bounds}: these do not share one risk")
+        raise VerificationError(f"bounds = {bounds}: they are not bounds that share one risk")
     for bound in bounds:
         x, risk = arb(bound.p), arb(certificate.alpha)
         if bound.subsets is None:
             risk /= len(bounds)
-        else:  # a draw counts unless a set of j, part of the replaced ones, was replaced and the guard said safe
+        else:  # a draw counts as a hit unless a set of j of these positions was replaced and the guard said safe
             x = 1 - arb(certificate.kernel.beta) ** bound.replaced * (1 - x)
             risk /= bound.subsets.parts
         if bound.p > 0 and not shown_by(x + arb(certificate.distance), bound.k, certificate.n, risk):
@@ -90,6 +90,6 @@ def _check_bounds(certificate: CommittedCertificate, context: Any) -> None:
 
 def _refuse(bound: Bound, certificate: CommittedCertificate) -> None:
     raise VerificationError(
-        f"p = {bound.p!r}: k = {bound.k} of n = {certificate.n} draws do not show it at its share of "
-        f"alpha = {certificate.alpha!r}; do not rely on this certificate, and make it anew with hybrid_rs.certify"
+        f"p = {bound.p!r}: k = {bound.k} of n = {certificate.n} draws do not support it at its share of "
+        f"alpha = {certificate.alpha!r}; do not rely on this certificate, and make a new one with hybrid_rs.certify"
     )

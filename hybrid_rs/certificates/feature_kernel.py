@@ -94,7 +94,7 @@ class FeatureKernel:
         chosen = tuple((*large[: edits - count], *small[:count][::-1]) for count in counts)
         for many in chosen:
             atoms = math.prod(2 * count + 1 for count in Counter(many).values())
-            remedy = f"these features make {atoms} atoms, over {MAX_ATOMS}: give fewer edits"
+            remedy = f"these features make {atoms} atoms, more than {MAX_ATOMS}: give fewer edits"
             require(atoms <= MAX_ATOMS, "d", d, remedy)
         return chosen
 
@@ -103,7 +103,7 @@ class FeatureKernel:
 
         Args:
             d: number of edited features, 0 to 512; a larger number than there are features means all of them.
-            masked: must be False: p_S gives a value of at most beta^d, of little use if a majority decides.
+            masked: must be False. A certificate from p_S is at most beta^d, which is too small where tau = 1/2.
 
         Raises:
             ValueError: if d is out of range, masked is True, or no single choice of features is always the worst.
@@ -114,7 +114,7 @@ class FeatureKernel:
         return ratios[0]
 
     def likelihood_ratios(self, d: int) -> tuple[LikelihoodRatio, ...]:
-        """Return laws, one of which is that of the worst ``d`` edits; the smallest of their certificates is sound."""
+        """Return candidate laws of ``d`` edits, one of them the worst; the smallest of their certificates is sound."""
         return tuple(_ratio(self.beta, arities) for arities in self.arities(d))
 
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -144,7 +144,7 @@ class FeatureKernel:
 
 
 def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
-    """Return candidate laws, one of which is the worst with ``d`` edits; several only if features differ in arity."""
+    """Return candidate laws of ``d`` edits, one of which is the worst; several only if features differ in arity."""
     kind("kernel", kernel, Kernel, "give a kernel, such as hybrid_rs.UniformKernel(beta=0.25, vocab_size=32_000)")
     if isinstance(kernel, FeatureKernel) and not flag("masked", masked):
         return kernel.likelihood_ratios(d)

@@ -1,4 +1,4 @@
-"""The certified frontier of one input: the image radius at every text budget, and the exact claim.
+"""The certified frontier of one input: the image radius at every text budget, and the claim that it supports.
 
 The radius at one budget is found in :mod:`hybrid_rs.certificates.worst_case`.
 """
@@ -33,22 +33,21 @@ class Frontier:
     Args:
         radii: shape ``(d_max + 1,)``, in the units of sigma; nan where d is not certified even at epsilon = 0.
         p: shape ``(d_max + 1,)``, the probability for each radius: p_A, or p_S where ``masked``.
-        masked: shape ``(d_max + 1,)``, True where the point uses p_S, drawn given that positions were replaced. It may
-            use p_A as well: see :func:`hybrid_rs.frontier_of`.
+        masked: shape ``(d_max + 1,)``, True where the point uses p_S, drawn given that positions were replaced. Such a
+            point may use p_A as well: see :func:`hybrid_rs.frontier_of`.
         kernel: the token kernel.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        one_classifier: True if all points are about one smoothed classifier; False if each d has its own.
+        one_classifier: True if all points hold for one smoothed classifier; False if each d has its own.
         simultaneous: True if the confidence covers all points at once; False if it holds for each point by itself.
         alpha: risk that a bound ``p`` is wrong; None if it was given as a known probability.
-        n: number of draws for each ``p`` (of images, with several texts per image); None if there are none.
+        n: number of draws for each ``p``, or of images if there are several texts per image; None if there are none.
         anytime: True if the confidence covers all numbers of draws at once, so that you may stop after looking; False
-            if
-            it holds for ``n`` draws, fixed in advance.
+            if it holds for ``n`` draws, fixed in advance.
         example: the id of the input; empty if it is not known.
         threat: what is noised, and what the adversary may touch; None if it is not known.
-        texts: noisy texts for each noisy image; with several, ``p`` is the mean of their levels P(K >= k), and each
-            radius uses all of these (see :func:`certified_radius_texts`).
+        texts: number of noisy texts for each noisy image. If there are several, ``p`` is the mean of their levels
+            P(K >= k), and each radius uses all the levels (see :func:`certified_radius_texts`).
     """
 
     radii: NDArray[np.float64]
@@ -83,11 +82,11 @@ class Frontier:
         return float(self.radii[budget])
 
     def edits(self, epsilon: float = 0.0) -> int:
-        """Return the text budget up to which every d is certified together with image budget ``epsilon``; -1 if none.
+        """Return the largest D such that every d = 0..D is certified with image budget ``epsilon``; -1 if none.
 
-        Budgets count in order and the first failure ends it, whatever is certified beyond a gap. Where each d has a
-        classifier of its own, the answer thus has the confidence of a single point, although it was chosen by looking
-        (a fixed-sequence test).
+        The budgets are taken in order, and the first that is not certified ends the search. If each d has its own
+        classifier, this is a fixed-sequence test: the answer has the confidence of a single point, although it was
+        chosen after looking at the results.
         """
         budget = one("epsilon", nonnegative("epsilon", epsilon))
         return int(np.argmin(np.append(self.radii >= budget, False))) - 1
@@ -112,9 +111,10 @@ class Frontier:
         return f"{whom}; {confidence}."
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table with columns d, p, evidence ("p_A" or "p_S"), radius (not rounded) and what they are worth.
+        """Return a table with one row per d: d, p, evidence ("p_A" or "p_S") and radius (not rounded).
 
-        Columns one_classifier, simultaneous and alpha are those of the frontier; ``attrs["claim"]`` is :attr:`claim`.
+        The columns one_classifier, simultaneous and alpha repeat the fields of the frontier; ``attrs["claim"]`` is
+        :attr:`claim`.
         """
         import pandas as pd
 
@@ -128,7 +128,8 @@ class Frontier:
     def best(self, other: Frontier) -> Frontier:
         """Return, at every d, the better of two certificates of one input and smoothed classifier; their risks add up.
 
-        The base classifier is taken to be the same, since a frontier does not know it; so is an input without an id.
+        Make sure that both have the same base classifier, since a frontier does not know it; and the same input, if
+        they have no ids.
 
         Raises:
             ValueError: if the two are not of one input, classifier, threshold, length and number of draws, or their
@@ -139,12 +140,12 @@ class Frontier:
             mine, its = getattr(self, name), getattr(other, name)
             require(mine == its, f"other.{name}", its, f"give a frontier of the same, {mine!r}", repr)
         one = self.one_classifier and other.one_classifier
-        require(one, "other", other.claim, "the better of two is only defined where all points are of one classifier")
+        require(one, "other", other.claim, "the better of two is defined only if all points hold for one classifier")
         draws = {front.n for front in (self, other) if front.n is not None}
         require(len(draws) < 2, "other.n", other.n, f"give a frontier of as many draws, {self.n}")
         stated = self.alpha is None and other.alpha is None
         alpha = None if stated else (self.alpha or 0.0) + (other.alpha or 0.0)
-        require(alpha is None or alpha < 1, "alpha", alpha, "these risks add up to certainty: give smaller ones")
+        require(alpha is None or alpha < 1, "alpha", alpha, "the two risks add up to 1 or more: give smaller ones")
         first = np.nan_to_num(self.radii, nan=-1.0) >= np.nan_to_num(other.radii, nan=-1.0)
         return replace(
             self,
@@ -158,7 +159,7 @@ class Frontier:
         )
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the certified region over d, with its claim below; returns the matplotlib axes."""
+        """Draw the certified region over d with the claim below it, and return the matplotlib axes."""
         from hybrid_rs.certificates.plot import plot_frontier
 
         return plot_frontier(self.radii, self.claim, ax)
@@ -177,12 +178,12 @@ def frontier(
     """Return the certified radius at every text budget up to ``d_max``.
 
     Args:
-        p_a: one clean probability (or lower bound), which then serves every d; or one per d, shape ``(d_max + 1,)``.
+        p_a: one clean probability (or lower bound) for every d; or one per d, shape ``(d_max + 1,)``.
         kernel: the token kernel.
         sigma: standard deviation of the image noise, finite; 0 for text-only smoothing.
         tau: decision threshold, in [0, 1].
         d_max: the largest text budget.
-        masked: ``p_a`` is p_S instead, the probability given that the d edited positions were replaced, one per d.
+        masked: True if ``p_a`` holds p_S, the probability given that the d edited positions were replaced, one per d.
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -210,7 +211,7 @@ def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArra
         epsilon: image budgets, shape ``(budgets,)``, in the units of sigma.
 
     Returns:
-        float64 of shape ``(d_max + 1, budgets)``; it falls along both.
+        float64 of shape ``(d_max + 1, budgets)``; it falls along both axes.
 
     References:
         Cohen et al. (2019) plot this curve for d = 0.
@@ -239,12 +240,12 @@ def frontiers(
     single: bool,
     all_at_once: bool,
 ) -> list[Frontier]:
-    """One frontier for each row of p, shape ``(examples, d_max + 1)`` or, of m texts, ``(examples, d_max + 1, m)``."""
+    """Return a frontier for each row of p, shape ``(examples, d_max + 1)``, or ``(..., m)`` for m texts per image."""
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     shown = p if p.ndim == 2 else attacked_share(p, 0.0, sigma=1.0)
     search = certified_radius if p.ndim == 2 else certified_radius_texts
-    last_first = range(p.shape[1])[::-1]  # fails at any limit before the work is done
-    choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]  # the least counts; nan if any is
+    last_first = range(p.shape[1])[::-1]  # so that a d that is too large fails before the work is done
+    choices = [worst_ratios(kernel, d, masked=masked) for d in last_first][::-1]
     radii = np.stack(
         [
             np.min([search(p[:, d], ratio, sigma=sigma, tau=tau) for ratio in ratios], axis=0)  # nan if any is

@@ -1,4 +1,4 @@
-"""The frontier that counts of any kind support."""
+"""From counts of any kind to a frontier."""
 
 from __future__ import annotations
 
@@ -33,11 +33,15 @@ def frontier_of(
 ) -> Frontier:
     """Return the frontier that counts of any kind support.
 
-    Plain counts go with the plain certificate. Masked and subset counts bound p_A and p_S, and go with the certificate
-    from both: for each number of edits within d the better of the two bounds counts, and the least of these is the
-    worst case. Subset counts bound both within their risk; masked counts split that of a point between the two, where
-    that can pay (:func:`hybrid_rs.certificates.commitment.pays`), and else rest on p_S. Counts of several texts for
-    each image go with the certificate from their levels: masked, if they have a row for each d, else plain.
+    The kind of the counts decides the certificate.
+
+    - Plain counts give the plain certificate, from p_A.
+    - Masked and subset counts bound p_A and p_S, and give the certificate from both. For each number of edits within d
+      the larger of the two values is taken, and the least of these is the worst case. The bounds of subset counts share
+      one risk anyway. For masked counts the risk of a point is split between p_A and p_S if that can help
+      (:func:`hybrid_rs.certificates.commitment.pays`); otherwise the point uses p_S alone.
+    - Counts of several texts for each image give the certificate from their levels: the masked one if they have a row
+      for each d, otherwise the plain one.
 
     Args:
         counts: the counts of the draws.
@@ -46,8 +50,8 @@ def frontier_of(
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         d_max: the largest text budget.
         alpha: risk, in (0, 1).
-        simultaneous: let the confidence cover all points at once, by a union bound, for per-d and masked counts, where
-            each point has its own confidence. Other counts cover all points anyway.
+        simultaneous: make the confidence cover all points at once, by a union bound. It matters for per-d and masked
+            counts, where each point has its own confidence; other counts cover all points anyway.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -70,7 +74,7 @@ def frontiers_of(
     alpha: float = 0.01,
     simultaneous: bool = False,
 ) -> list[Frontier]:
-    """Return :func:`frontier_of` of many examples at once, which is many times faster; all counts of one kind."""
+    """Return :func:`frontier_of` for many examples at once, which is much faster; all counts must be of one kind."""
     text_budget("d_max", d_max)
     risk("alpha", alpha)
     flag("simultaneous", simultaneous)
@@ -81,7 +85,7 @@ def frontiers_of(
     kinds = {(type(c), c.by_budget, c.texts) for c in counts}
     require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
     known = not (counts[0].masked and isinstance(kernel, FeatureKernel))
-    require(known, "kernel", kernel, "masked counts are of tokens: give the kernel of the draws, uniform or absorbing")
+    require(known, "kernel", kernel, "masked counts are for tokens: give the kernel of the draws, uniform or absorbing")
     many = counts[0].by_budget
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
@@ -90,7 +94,7 @@ def frontiers_of(
     else:
         bounds = [c.bounds(each_risk) for c in counts]
         if many:
-            masked = counts[0].masked  # then one classifier serves every budget; else each has its own
+            masked = counts[0].masked  # if masked, one classifier serves every budget; else each has its own
             made = frontiers(_up_to(d_max, bounds), *law, masked=masked, single=masked, all_at_once=simultaneous)
             if isinstance(counts[0], MaskedCounts):
                 made = _committed(made, [c for c in counts if isinstance(c, MaskedCounts)], each_risk)
@@ -109,9 +113,9 @@ def _up_to(d_max: int, bounds: list[NDArray[np.float64]]) -> NDArray[np.float64]
 
 
 def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk: float) -> list[Frontier]:
-    """Frontiers from p_A and p_S, where the risk of a point may be split between them; else those from p_S alone."""
+    """Return the frontiers from p_A and p_S at points where splitting the risk can help; else those from p_S alone."""
     first, everyone = alone[0], range(len(counts))
-    kernel, shared = first.kernel, first.simultaneous  # then the bounds of all d, 0 among them, hold together anyway
+    kernel, shared = first.kernel, first.simultaneous  # if so, the bounds of all d (d = 0: p_A) hold together anyway
     if not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return alone
     radii, p = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p"))
@@ -134,7 +138,7 @@ def _of_subsets(
     d_max: int,
     alpha: float,
 ) -> list[Frontier]:
-    """Frontiers from p_A and the p_S of all sizes; past the length of the text there is nothing left to edit."""
+    """Return frontiers from p_A and p_S of all sizes; a budget above the text's length allows editing all of it."""
     law = cast(TokenKernel, kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws"))
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     made: list[Frontier | None] = [None] * len(counts)
@@ -159,5 +163,5 @@ def _of_subsets(
 
 
 def _evidence(counts: SubsetCounts | SubsetTextCounts, alpha: float) -> list[NDArray[np.float64]]:
-    """The bounds by size: of one text a number each, of several the levels."""
+    """Return the bounds by size: one number each for one text per image, the levels for several."""
     return list(counts.p_s(alpha) if isinstance(counts, SubsetCounts) else counts.levels(alpha))

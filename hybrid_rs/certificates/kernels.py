@@ -1,7 +1,7 @@
-r"""The discrete smoothing kernels: how a token is noised, and the likelihood ratio that d edits leave behind.
+r"""The discrete smoothing kernels: how a token is noised, and the likelihood ratio of d edits.
 
-Both kernels act on each position independently, and both are symmetric: the law of the ratio depends on the
-number of edited positions alone, so one canonical adversary stands for all of them.
+Both kernels act on each position independently, and both are symmetric: the law of the ratio depends only on the
+number of edited positions. So it is enough to consider one adversary for each number of edits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 
 MAX_EDITS = 512
 MOST = 2**28  # tokens drawn by one call
-DIGITS = 40  # of the arithmetic in which masses are computed, before each is rounded once
+DIGITS = 40  # masses are computed with this many digits, and then rounded once
 
 
 @runtime_checkable
@@ -50,13 +50,13 @@ class Kernel(Protocol):
     def replacements(
         self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return where ``n`` copies are replaced, and what by if they are: two arrays of shape ``(n, length)``."""
+        """Return where ``n`` copies are replaced, and the replacements: two arrays of shape ``(n, length)``."""
         ...
 
 
 @dataclass(frozen=True)
 class UniformKernel:
-    r"""Keep a token with probability 1 - beta, else put one of the *other* V - 1 members of the alphabet in its place.
+    r"""Keep a token with probability 1 - beta, otherwise replace it by one of the V - 1 *other* alphabet members.
 
     Args:
         beta: replacement probability, in [0, 1].
@@ -81,20 +81,20 @@ class UniformKernel:
     def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
         r"""Return the law of the ratio when ``d`` positions are edited.
 
-        With i positions that show the clean token, j that show the adversary's and d - i - j that show another,
-        :math:`\gamma = ((1-\beta)(V-1)/\beta)^{j-i}`: at most 2d + 1 values.
+        Let i of the d noised positions show the clean token, j the adversary's token, and d - i - j another one. Then
+        :math:`\gamma = ((1-\beta)(V-1)/\beta)^{j-i}`, which takes at most 2d + 1 values.
 
         Args:
             d: number of edited positions, 0 to 512.
             masked: take the clean law given that the d positions were replaced, and the worst adversary who edits some
-                or all of them. For :math:`\beta \le 1 - 1/V` that is the one who edits none: the ratio is
-                :math:`\beta^d` on everything that the condition allows. The evidence is p_S.
+                or all of them. For :math:`\beta \le 1 - 1/V` the worst one edits none of them: the ratio is
+                :math:`\beta^d` on every outcome that the condition allows. The evidence is p_S.
 
         Raises:
             ValueError: if d is negative, not whole, or above 512.
         """
         if flag("masked", masked):
-            # where the adversary's own token shows more often than by chance, he does best not to write it
+            # for beta <= 1 - 1/V the worst adversary edits nothing: an edit makes no ratio smaller than beta^d
             shy = 1 - Fraction(self.beta) >= Fraction(self.beta) / (self.vocab_size - 1)
             return masked_ratio(self, d, edited=0 if shy else d)
         return _uniform_ratio(self.beta, self.vocab_size, _edits(d))
@@ -102,7 +102,7 @@ class UniformKernel:
     def sample(self, clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return ``n`` noised copies of one sequence.
 
-        The stream of random numbers does not depend on beta: with one seed, a larger beta replaces a superset.
+        The random numbers do not depend on beta: with the same seed, a larger beta replaces a superset of positions.
 
         Args:
             clean: shape ``(length,)``, positions in the alphabet, 0 to V - 1.
@@ -118,9 +118,10 @@ class UniformKernel:
     def replacements(
         self, clean: NDArray[np.int64], n: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return the same draws as :meth:`sample` in two parts: where tokens are replaced, and what by if they are.
+        """Return the same draws as :meth:`sample` in two parts: where tokens are replaced, and the replacements.
 
-        The two are independent, so that replacing more positions than were drawn is drawing given that they were.
+        The two parts are independent. So replacing further positions as well gives a draw from the law given that
+        these were replaced.
         """
         shape = _copies(clean, n, rng)
         replaced = rng.random(shape) < self.beta
@@ -130,7 +131,7 @@ class UniformKernel:
 
 @dataclass(frozen=True)
 class AbsorbingKernel:
-    r"""Keep a token with probability 1 - beta, else put the mask, a symbol outside the alphabet, in its place.
+    r"""Keep a token with probability 1 - beta, otherwise replace it by the mask, a symbol outside the alphabet.
 
     Args:
         beta: masking probability, in [0, 1].
@@ -150,8 +151,9 @@ class AbsorbingKernel:
     def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
         r"""Return the law of the ratio when ``d`` positions are edited.
 
-        The laws agree where all d are masked, mass :math:`\beta^d`, and exclude each other elsewhere. With ``masked``,
-        the clean law given that all d are masked: its ratio is :math:`\beta^d` throughout, and the evidence is p_S.
+        If all d positions are masked, which has probability :math:`\beta^d`, both laws agree; any other outcome is
+        impossible under one of them. With ``masked``, the clean law is taken given that all d are masked: the ratio is
+        :math:`\beta^d` everywhere, and the evidence is p_S.
         """
         return _masked_ratio(self.beta, _edits(d)) if flag("masked", masked) else _absorbing_ratio(self.beta, _edits(d))
 
@@ -170,13 +172,13 @@ class AbsorbingKernel:
 
 
 def masked_ratio(kernel: UniformKernel | AbsorbingKernel, d: int, *, edited: int) -> LikelihoodRatio:
-    r"""Return the law of the ratio when exactly ``edited`` of ``d`` positions are edited, all d replaced under P.
+    r"""Return the law of the ratio when exactly ``edited`` of ``d`` positions are edited; under P all d are replaced.
 
     P is the clean law given that the d positions were replaced. Under the uniform kernel, an edited position shows the
-    adversary's token with probability 1/(V-1) under P and :math:`1-\beta` under Q. Each other token is :math:`\beta`
-    times as likely under Q as under P, and so is whatever an unedited position shows. With j of the adversary's tokens
-    the ratio is :math:`\beta^{d-j} ((1-\beta)(V-1))^j`, j = 0..edited. The absorbing kernel shows masks alone under P:
-    its ratio is :math:`\beta^d` however many positions are edited.
+    adversary's token with probability 1/(V-1) under P and :math:`1-\beta` under Q. Any other outcome of a position,
+    edited or not, is :math:`\beta` times as likely under Q as under P. If j positions show the adversary's token, the
+    ratio is :math:`\beta^{d-j} ((1-\beta)(V-1))^j`, j = 0..edited. Under the absorbing kernel, P shows only masks, and
+    the ratio is :math:`\beta^d` for every number of edits.
 
     Args:
         kernel: the token kernel.
@@ -198,7 +200,7 @@ def masked_ratio(kernel: UniformKernel | AbsorbingKernel, d: int, *, edited: int
 
 
 def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return the shape of n copies of a sequence, once it is known that they can be drawn."""
+    """Check that n copies of a sequence can be drawn, and return their shape."""
     flat = isinstance(clean, np.ndarray) and clean.ndim == 1 and clean.dtype.kind in "iu"
     require(flat, "clean", shown(clean, how=repr), "give positions in the alphabet, int64 of shape (length,)")
     kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
@@ -212,7 +214,7 @@ def _beta(value: float) -> float:
 
 
 def text_budget(name: str, d: int) -> int:
-    """The number of edits, checked before any work is done for it."""
+    """Return the number of edits, after checking that it is within the limit."""
     count = integer(name, d, at_least=0)
     require(count <= MAX_EDITS, name, count, f"give at most {MAX_EDITS} edits")
     return count
@@ -228,7 +230,7 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
         return LikelihoodRatio.identity()
     with localcontext(prec=DIGITS):
         keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
-        if keep == hit:  # beta = 1 - 1/V: the noised token is uniform, edits leave no trace
+        if keep == hit:  # beta = 1 - 1/V: the noised token is uniform, so edits have no effect
             return LikelihoodRatio.identity()
         other = hit * (vocab_size - 2)
         keeps, hits, others = (_powers(base, d) for base in (keep, hit, other))
@@ -261,7 +263,7 @@ def _absorbing_ratio(beta: float, d: int) -> LikelihoodRatio:
 
 @cache
 def _masked_ratio(beta: float, d: int) -> LikelihoodRatio:
-    """All of P at ratio beta^d; it is never looked at where a position of the set was kept."""
+    """Return one atom at ratio beta^d: under P no position of the set is kept."""
     if d == 0:
         return replace(LikelihoodRatio.identity(), masked=True)
     with localcontext(prec=DIGITS):
@@ -272,7 +274,7 @@ def _masked_ratio(beta: float, d: int) -> LikelihoodRatio:
 
 @cache
 def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> LikelihoodRatio:
-    """An edited position shows the adversary's token, another, or the clean one (never under P)."""
+    """Return atoms by j, the number of the adversary's tokens; under P no edited position shows the clean token."""
     if edited == 0:
         return _masked_ratio(beta, d)
     with localcontext(prec=DIGITS):
@@ -285,7 +287,7 @@ def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> 
             ]
             for shown, rest in ((theirs, other), (keep, hit * (vocab_size - 2)))
         )
-        unedited = _powers(Decimal(beta), d - edited)[-1]  # under Q, that the others were replaced as well
+        unedited = _powers(Decimal(beta), d - edited)[-1]  # probability under Q that unedited positions are replaced
         q = [mass * unedited for mass in q]
         log_gamma = [(b / a).ln() if a and b else Decimal(0) for a, b in zip(p, q, strict=True)]
         return _from_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, 1 - sum(q, Decimal(0))], masked=True)
@@ -294,7 +296,7 @@ def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> 
 def _from_decimals(
     log_gamma: list[Decimal], p: list[Decimal], q: list[Decimal], *, masked: bool = False
 ) -> LikelihoodRatio:
-    """Round masses of many digits to a ratio, each number once; atoms may come in either order."""
+    """Round masses of many digits, each once, and return the ratio; the atoms may be in rising or falling order."""
     finite = sorted((g, a, b) for g, a, b in zip(log_gamma, p, q, strict=True) if a and b)
     log_p, log_q = (np.array([float(atom[side].ln()) for atom in finite]) for side in (1, 2))
     return LikelihoodRatio(

@@ -1,8 +1,8 @@
-r"""Base classifiers with a score in [0, 1]: their whole distribution is worth more than their mean.
+r"""Base classifiers with a score in [0, 1]: the distribution of the score gives more than its mean.
 
-A score is the integral of its verdicts, :math:`f = \int_0^1 1\{f \ge s\}\,ds`, and each verdict is a classifier with a
-certificate of its own. As the worst-case value V is convex, the sum of these certificates is never below that of the
-mean, ``p_adv(mean, ...)``, which is valid for scores as well.
+A score is the integral of verdicts, :math:`f = \int_0^1 1\{f \ge s\}\,ds`, and each verdict is a classifier with its
+own certificate. The certificate of the mean, ``p_adv(mean, ...)``, is valid for scores, too. But the worst-case value V
+is convex, so the sum of the certificates of the verdicts is never smaller.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def layer_bounds(scores: ArrayLike, levels: ArrayLike, alpha: float = 0.01) -> F
 def p_adv_layers(
     p: ArrayLike, levels: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
 ) -> FloatArray:
-    r"""Return the least mean score under attack, from what is known of the score's distribution.
+    r"""Return the least mean score under attack, from bounds on the distribution of the score.
 
-    With :math:`p_j \le P(f \ge s_j)` the mean score under attack is at least
-    :math:`\sum_j (s_j - s_{j-1}) V(p_j)`, and with exact probabilities at every level some f attains it.
+    If :math:`p_j \le P(f \ge s_j)`, the mean score under attack is at least
+    :math:`\sum_j (s_j - s_{j-1}) V(p_j)`. If the probabilities are exact, some f attains this value.
 
     Args:
         p: lower bounds of the clean probabilities that the score reaches each level, shape ``(k,)``, from

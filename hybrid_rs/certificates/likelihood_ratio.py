@@ -190,7 +190,7 @@ class LikelihoodRatio:
 
 
 def a_ratio(value: object, name: str = "ratio") -> LikelihoodRatio:
-    """Return the value, which must be a ratio."""
+    """Check that the value is a ratio, and return it."""
     return cast(LikelihoodRatio, kind(name, value, LikelihoodRatio, "give a ratio, such as kernel.likelihood_ratio(d)"))
 
 

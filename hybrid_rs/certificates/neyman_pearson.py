@@ -1,20 +1,20 @@
-r"""The Neyman-Pearson problem of one discrete channel and one Gaussian shift, solved on the safe side.
+r"""The Neyman-Pearson problem of one discrete channel and one Gaussian shift, with results on the safe side.
 
-With s = epsilon / sigma, :math:`\gamma` the ratio of the discrete channel, and :math:`u = \log t`, write
+Let s = epsilon / sigma, let :math:`\gamma` be the ratio of the discrete channel, and :math:`u = \log t`. Write
 
 .. math::
     z_k(u) = (u - \log\gamma_k) / s + s / 2, \qquad
     F(u) = p_0 + \sum_k p_k \Phi(z_k), \qquad
-    V(u) = \sum_k q_k \Phi(z_k - s):
+    V(u) = \sum_k q_k \Phi(z_k - s).
 
-the clean and the adversarial probability of the region where the joint ratio is at most t. For :math:`s = 0` the same
-formulas hold with :math:`\Phi(z_k)` the indicator of :math:`\log\gamma_k < u`; this is the fractional knapsack.
+F is the clean and V the adversarial probability that the joint ratio is at most t. For :math:`s = 0` the same formulas
+hold if :math:`\Phi(z_k)` is the indicator of :math:`\log\gamma_k < u`; this is the fractional knapsack.
 
-:func:`log_threshold` proposes u with F(u) = p_A; :func:`lower_bound` turns *any* u into a bound, by weak duality,
+:func:`log_threshold` proposes u with F(u) = p_A. :func:`lower_bound` turns *any* u into a bound, by weak duality,
 
 .. math:: V^\star(p_A) \ge V(u) + e^u (p_A - F(u)),
 
-and takes its own rounding error off. Hence no result depends on the solver having converged.
+and subtracts its own rounding error. So a result is valid even if the solver did not converge.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from hybrid_rs._roots import bracketed_root
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
-LEAST_VALUE = 1e-300  # below, float64 numbers come to be too far apart for relative errors
-LEAST_P_A = 1e-280  # below, what underflows could be missed in the clean mass; such a p_A certifies nothing
+LEAST_VALUE = 1e-300  # smaller float64 numbers are too far apart for bounds on relative errors
+LEAST_P_A = 1e-280  # for a smaller p_A, terms that underflow could matter; such a p_A certifies nothing
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
 def clean_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
-    """Return F: the clean probability that the joint log-ratio is at most ``log_t`` (at shift 0: is below).
+    """Return F: the clean probability that the joint log-ratio is at most ``log_t`` (for shift 0: less than it).
 
     Args:
         log_t: threshold, any shape that broadcasts with ``shift``; may be infinite.
@@ -46,7 +46,7 @@ def clean_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> F
 
 
 def adversarial_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
-    """Return V: the adversarial probability that the joint log-ratio is at most ``log_t``; as :func:`clean_cdf`."""
+    """Return V: the adversarial probability of the same event; the arguments are those of :func:`clean_cdf`."""
     return _blockwise(lambda u, s: np.exp(_log_adversarial(u, ratio, s)), ratio, log_t, shift)
 
 
@@ -60,7 +60,7 @@ def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) ->
 
     Returns:
         the threshold: minus infinity where p_a is at most the mass at ratio zero, infinity where p_a = 1. At shift 0,
-        the log-ratio of the atom that the knapsack fills in part, less its rounding error.
+        the log-ratio of the atom that the knapsack fills in part, minus its rounding error.
     """
     return _blockwise(lambda p, s: _solve(p, ratio, s), ratio, p_a, shift)
 
@@ -68,7 +68,7 @@ def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) ->
 def lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
     """Return a lower bound of the worst-case value, valid for every ``log_t`` and in spite of rounding.
 
-    It is at least 0, and 0 where it would be below 1e-300; see :func:`log_lower_bound` for those.
+    It is at least 0. A bound below 1e-300 is returned as 0; :func:`log_lower_bound` gives its logarithm.
     """
 
     def bound(p: FloatArray, u: FloatArray, s: FloatArray) -> FloatArray:
@@ -86,7 +86,7 @@ def log_lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, 
         log_scale, value = _dual(p, u, ratio, s)
         with np.errstate(divide="ignore"):
             log_value = log_scale + np.log(value)
-        # at p_A itself (nothing edited, nothing shifted) the value is exact, and its logarithm rounded down
+        # if nothing is edited and nothing shifted, the value is exactly p_A; its logarithm is rounded down
         return np.where(value > 0, np.nextafter(log_value - 4 * EPS * np.abs(log_scale), -np.inf), -np.inf)
 
     return _blockwise(bound, ratio, p_a, log_t, shift)
@@ -105,7 +105,7 @@ def _blockwise(function: Callable[..., FloatArray], ratio: LikelihoodRatio, *arr
 
 
 def _z(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
-    """Where the joint threshold cuts the Gaussian beside each atom, shape ``(n, K)``, in clean units."""
+    """Return where the joint threshold cuts the Gaussian at each atom, shape ``(n, K)``, in standard deviations."""
     gap = u[:, None] - ratio.log_gamma
     shift = s[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -113,8 +113,8 @@ def _z(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
 
 
 def _clean_tails(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """F and 1 - F, each summed from its own side."""
-    z = _z(u, ratio, s)  # pairwise sums: their rounding error grows with the logarithm of K alone
+    """Return F and 1 - F, each computed as its own sum."""
+    z = _z(u, ratio, s)  # sums are pairwise, so their rounding error grows only with the logarithm of K
     return ratio.p_at_zero + (ndtr(z) * ratio.p).sum(axis=1), (ndtr(-z) * ratio.p).sum(axis=1)
 
 
@@ -143,18 +143,18 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     shifted = s > 0
     if shifted.any():
         answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
-    # a hair below the atom, so that the atom is outside for certain: that costs a share of its filled part alone
+    # slightly below the atom, so that the atom is outside for certain; this costs only a part of its filled share
     answer[~shifted] -= 4 * EPS * np.abs(answer[~shifted]) + 2 * ratio.rounding
     u[inside] = answer
     return u
 
 
 def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray) -> FloatArray:
-    """Solve F(near + s w) = p for w; in normal quantiles, where one atom alone makes a straight line."""
+    """Solve F(near + s w) = p for w, on the scale of normal quantiles, where a single atom gives a straight line."""
     upper = p >= 0.5
     tail = np.where(upper, 1 - p, p)
     target = ndtri(tail)
-    # were all finite mass at one atom, its share of p would be cut at this quantile
+    # if all finite mass were at one atom, this would be its quantile
     finite = ratio.p_finite
     share = np.where(upper, tail, p - ratio.p_at_zero) / finite
     quantile = np.where(upper, -1.0, 1.0) * ndtri(np.clip(share, 0.0, 1.0))
@@ -174,15 +174,15 @@ def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray
         return sign * (np.clip(found, -40.0, 40.0) - target)
 
     w = bracketed_root(excess, start, stop, (tail, target, upper, s, near), xatol=1e-9, xrtol=1e-14)
-    with np.errstate(over="ignore"):  # a threshold beyond all floats is infinite: nothing is certified
+    with np.errstate(over="ignore"):  # a threshold too large for a float64 becomes infinite: nothing is certified
         return near + s * w
 
 
 def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The weak-duality bound less its rounding error, as (log_scale, value): the bound is value * exp(log_scale)."""
+    """Return the weak-duality bound minus its rounding error as (log_scale, value): it is value * exp(log_scale)."""
     finite = np.isfinite(u) & np.isfinite(s)
     scale, value = np.zeros(p.shape), np.zeros(p.shape)
-    everything = (p == 1) & np.isfinite(s)  # only outcomes with ratio infinity escape a classifier that is always right
+    everything = (p == 1) & np.isfinite(s)  # if p_A = 1, only outcomes with ratio infinity are lost
     value[everything] = 1.0 if ratio.q_at_infinity == 0 else ratio.q_finite * (1 - ratio.mass_rounding - 24 * EPS)
     use = finite & ~everything
     if not use.any():
@@ -192,15 +192,15 @@ def _dual(p: FloatArray, u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -
     lower, upper = _clean_tails(u, ratio, s)
     tail = np.where(p < 0.5, lower, upper)
     residual = np.where(p < 0.5, p - lower, upper - (1 - p))  # p_A - F: 1 - p is exact here, and so is p
-    # relative error of a sum of positive terms: of what is stored, of the sum, and per unit of exponent
+    # relative error of a sum of positive terms: of the stored numbers, of the sum, and of the exponential
     exact = (s == 0) & (ratio.mass_rounding == 0)  # nothing edited, nothing shifted: V is p_A itself
     smooth = np.where(exact, 0.0, 32 * EPS)
     with np.errstate(divide="ignore", invalid="ignore"):
         error_v = ratio.rounding + smooth + 8 * EPS * np.where(log_v > -np.inf, np.abs(log_v), 0.0)
         error_f = ratio.mass_rounding + smooth + 8 * EPS * np.where(tail > 0, np.abs(np.log(tail)), 0.0)
-        # a region cut at ratios that are off by a factor of exp(slip) loses slip times the clean mass in between.
-        # That is at most the density, 41 times the smaller tail out to 40 sigma, times the way slip / s;
-        # without a Gaussian, the mass of the atom that the threshold sits on
+        # if ratios are wrong by a factor of exp(slip), the bound loses at most slip times the clean mass between the
+        # true and the used threshold. With a Gaussian that mass is at most the density times slip / s, and the density
+        # is at most 41 times the smaller tail, out to 40 sigma. Without one it is the mass of the atom at the threshold
         slip = ratio.rounding + 8 * EPS * (np.abs(u) + 40 * s)
         way = slip / s
         between = np.where(way < 0.01, 100 * way * np.minimum(lower, upper), np.minimum(way, 1.0))

@@ -1,8 +1,8 @@
-"""The certificate from its definition, in 50-digit arithmetic: slow, plain, and unaware of the package's solver.
+"""The certificate from its definition, in 50-digit arithmetic: slow, simple, and independent of the package's solver.
 
-The tests and the theory notebooks compare the package with it. Inputs are taken as the exact numbers that their float64
-stand for. Everything is built from single positions: the law of a token seen through the kernel, the product over
-positions, the Neyman-Pearson lemma. It needs mpmath: ``pip install "hybrid_rs[verify]"``.
+The tests and the theory notebooks compare the package with it. Each float64 is taken as an exact number. The
+computation starts from single positions: the law of a noised token, then the product over positions, then the
+Neyman-Pearson lemma. It needs mpmath: ``pip install "hybrid_rs[verify]"``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Law: TypeAlias = dict[Hashable, tuple[Any, Any]]  # ratio Q / P (mpf or INFINITY
 
 
 def uniform_position(beta: Number, vocab_size: int) -> list[Masses]:
-    """One edited position of the uniform kernel: (P, Q) of the clean token, of the adversary's, of all others.
+    """Return (P, Q) at one edited position of the uniform kernel: of the clean token, the adversary's, all others.
 
     Example:
         >>> sum(p for p, _ in uniform_position(0.25, vocab_size=10))
@@ -38,7 +38,7 @@ def uniform_position(beta: Number, vocab_size: int) -> list[Masses]:
 
 
 def absorbing_position(beta: Number) -> list[Masses]:
-    """One edited position of the absorbing kernel: (P, Q) of the mask, of the clean token, of the adversary's.
+    """Return (P, Q) at one edited position of the absorbing kernel: of the mask, the clean token, the adversary's.
 
     Example:
         >>> absorbing_position(0.25)[0]
@@ -49,7 +49,7 @@ def absorbing_position(beta: Number) -> list[Masses]:
 
 
 def masked_position(beta: Number, vocab_size: int, edited: bool) -> list[Masses]:
-    """One position given under P, not under Q, that it was replaced: (P, Q) of each class of tokens.
+    """Return (P, Q) of each class of tokens at one position; P is given that the position was replaced, Q is not.
 
     Example:
         >>> masked_position(0.25, vocab_size=10, edited=False)
@@ -63,9 +63,9 @@ def masked_position(beta: Number, vocab_size: int, edited: bool) -> list[Masses]
 
 
 def atoms(positions: Iterable[Sequence[Masses]]) -> Law:
-    """The law of the ratio over independent positions, in exact rational arithmetic until the end.
+    """Return the law of the ratio over independent positions, computed in rational arithmetic and rounded at the end.
 
-    Ratios of 0 and of infinity are atoms like others.
+    Ratios 0 and infinity are atoms, too.
 
     Example:
         >>> law = atoms([absorbing_position(0.25)])
@@ -87,7 +87,7 @@ def atoms(positions: Iterable[Sequence[Masses]]) -> Law:
 
 
 def to_mpf(fraction: Number) -> Any:
-    """Return the fraction as an mpmath number of 50 digits, whatever the precision at the moment.
+    """Return the fraction as an mpmath number of 50 digits, for any current working precision.
 
     Example:
         >>> 1 - 3 * to_mpf(Fraction(1, 3)) < mpf("1e-49")
@@ -100,7 +100,7 @@ def to_mpf(fraction: Number) -> Any:
 
 @mp.workdps(DIGITS)  # type: ignore[untyped-decorator]
 def value(p_a: Any, shift: Any, law: Mapping[Hashable, tuple[Any, Any]]) -> Any:
-    """V(p_A) at epsilon / sigma = shift: fill the rejection region in the order of the joint ratio.
+    """Return V(p_A) at epsilon / sigma = shift: fill the rejection region in the order of the joint ratio.
 
     Args:
         p_a: the clean probability, in [0, 1]; a float or an mpmath number.
@@ -124,16 +124,16 @@ def value(p_a: Any, shift: Any, law: Mapping[Hashable, tuple[Any, Any]]) -> Any:
         return sum((q for _, _, q in finite), mpf(0))
     if shift == 0:
         return _knapsack(p_a - at_zero, finite)
-    with mp.workdps(DIGITS + max(0, -int(mp.floor(mp.log10(shift))))):  # u is told apart in steps of the shift
+    with mp.workdps(DIGITS + max(0, -int(mp.floor(mp.log10(shift))))):  # u must be resolved in steps of the shift
         return _shifted(p_a, shift, at_zero, finite)
 
 
 def _shifted(p_a: Any, shift: Any, at_zero: Any, finite: list[tuple[Any, Any, Any]]) -> Any:
-    """The value where the image is shifted: by the threshold u of the joint log-ratio that fills p_A."""
+    """Return the value for a positive shift, from the threshold u of the joint log-ratio at which F(u) = p_A."""
     cut = [(mp.log(ratio), p, q) for ratio, p, q in finite]
 
     def beyond(u: Any) -> tuple[Any, Any]:
-        """By how much the region below u is too large under P, and the slope of that."""
+        """Return F(u) - p_A and its slope in u."""
         at = [((u - g) / shift + shift / 2, p) for g, p, q in cut]
         slope = sum(p * mp.npdf(z) for z, p in at if abs(z) < 100) / shift
         if p_a < 0.5:
@@ -153,18 +153,18 @@ def _shifted(p_a: Any, shift: Any, at_zero: Any, finite: list[tuple[Any, Any, An
 
 
 def _ncdf(z: Any) -> Any:
-    """The normal distribution function; beyond 10^9, where mpmath overflows, its value there: below 10^(-10^17)."""
+    """Return the normal distribution function at z, clamped to -10^9..10^9, beyond which mpmath overflows."""
     return mp.ncdf(min(max(z, -(10**9)), 10**9))
 
 
 def _crossing(of: Callable[[Any], tuple[Any, Any]], low: Any, high: Any, width: Any) -> Any:
-    """Where a rising function changes sign, between low and high: Newton's steps, and halving where they do not shrink.
+    """Find where a rising function changes sign, by Newton's method, with bisection where its steps do not shrink.
 
     Args:
-        of: the function: its value and its slope at u.
-        low: where it is negative.
-        high: where it is not.
-        width: the error allowed, relative to the place if that is above 1.
+        of: the function; returns its value and its slope at u.
+        low: a u at which it is negative.
+        high: a u at which it is not negative.
+        width: the error allowed; relative to u where u is above 1.
     """
     u, last = (low + high) / 2, high - low
     while True:
@@ -193,18 +193,18 @@ def _knapsack(capacity: Any, finite: list[tuple[Any, Any, Any]]) -> Any:
 
 @cache
 def uniform_law(beta: Number, vocab_size: int, d: int) -> Law:
-    """The law of the ratio at d edited positions of the uniform kernel; see :func:`atoms`."""
+    """Return the law of the ratio at d edited positions of the uniform kernel; see :func:`atoms`."""
     return atoms([uniform_position(beta, vocab_size)] * d)
 
 
 @cache
 def absorbing_law(beta: Number, d: int) -> Law:
-    """The law of the ratio at d edited positions of the absorbing kernel; see :func:`atoms`."""
+    """Return the law of the ratio at d edited positions of the absorbing kernel; see :func:`atoms`."""
     return atoms([absorbing_position(beta)] * d)
 
 
 @cache
 def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -> Law:
-    """The law of the ratio over edited and unedited positions that the clean draw replaced; see :func:`atoms`."""
+    """Return the law of the ratio over edited and unedited positions, all replaced under P; see :func:`atoms`."""
     touched, untouched = (masked_position(beta, vocab_size, flag) for flag in (True, False))
     return atoms([touched] * edited + [untouched] * unedited)

@@ -1,4 +1,4 @@
-"""Figures of the book; each takes and returns matplotlib axes."""
+"""The figure of a frontier."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.rounding import floored
 
-CHARACTERS = 20  # of the claim's small print, to an inch
+CHARACTERS = 20  # characters per inch in the small print of the claim
 
 
 def plot_frontier(radii: NDArray[np.float64], claim: str, ax: Any = None) -> Any:
-    """Draw the certified region as one column of image budget per text budget, with what it claims below.
+    """Draw the certified region as one column of image budget per text budget, with the claim below.
 
     Args:
         radii: certified image radii by text budget, shape ``(d_max + 1,)``; nan where nothing is certified.
-        claim: what the radii are worth, in a sentence or two; printed below the axes.
+        claim: classifier and confidence, in a sentence or two; printed below the axes.
         ax: matplotlib axes; new ones if None.
 
     Returns:

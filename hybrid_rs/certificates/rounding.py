@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float64]
 
 
 def floored(values: ArrayLike, digits: int) -> FloatArray:
-    """Return values rounded *down* to so many decimals, for people: a printed radius must not exceed the certified one.
+    """Return values rounded *down* to ``digits`` decimals: a printed radius must not exceed the certified one.
 
     Example:
         >>> floored([1.2999, 0.5], 2)
@@ -23,11 +23,11 @@ def floored(values: ArrayLike, digits: int) -> FloatArray:
         scaled = array * scale
         result = np.floor(scaled) / scale
         result = np.where(result > array, np.floor(scaled - 1) / scale, result)
-    return np.where(np.isfinite(scaled), result, array)[()]  # too large for decimals, or infinite, or nan
+    return np.where(np.isfinite(scaled), result, array)[()]  # infinite, nan or too large: unchanged
 
 
 def ceiled(values: ArrayLike, digits: int) -> FloatArray:
-    """Return values rounded *up* to so many decimals, for people: a printed upper limit must not be too small.
+    """Return values rounded *up* to ``digits`` decimals: a printed upper limit must not be too small.
 
     Example:
         >>> ceiled([7.2244, 0.5], 2)

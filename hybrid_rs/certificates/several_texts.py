@@ -1,17 +1,18 @@
-r"""Several noisy texts for one noisy image: what their agreement is worth.
+r"""A certificate from several noisy texts for each noisy image.
 
-Draw one image noise and, for it, m noisy texts independently; let K be how many of the m pairs the guard flags, and
-:math:`P_k = P(K \ge k)`. The event :math:`K \ge k` is a randomised test of the image noise alone, so an image
-perturbation of length :math:`\epsilon = s \sigma` leaves it at least :math:`G_s(P_k) = \Phi(\Phi^{-1}(P_k) - s)`. The
-mean of K/m is the mean of :math:`h`, the share of texts that the guard flags given the image. Hence under attack
+Draw one image noise and, for it, m noisy texts independently. Let K be the number of the m pairs that the guard flags,
+and :math:`P_k = P(K \ge k)`. The event :math:`K \ge k` is a randomised test of the image noise alone. So after an image
+perturbation of length :math:`\epsilon = s \sigma` its probability is at least
+:math:`G_s(P_k) = \Phi(\Phi^{-1}(P_k) - s)`. Let :math:`h` be the share of texts that the guard flags given the image.
+The mean of K/m is the mean of :math:`h`. Hence under attack
 
-.. math:: E[h] \ge a(s) = \frac1m \sum_{k=1}^m G_s(P_k), \qquad g(x_{adv}) \ge V_0(a(s)),
+.. math:: E[h] \ge a(s) = \frac1m \sum_{k=1}^m G_s(P_k), \qquad g(x_{adv}) \ge V_0(a(s)).
 
-with :math:`V_0` the worst case of the text channel alone: for every image the edit costs at most what :math:`V_0` takes
-off :math:`h`, and :math:`V_0` is convex. If the texts are drawn given that all d edited positions were replaced, then
-:math:`V_0(a) = \beta^d a` (for :math:`\beta \le 1 - 1/V`). For m = 1 that is the masked certificate, and it never
-falls when m grows. Where :math:`V_0` is bent, the joint certificate :math:`V(a(0); s)` from the pooled share
-:math:`a(0)`, a bound of the smoothed value, may be better: the better of the two is taken.
+Here :math:`V_0` is the worst case of the text channel alone. For every image an edit leaves at least :math:`V_0(h)`,
+and :math:`V_0` is convex. If the texts are drawn given that all d edited positions were replaced, then
+:math:`V_0(a) = \beta^d a` (for :math:`\beta \le 1 - 1/V`). For m = 1 this is the masked certificate, and the bound
+never falls when m grows. If :math:`V_0` is not linear, the joint certificate :math:`V(a(0); s)` may be better; it uses
+the pooled share :math:`a(0)`, a bound of the smoothed value. The better of the two is taken.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio, a_rati
 from hybrid_rs.certificates.worst_case import attack_shift, certified_radius, p_adv, required_p_a
 
 FloatArray = NDArray[np.float64]
-IMAGE_ALONE = LikelihoodRatio.identity()  # the text is left alone: what the image noise by itself guarantees
+IMAGE_ALONE = LikelihoodRatio.identity()  # the ratio of an unedited text
 
 
 def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
@@ -34,8 +35,8 @@ def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sig
 
     Args:
         p: lower bounds of P(K >= k), k = 1..m, all valid together; shape ``(..., m)``, in [0, 1]. The texts were drawn
-            from the reference law of ``ratio``: the clean one, or, where ``ratio.masked``, given that all edited
-            positions were replaced.
+            from the reference law of ``ratio``: the clean law or, if ``ratio.masked``, the clean law given that all
+            edited positions were replaced.
         epsilon: image budget, l2, in the units of ``sigma``; broadcasts with ``p`` without its last axis.
         ratio: law of the token ratio, from ``kernel.likelihood_ratio(d)``, plain or masked.
         sigma: standard deviation of the image noise; 0 (no noise, so no image budget) to infinity.
@@ -47,8 +48,8 @@ def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sig
         ValueError: if an argument is outside its range.
 
     References:
-        The page "Several texts for one image" of the book. Kumar et al. (2020) sum such layers of a score under
-        Gaussian noise; the score is here the share of texts, and never computed.
+        The page "Several texts for one image" of the book. Kumar et al. (2020) sum such levels of a score under
+        Gaussian noise; here the score is the share of texts, which need not be known.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -77,7 +78,7 @@ def attacked_share(p: ArrayLike, epsilon: ArrayLike, *, sigma: ArrayLike) -> Flo
     )
     if tests.shape[-1] == 1:
         return np.asarray(tests[..., 0])[()]
-    # a sum of m positive terms and its mean, summed from the smaller side, so that what is near 1 keeps its digits
+    # the mean of m terms, computed from the smaller of the terms and their complements: means near 1 stay precise
     slack = (tests.shape[-1] + 4) * EPS
     flagged, passed = tests.mean(axis=-1) * (1 - slack), (1 - tests).mean(axis=-1) * (1 + slack)
     near_one = np.where(passed > 0, np.nextafter(1 - passed, 0.0), 1.0)
@@ -87,8 +88,8 @@ def attacked_share(p: ArrayLike, epsilon: ArrayLike, *, sigma: ArrayLike) -> Flo
 def certified_radius_texts(p: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, tau: ArrayLike) -> FloatArray:
     r"""Return the largest image budget at which the worst case stays at or above the threshold.
 
-    The text channel is undone first: :math:`V_0(a) \ge \tau` where a is at least some a*. The radius is then the root
-    of the sum :math:`a(s) = a^*`, and one evaluation of the bound itself confirms it.
+    The text channel is inverted first: :math:`V_0(a) \ge \tau` if and only if a is at least some a*. The radius is then
+    the root of :math:`a(s) = a^*`, and one evaluation of the bound itself confirms it.
 
     Args:
         p: lower bounds of P(K >= k), k = 1..m, all valid together; shape ``(..., m)``, in [0, 1].
@@ -129,12 +130,12 @@ def _layered_radius(levels: FloatArray, ratio: LikelihoodRatio, noise: FloatArra
     everyone = np.arange(len(levels))
     radius = np.where(holds(everyone, np.zeros(len(levels))), 0.0, np.nan)
     needed = required_p_a(0.0, ratio, sigma=1.0, tau=threshold)
-    always = attacked_share((levels == 1).astype(float), 0.0, sigma=1.0)  # these texts no perturbation reaches
+    always = attacked_share((levels == 1).astype(float), 0.0, sigma=1.0)  # levels of 1 stay at 1
     radius[(radius == 0) & ((threshold == 0) | ((always >= needed) & (noise > 0)))] = np.inf
     search = everyone[(radius == 0) & (noise > 0)]
     if search.size:
         radius[search] = _root(levels[search], needed[search]) * noise[search]
-        # the search may stop a hair above the root: step back until the bound itself agrees
+        # the search may stop slightly above the root: step back until the bound itself reaches tau
         step = 2.0**-50
         while (search := search[~holds(search, radius[search])]).size:
             radius[search] = radius[search] * (1 - step) if step < 0.5 else 0.0
@@ -143,7 +144,7 @@ def _layered_radius(levels: FloatArray, ratio: LikelihoodRatio, noise: FloatArra
 
 
 def _root(p: FloatArray, needed: FloatArray) -> FloatArray:
-    """Find s with a(s) = needed, in normal quantiles; p of shape ``(n, m)``, needed ``(n,)`` in (0, 1)."""
+    """Find s with a(s) = needed, on the scale of normal quantiles; p of shape ``(n, m)``, needed ``(n,)`` in (0, 1)."""
     quantiles = ndtri(p)
     target = ndtri(needed)
     levels = tuple(quantiles.T)
@@ -152,8 +153,8 @@ def _root(p: FloatArray, needed: FloatArray) -> FloatArray:
         log_share = logsumexp(log_ndtr(np.array(levels) - s), axis=0) - np.log(len(levels))
         return np.clip(ndtri_exp(np.minimum(log_share, 0.0)), -1e3, 1e3) - target
 
-    # the sum lies above the mean's straight line (it is superadditive) and below that of its largest term, once what is
-    # certain, P = 1, is taken off both sides
+    # brackets: after terms with P = 1 are removed, the sum lies above the straight line of the mean (the sum is
+    # superadditive) and below the straight line of its largest term
     certain = (p == 1).mean(axis=1)
     rest = np.clip((needed - certain) / (1 - certain), 2.0**-1000, 1.0)
     top = np.where(p < 1, quantiles, -np.inf).max(axis=1)
@@ -162,7 +163,7 @@ def _root(p: FloatArray, needed: FloatArray) -> FloatArray:
 
 
 def _straight(ratio: LikelihoodRatio) -> bool:
-    """Whether V_0 is a straight line, so that pooling before the image is shifted cannot be better than after."""
+    """Return whether V_0 is linear: then the joint certificate from the pooled share cannot be better."""
     return ratio.log_gamma.size < 2 and ratio.p_at_zero == 0
 
 

@@ -1,4 +1,4 @@
-"""One statement about one pair of budgets, whatever draws it rests on: made, read and verified."""
+"""Make, read and verify one statement about one pair of budgets, from draws of any kind."""
 
 from __future__ import annotations
 
@@ -103,13 +103,16 @@ def certify(
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1); not used with a known probability.
-        masked: whether a known probability is p_S (default: p_A). Draws know which of the two they bound.
+        masked: whether a known probability is p_S (default: p_A). For counts, their type says which of the two it is.
 
     Returns:
-        a :class:`hybrid_rs.Certificate`; of several texts for each image, a :class:`hybrid_rs.TextCertificate`; of
-        masked or subset counts, which bound p_A and p_S, a :class:`CommittedCertificate`, unless that cannot
-        be better than one from p_S alone (:func:`hybrid_rs.certificates.commitment.pays`); and of several texts,
-        positions unknown, a :class:`SubsetTextCertificate`.
+        The kind of the draws decides the kind of the certificate.
+
+        - a known probability or plain counts: a :class:`hybrid_rs.Certificate`;
+        - masked or subset counts, which bound p_A and p_S: a :class:`CommittedCertificate`, or a ``Certificate`` from
+          p_S alone where both together cannot be better (:func:`hybrid_rs.certificates.commitment.pays`);
+        - counts of several texts for each image: a :class:`hybrid_rs.TextCertificate`, or a
+          :class:`SubsetTextCertificate` if the edited positions are unknown.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -129,9 +132,9 @@ def certify(
     """
     law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
     if isinstance(counts_or_p_a, TextCounts):
-        return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # which refuses other kernels
+        return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # certify_texts refuses other kernels
     if isinstance(counts_or_p_a, SubsetTextCounts):
-        require(masked is not False, "masked", masked, "the draws are of the other law; leave it out")
+        require(masked is not False, "masked", masked, "the draws come from the other law; leave it out")
         del law["masked"]
         return certify_subset_texts(counts_or_p_a, cast(Any, kernel), **law)
     both = isinstance(counts_or_p_a, MaskedCounts | SubsetCounts) and masked is not False
@@ -142,7 +145,7 @@ def certify(
 
 
 def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThreshold, alpha: float) -> bool:
-    """Whether counts go with the certificate from p_A and p_S: not by what was counted, only by whether it can pay."""
+    """Return whether to use the certificate from p_A and p_S; the answer does not depend on the values counted."""
     budget = text_budget("d", d)
     if budget == 0 or not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return False
@@ -153,7 +156,7 @@ def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThresho
 
 
 def read_certificate(text: str) -> AnyCertificate:
-    """Read a certificate of any kind that ``to_json`` wrote; nothing in it is believed before it is verified.
+    """Read a certificate of any kind that ``to_json`` wrote. It does not check the claim; :func:`verify` does.
 
     Raises:
         ValueError: if the text is not such a certificate.
@@ -168,7 +171,7 @@ def read_certificate(text: str) -> AnyCertificate:
     try:
         fields = json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        fields = None  # what is wrong is said below
+        fields = None  # from_json below reports the error
     if isinstance(fields, dict) and "witnesses" in fields:
         return SubsetTextCertificate.from_json(text)
     if isinstance(fields, dict) and "levels" in fields:
@@ -182,13 +185,13 @@ def verify(certificate: AnyCertificate) -> float:
     """Re-check a certificate of any kind rigorously and return the lower bound that its witnesses prove.
 
     Args:
-        certificate: the claim; its numbers are taken as the exact values of their float64.
+        certificate: the claim; each float64 in it is taken as an exact number.
 
     Returns:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not show the
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not support the
             probabilities behind it. A known probability is taken as given.
         ImportError: if python-flint is missing.
 

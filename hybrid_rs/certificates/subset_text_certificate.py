@@ -1,4 +1,4 @@
-"""A certificate from several texts for each image, positions unknown: witnesses for every number of edits."""
+"""A certificate from several texts for each image if the edited positions are unknown, with witnesses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 
 @dataclass(frozen=True)
 class Witness:
-    """What speaks of one number of edits: which row of the levels, and the witnesses of its tests.
+    """For one number of edits, the row of levels that is used, and the witnesses.
 
     Args:
-        size: the row, by the number of positions that were replaced in its texts: 0, or at least the number of edits.
+        size: the row: the number of positions that were replaced in its texts; 0, or at least the number of edits.
         image_log_t: the witnesses of the image tests, one per level; empty if the texts are pooled.
         log_t: the witness of the text channel.
     """
@@ -39,18 +39,18 @@ class Witness:
 
 @dataclass(frozen=True)
 class SubsetTextCertificate(Target):
-    """One statement about one smoothed classifier, from several texts for each image and sets of unknown positions.
+    """One statement about one smoothed classifier, from several texts for each image; the edited positions are unknown.
 
     Args:
-        levels: by size of sets, lower bounds of the least P(K >= k) of all sets; they hold together at risk alpha.
+        levels: by size of sets, lower bounds of the least P(K >= k) over all sets; they hold together at risk alpha.
         counts: the counts behind them.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold.
-        witnesses: one for each number of edits e = 0..d. By weak duality any numbers in them give a valid bound.
-        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+        witnesses: one for each number of edits e = 0..d. By weak duality every number gives a valid bound.
+        p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         alpha: risk that a level is wrong.
 
     Example:
@@ -93,7 +93,7 @@ class SubsetTextCertificate(Target):
             speaks = witness.size == 0 or e <= witness.size
             fits = 0 <= witness.size < len(shape) and len(witness.image_log_t) in (0, shape[witness.size])
             require(
-                speaks and fits, "witnesses", witness, f"give a row that speaks of {e} edits, and fitting ones", repr
+                speaks and fits, "witnesses", witness, f"give a row that covers {e} edits, one witness per level", repr
             )
 
     @property
@@ -134,7 +134,7 @@ def certify_subset_texts(
     """Return the statement for one pair of budgets, certified or not, with its witnesses.
 
     Args:
-        counts: what was drawn; ``alpha`` is the risk of all its levels together.
+        counts: the counts; ``alpha`` is the risk of all their levels together.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.

@@ -1,8 +1,9 @@
-"""Checking a certificate from several texts, positions unknown, without trusting the solver that made it.
+"""Checking a certificate from several texts with unknown positions, without trusting the solver that made it.
 
-For every number of edits the witnesses are evaluated in ball arithmetic, like those of
-:mod:`hybrid_rs.certificates.text_verification`: against the law of so many edits of clean text, or given that the
-positions around them were replaced. Every row of levels is checked against its counts, at its share of the risk.
+For every number of edits the witnesses are evaluated in ball arithmetic, as in
+:mod:`hybrid_rs.certificates.text_verification`. The law is that of edits of clean text, or the law given that a set of
+positions which includes the edited ones was replaced. Every row of levels is checked against its counts, at its share
+of the risk.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ def verify_subset_texts(certificate: SubsetTextCertificate) -> float:
     """Re-check a certificate rigorously and return the lower bound that its witnesses prove.
 
     Args:
-        certificate: the claim; its numbers are taken as the exact values of their float64.
+        certificate: the claim; each float64 in it is taken as an exact number.
 
     Returns:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not support the
             levels.
         ImportError: if python-flint is missing.
 
@@ -55,7 +56,7 @@ def verify_subset_texts(certificate: SubsetTextCertificate) -> float:
 
 
 def _bound(certificate: SubsetTextCertificate) -> arb:
-    """What the witnesses prove, as a ball, against every number of edits."""
+    """Return the bound that the witnesses prove against every number of edits, as a ball."""
     shift, kernel = shift_of(certificate.epsilon, certificate.sigma), certificate.kernel
     return least(
         text_dual(certificate.levels[w.size], w.image_log_t, w.log_t, shift, law_of(kernel, edits, replaced=w.size))

@@ -1,4 +1,4 @@
-"""What all certificates have in common, whatever they rest on: budgets, smoothing, threshold, value, and their JSON."""
+"""What all certificates have in common: budgets, smoothing, threshold, value, and their JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, Feat
 
 
 class Target:
-    """A certificate, a dataclass with ``kernel``, ``d``, ``epsilon``, ``sigma``, ``tau`` and ``p_adv``."""
+    """The base of all certificates: dataclasses with ``kernel``, ``d``, ``epsilon``, ``sigma``, ``tau``, ``p_adv``."""
 
     kernel: Kernel
     tau: float
@@ -43,15 +43,15 @@ class Target:
 
     @property
     def _law(self) -> str:
-        """What the draws are of, if not of the law itself, as texts say it."""
+        """Return words for the distance between the law of the draws and that of the theorem; empty if it is 0."""
         return f" within {self.distance:.2g} of the law" if self.distance else ""
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a certificate that :meth:`to_json` wrote; nothing in it is believed before it is verified.
+        """Read a certificate that :meth:`to_json` wrote; :func:`hybrid_rs.verify` checks its claim.
 
         Raises:
-            ValueError: if the text is not such a certificate, or one of another schema.
+            ValueError: if the text is not such a certificate, or has another schema.
         """
         kind("text", text, str, "give the line of JSON that to_json wrote")
         try:
@@ -63,18 +63,18 @@ class Target:
 
     @classmethod
     def _restore(cls, fields: dict[str, Any]) -> None:
-        """Make what JSON does not have, such as tuples, in place."""
+        """Convert fields in place to types that JSON does not have, such as tuples."""
 
 
 def check_target(certificate: Any, *more: str) -> int:
-    """Refuse a certificate whose claim has a field of another type, or outside its range.
+    """Refuse a certificate with a field of the wrong type, or outside its range.
 
     Args:
         certificate: a :class:`Target`.
         more: names of further fields that must be floats.
 
     Returns:
-        how many numbers of edits are within the text budget, 0 among them.
+        d + 1, the number of numbers of edits 0..d.
 
     Raises:
         ValueError: naming the field.
@@ -91,12 +91,12 @@ def check_target(certificate: Any, *more: str) -> int:
 
 
 def infinite(value: Any) -> Any:
-    """Return the infinity that a string stands for; any other value as it is."""
+    """Return the infinity that a string such as "inf" denotes; any other value as it is."""
     return float(value) if value in ("inf", "-inf") else value
 
 
 def _plain(value: Any) -> Any:
-    """Return plain values for JSON, which has no infinity: as a string."""
+    """Return plain values for JSON; an infinity becomes a string, since JSON has none."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def _fields(text: str, names: set[str]) -> dict[str, Any]:
     fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
     schema = fields.pop("schema")
-    older = " (an older one, which carried less: certify again)" if schema in (1, 2) else ""
+    older = " (an older format with fewer fields: certify again)" if schema in (1, 2) else ""
     known = type(schema) is int and schema == SCHEMA
     require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
     missing = names ^ set(fields)
@@ -122,13 +122,13 @@ def _fields(text: str, names: set[str]) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; no name may occur twice."""
+    """Return a JSON object as a dict, after checking that no name occurs twice."""
     require(len(dict(pairs)) == len(pairs), "fields", [name for name, _ in pairs], "give each once")
     return dict(pairs)
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite(text: str) -> float:
@@ -137,7 +137,7 @@ def _finite(text: str) -> float:
 
 
 def _kernel(law: dict[str, Any]) -> Kernel:
-    """Return the kernel that to_json wrote; no value is coerced."""
+    """Return the kernel that to_json wrote; values are checked, not converted."""
     name, beta = law.pop("name"), law["beta"]
     require(name in KERNELS, "kernel", name, f"give one of {', '.join(KERNELS)}", repr)
     require(isinstance(beta, float), "beta", beta, "give a float", repr)

@@ -31,14 +31,16 @@ class TextCertificate(Target):
         sigma: standard deviation of the image noise.
         tau: decision threshold.
         image_log_t: the witnesses of the image tests, one per level. Empty if the texts are pooled: then the evidence
-            is the mean of the levels, a bound of the smoothed value, and ``log_t`` witnesses the joint certificate.
-        log_t: the witness of the text channel. By weak duality any numbers here give a valid bound, and these the best.
-        p_adv: the bound: no attack within the budgets takes the smoothed value below it.
+            is the mean of the levels, a bound of the smoothed value, and ``log_t`` is the witness of the joint
+            certificate.
+        log_t: the witness of the text channel. By weak duality every number gives a valid bound; the solver chose these
+            witnesses because their bound is the largest that it found.
+        p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         masked: whether the texts were drawn given that the edited positions were replaced.
         reached: the counts behind the levels, as in :class:`TextCounts`; None if the levels were given as known.
-        n: number of images behind them; None likewise.
-        alpha: risk that a level is wrong; None likewise.
-        distance: total variation between the law of a draw and that of the theorem; the levels allow for it already.
+        n: number of images drawn; None if the levels were given as known.
+        alpha: risk that a level is wrong; None if the levels were given as known.
+        distance: total variation between the law of a draw and that of the theorem; already taken off the levels.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -82,7 +84,7 @@ class TextCertificate(Target):
         if self.reached is not None and self.n is not None:
             exact = type(self.n) is int and type(self.reached) is tuple and all(type(x) is int for x in self.reached)
             require(exact, "reached, n", (self.reached, self.n), "give whole numbers")
-            TextCounts((self.reached,), self.n)  # which checks them
+            TextCounts((self.reached,), self.n)  # TextCounts checks the counts
             require(len(self.reached) == len(self.levels), "reached", self.reached, "give one count per level")
             good = isinstance(self.alpha, float) and 0 < self.alpha < 1
             require(good, "alpha", self.alpha, "give a risk in (0, 1)", repr)
@@ -129,8 +131,8 @@ def certify_texts(
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1); not used with known levels.
-        masked: whether known levels are of texts drawn given that the edited positions were replaced (default: no).
-            Counts with a row for each d are, and those with one row are not.
+        masked: whether known levels are for texts drawn given that the edited positions were replaced (default: no).
+            For counts it follows from their rows: yes if there is a row for each d, no if there is one row.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the counts.
@@ -149,8 +151,8 @@ def certify_texts(
     evidence: tuple[tuple[int, ...] | None, int | None, float | None] = (None, None, None)
     if isinstance(counts_or_levels, TextCounts):
         counts, given = counts_or_levels, len(counts_or_levels.reached) > 1
-        require(masked in (None, given), "masked", masked, "the counts are of the other law; leave it out")
-        row = budget if given else 0  # one row is of the clean law, and serves every budget
+        require(masked in (None, given), "masked", masked, "the counts come from the other law; leave it out")
+        row = budget if given else 0  # a single row comes from the clean law, and serves every budget
         largest = len(counts.reached) - 1
         require(row <= largest, "d", d, f"give at most {largest}, the largest budget sampled")
         levels, evidence = counts.levels(alpha)[row], (counts.reached[row], counts.n, float(alpha))
@@ -170,17 +172,17 @@ def certify_texts(
 def witnessed(
     levels: NDArray[np.float64], ratio: LikelihoodRatio, epsilon: float, sigma: float
 ) -> tuple[float, tuple[float, ...], float]:
-    """Return the worst-case value from levels, the witnesses of the image tests (none if pooled), and of the text."""
+    """Return the worst-case value from levels, the witnesses of the image tests (none if pooled), and the text's."""
     shift = attack_shift(epsilon, sigma)
     image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
     value, log_t = _witnessed(attacked_share(levels, epsilon, sigma=sigma), ratio, np.zeros(()))
-    if value < float(p_adv_texts(levels, epsilon, ratio, sigma=sigma)):  # pooling before the image is shifted is better
+    if value < float(p_adv_texts(levels, epsilon, ratio, sigma=sigma)):  # the joint certificate is better
         image, (value, log_t) = (), _witnessed(attacked_share(levels, 0.0, sigma=1.0), ratio, shift)
     return value, image, log_t
 
 
 def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple[float, float]:
-    """The worst-case value and the witness behind it."""
+    """Return the worst-case value and its witness."""
     at = np.asarray(p, dtype=np.float64)
     log_t = neyman_pearson.log_threshold(at, ratio, shift)
     return float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), float(log_t)

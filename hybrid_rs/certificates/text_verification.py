@@ -1,17 +1,17 @@
 r"""Checking a certificate from several texts without trusting the solver that made it.
 
-Each level has a witness :math:`u_k` of its image test, which leaves the level at least
+Each level has a witness :math:`u_k` of its image test. Under attack the probability of the level is at least
 
 .. math:: D_k = e^{u_k} P_k + \Phi(z_k - s) - e^{u_k} \Phi(z_k), \qquad z_k = u_k / s + s / 2
 
-under attack (for s = 0: :math:`e^{u_k} P_k + \min(1 - e^{u_k}, 0)`), and so does the share of flagged texts their mean.
-The text channel has a witness of its own: with :math:`t = e^u`, the smoothed value is at least
+(for s = 0: :math:`e^{u_k} P_k + \min(1 - e^{u_k}, 0)`). So the share of flagged texts is at least the mean of the
+:math:`D_k`. The text channel has its own witness u. With :math:`t = e^u`, the smoothed value is at least
 
 .. math:: t \, \frac1m \sum_k D_k + \sum_z \min(q_z - t p_z, 0)
 
-for every adversary. All of it in ball arithmetic, like :mod:`hybrid_rs.certificates.verification`, whose laws these
-are. Where the certificate carries its counts, each level is checked against them: some count at or above it must have
-at most its share of the risk to be reached by a smaller probability.
+for every adversary. All this is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, which
+also gives the laws. If the certificate has counts, each level is checked against them: the bound for k must be
+supported by the count of some k' >= k, at the share of the risk of k'.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def verify_texts(certificate: TextCertificate) -> float:
     """Re-check a certificate from several texts rigorously and return the lower bound that its witnesses prove.
 
     Args:
-        certificate: the claim; its numbers are taken as the exact values of their float64.
+        certificate: the claim; each float64 in it is taken as an exact number.
 
     Returns:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not give the levels.
+        VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not support the levels.
         ImportError: if python-flint is missing.
 
     Example:
@@ -64,7 +64,7 @@ def verify_texts(certificate: TextCertificate) -> float:
 
 
 def _bound(certificate: TextCertificate) -> arb:
-    """What the witnesses prove, as a ball, against every adversary."""
+    """Return the bound that the witnesses prove against every adversary, as a ball."""
     shift, witnesses = shift_of(certificate.epsilon, certificate.sigma), (certificate.image_log_t, certificate.log_t)
     return least(text_dual(certificate.levels, *witnesses, shift, law) for law in laws_of(certificate))
 
@@ -72,20 +72,20 @@ def _bound(certificate: TextCertificate) -> arb:
 def text_dual(
     levels: tuple[float, ...], image_log_t: tuple[float, ...], log_t: float, shift: arb | None, law: list[Atom]
 ) -> arb:
-    """What the witnesses prove of levels, as a ball, against one adversary."""
+    """Return the bound that the witnesses prove from levels against one adversary, as a ball."""
     from flint import arb
 
     share = sum(map(arb, levels), arb(0))
     if image_log_t:
-        alone: list[Atom] = [(arb(1), arb(1), arb(0))]  # the text as it is
+        alone: list[Atom] = [(arb(1), arb(1), arb(0))]  # an unedited text
         pairs = zip(levels, image_log_t, strict=True)
         share = sum((dual(p, u, shift, alone).max(arb(0)) for p, u in pairs), arb(0))
-        shift = arb(0)  # it is spent
+        shift = arb(0)  # the image shift is already taken into account
     return dual(share / len(levels), log_t, shift, law)
 
 
 def _check_levels(certificate: TextCertificate, context: Any) -> None:
-    """Refuse levels that the counts do not give."""
+    """Refuse levels that the counts do not support."""
     with needs("verify"):
         from flint import arb
 
@@ -98,12 +98,12 @@ def _check_levels(certificate: TextCertificate, context: Any) -> None:
 def check_levels(
     levels: tuple[float, ...], reached: tuple[int, ...], n: int, alpha: arb, distance: arb, context: Any
 ) -> None:
-    """Refuse levels that counts of n images do not give at risk alpha, shared as by ``level_shares``.
+    """Refuse levels that counts of n images do not support at risk alpha, shared as in ``level_shares``.
 
-    The images have a law within ``distance`` of the one that the levels speak of.
+    The law of the images is within ``distance`` of the law of the levels, in total variation.
     """
     if n > MAX_CHECKED_DRAWS:
-        raise VerificationError(f"n = {n}: the bound of at most {MAX_CHECKED_DRAWS} images can be checked")
+        raise VerificationError(f"n = {n}: a bound can be checked for at most {MAX_CHECKED_DRAWS} images")
     context.prec = 256
     m = len(levels)
     shares = [alpha / (2 * (m - 1)) for _ in range(m - 1)] + [alpha / 2 if m > 1 else alpha]
@@ -114,6 +114,6 @@ def check_levels(
         )
         if level > 0 and not given:
             raise VerificationError(
-                f"levels[{k}] = {level!r}: the counts {reached} of {n} images do not give it at its share of alpha; "
-                "do not rely on this certificate, and make it anew with hybrid_rs.certify"
+                f"levels[{k}] = {level!r}: the counts {reached} of {n} images do not support it at its share of alpha; "
+                "do not rely on this certificate, and make a new one with hybrid_rs.certify"
             )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import flag, integer, require
 from hybrid_rs.certificates.kernels import MAX_EDITS
 
-MAX_LENGTH = 2**20  # tokens of a text
+MAX_LENGTH = 2**20  # tokens in a text
 
 
 @runtime_checkable
@@ -31,30 +31,30 @@ class Threat(Protocol):
     def noised(self, length: int) -> NDArray[np.bool_]:
         """Which positions each smoothed classifier noises, shape ``(classifiers, length + slot)``.
 
-        A later row noises whatever an earlier one does, so that one draw of noise serves all rows.
+        A later row noises every position that an earlier row noises, so that one noise draw serves all rows.
         """
         ...
 
     def conditions(self, length: int) -> NDArray[np.bool_] | None:
-        """Which positions are sure to hold the adversary's d edits, by d: shape ``(max_edits + 1, length + slot)``.
+        """Which positions include all d edits of the adversary, for each d: shape ``(max_edits + 1, length + slot)``.
 
-        None if they may be anywhere.
+        None if the edits may be anywhere.
         """
         ...
 
 
 @dataclass(frozen=True)
 class SuffixThreat:
-    """Append-only: the text is followed by a slot of pads, and the adversary writes d tokens from its beginning.
+    """Append-only: the text is followed by a slot of pads, and the adversary replaces the first d of them.
 
     The classifier knows where the slot begins; the text before it is trusted and not noised. The plain certificate
-    of one classifier (``one_shot``) covers any d of the pads; the masked one relies on their being the first d.
+    of one classifier (``one_shot``) covers edits of any d pads; the masked one covers edits of the first d only.
 
     Args:
         max_edits: m, the number of pads in the slot, at least 1.
-        one_shot: noise the whole slot (the default): one smoothed classifier, whose certificate speaks of every
-            d <= m at once. If False, the paper's default: for each d only the first d pads are noised, and may be
-            changed, so that each d has a smoothed classifier of its own.
+        one_shot: noise the whole slot (the default): one smoothed classifier, whose certificate covers every d <= m at
+            once. If False, the paper's default: for each d only the first d pads are noised, and only these may be
+            changed, so that each d has its own smoothed classifier.
 
     Example:
         >>> SuffixThreat(max_edits=2, one_shot=False).noised(length=1).astype(int)
@@ -83,7 +83,7 @@ class SuffixThreat:
         return (position >= length) & (position < length + first[:, None])
 
     def conditions(self, length: int) -> NDArray[np.bool_]:
-        """The first d pads, by d: shape ``(max_edits + 1, length + slot)``."""
+        """The first d pads, for each d: shape ``(max_edits + 1, length + slot)``."""
         position = np.arange(integer("length", length, at_least=0, at_most=MAX_LENGTH) + self.max_edits)
         return (position >= length) & (position < length + np.arange(self.max_edits + 1)[:, None])
 

@@ -1,4 +1,4 @@
-"""The decision threshold of a certificate: a number, or one that was calibrated on other draws."""
+"""The decision threshold of a certificate: a number, or a threshold that was calibrated on other draws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 from hybrid_rs._checks import one, probability
 
-Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: what the random draws are a function of
+Draws: TypeAlias = tuple[str, int | None]  # an example's id and a seed: they determine the random draws
 
 
 class CalibratedThreshold(Protocol):
@@ -19,7 +19,7 @@ class CalibratedThreshold(Protocol):
 
 
 def threshold(tau: float | CalibratedThreshold, draws: Iterable[Draws]) -> float:
-    """Return the threshold to use with these draws: a number as it is, a calibrated one if it has not seen them.
+    """Return the threshold to use with these draws; a calibrated one must not have been chosen from them.
 
     Args:
         tau: decision threshold, in [0, 1], or the calibration that chose it.
@@ -32,7 +32,7 @@ def threshold(tau: float | CalibratedThreshold, draws: Iterable[Draws]) -> float
         >>> threshold(0.05, [("a", 0)])
         0.05
     """
-    # by what it does: a reloaded module has another class of the same name
+    # test for the method, not for the class: a reloaded module has a new class of the same name
     if hasattr(tau, "tau_for") and not isinstance(tau, type):
         return float(tau.tau_for(draws))
     return one("tau", probability("tau", tau))

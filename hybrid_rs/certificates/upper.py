@@ -1,7 +1,7 @@
-r"""The other side of a certificate: the largest value under attack, and which of several classes stays on top.
+r"""Upper bounds: the largest value under attack, and which of several classes stays the most probable.
 
-Exchanging "yes" and "no" (f for 1 - f) turns the least value under attack into the largest: with V the worst-case value
-of :func:`hybrid_rs.p_adv`, a smoothed value of at most p stays below :math:`1 - V(1 - p)`.
+Replacing f by 1 - f turns the least value under attack into the largest. With V the worst-case value of
+:func:`hybrid_rs.p_adv`, a smoothed value of at most p is at most :math:`1 - V(1 - p)` under attack.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def p_adv_upper(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, s
     r"""Return the largest value that a smoothed classifier can reach under attack.
 
     The maximum is over every base classifier f -> [0, 1] with :math:`g(x) \le p_A`, every token edit that ``ratio``
-    stands for and every image shift of length at most ``epsilon``. It certifies that a value stays *low*: that a benign
-    input is not flagged, or that a rival class does not win.
+    describes and every image shift of length at most ``epsilon``. It certifies that a value stays *low*: that a benign
+    input is not flagged, or that another class does not win.
 
     Args:
         p_a: clean smoothed value, or an *upper* confidence bound of it; in [0, 1].
@@ -31,8 +31,8 @@ def p_adv_upper(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, s
         sigma: standard deviation of the image noise; 0 to infinity.
 
     Returns:
-        float64 in [0, 1], of the broadcast shape; never below the exact value. 1 - p_a is rounded to a float64, and so
-        the result is that of a p_a which is larger by up to 1e-16: coarse where p_a itself is that small.
+        float64 in [0, 1], of the broadcast shape; never below the exact value. As 1 - p_a is rounded to a float64, the
+        result belongs to a p_a that is larger by up to 1e-16. This is imprecise only if p_a itself is as small.
 
     Raises:
         ValueError: if an argument is outside its range or not a number.
@@ -59,8 +59,8 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
 
     Args:
         p_a: lower confidence bound of class A's clean probability; in [0, 1].
-        p_b: upper confidence bound of class B's; in [0, 1]. What exceeds 1 - p_a is ignored: the two share 1.
-            (That both bounds hold takes a union bound.)
+        p_b: upper confidence bound of class B's clean probability; in [0, 1]. It is replaced by 1 - p_a if it is
+            larger, as the two probabilities add up to at most 1. Both bounds must hold together (a union bound).
         ratio: law of the token ratio, from ``kernel.likelihood_ratio(d)``.
         sigma: standard deviation of the image noise, finite; the radius comes in its units.
 
@@ -94,9 +94,9 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
     everyone = np.arange(top.size)
     radius = np.where(ahead(np.zeros(top.size), np.ones(top.size), everyone), 0.0, np.nan)
     with np.errstate(invalid="ignore"):
-        # a straight line in normal quantiles bounds both values, as if the tokens told nothing
+        # upper bracket: on the scale of normal quantiles a straight line bounds both values, as without a text edit
         stop = np.where(rival > 0, (ndtri(top) - ndtri(rival)) / 2, ndtri(top) - ndtri(ratio.q_at_infinity))
-    radius[(radius == 0) & ~np.isfinite(stop)] = np.inf  # top = 1, or a rival that stays at 0 under every attack
+    radius[(radius == 0) & ~np.isfinite(stop)] = np.inf  # A stays at 1, or B stays at 0, under every attack
     search = everyone[(radius == 0) & (noise > 0)]
     low, high = np.zeros(search.size), np.maximum(stop[search], 0.0) * (1 + 1e-12)
     one = np.ones(search.size)
@@ -105,7 +105,7 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
         holds = ahead(middle, one, search)
         low, high = np.where(holds, middle, low), np.where(holds, high, middle)
     radius[search] = low * noise[search]
-    step = 2.0**-50  # the product was rounded: step back until the bounds themselves agree
+    step = 2.0**-50  # the product was rounded: step back until the bounds themselves certify the radius
     while (search := search[~ahead(radius[search], noise[search], search)]).size:
         radius[search] = radius[search] * (1 - step) if step < 0.5 else 0.0
         step *= 4
@@ -113,7 +113,7 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
 
 
 def _one_minus(value: FloatArray, *, down: bool) -> FloatArray:
-    """Return 1 - value, rounded down or up; 1 - (1 - value) is exact and shows which way the machine rounded."""
+    """Return 1 - value, rounded down or up; 1 - (1 - value) is exact and shows in which direction it was rounded."""
     rest = 1 - value
     if down:
         return np.where(1 - rest < value, np.nextafter(rest, 0.0), rest)

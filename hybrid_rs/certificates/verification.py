@@ -1,18 +1,18 @@
 r"""Checking a certificate without trusting the solver that made it.
 
-A certificate carries a witness, :math:`u = \log t`. By weak duality every classifier with clean value at least p_A
-has, under attack, at least
+A certificate carries a witness, :math:`u = \log t`. By weak duality every classifier with clean value at least p_A has,
+under attack, a value of at least
 
 .. math::
     D(u) = e^u (p_A - p_0) + \sum_k \left( q_k \Phi(z_k - s) - e^u p_k \Phi(z_k) \right),
     \qquad z_k = (u - \log\gamma_k) / s + s / 2,
 
 and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`verify` evaluates D in ball arithmetic
-(Arb, through python-flint): every number is an interval that contains the true one, and the inputs are the exact
-values of their float64. The masses are written down from the kernel's definition, not taken from the package. A
-masked certificate is checked against every number of edits within its d positions, none to all of them; one for
-features of different arity against every choice of d features that may be the worst. Where p was drawn, not given,
-the binomial tail shows that k of n draws bound it at risk alpha, with the distance of their law added.
+(Arb, through python-flint): every number is an interval that contains the true one, and each float64 of the certificate
+is taken as an exact number. The masses are computed here from the kernel's definition, independently of the solver. A
+masked certificate is checked against every number of edits 0..d. A certificate for features of different arity is
+checked against every choice of d features that may be the worst. If p comes from draws, the binomial tail shows that k
+of n draws bound it at risk alpha; the distance between the law of the draws and that of the theorem is taken off.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ if TYPE_CHECKING:
 Atom: TypeAlias = "tuple[arb, arb, arb | None]"  # clean mass, adversarial mass, log-ratio (None: 0 or infinite)
 DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
 MAX_BITS = 1 << 14
-MAX_CHECKED_DRAWS = 10**10  # beyond them, the tail of the binomial law takes long in interval arithmetic
+MAX_CHECKED_DRAWS = 10**10  # for more draws, the binomial tail takes too long in interval arithmetic
 
 
 class VerificationError(ValueError):
-    """A certificate claims more than its witness shows."""
+    """A certificate claims more than its witness proves."""
 
 
 def verify(certificate: Certificate) -> float:
     """Re-check a certificate rigorously and return the lower bound that its witness proves.
 
     Args:
-        certificate: the claim; its numbers are taken as the exact values of their float64.
+        certificate: the claim; each float64 in it is taken as an exact number.
 
     Returns:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        VerificationError: if the witness does not prove ``certificate.p_adv``, or the draws do not show
+        VerificationError: if the witness does not prove ``certificate.p_adv``, or the draws do not support
             ``certificate.p``. A known probability (k, n and alpha are None) is taken as given.
         ImportError: if python-flint is missing.
 
@@ -92,7 +92,7 @@ def proved_by(bound: Callable[[], arb], certificate: AnyCertificate, context: An
         context.prec = bits
         ball = bound()
         if not ball.is_finite():
-            raise VerificationError(f"{_witness(certificate)}: no bound comes of a witness of this size")
+            raise VerificationError(f"{_witness(certificate)}: a witness of this size gives no bound")
         if ball.rel_accuracy_bits() > DIGITS_AGREED * math.log2(10) or bits >= MAX_BITS:
             break
         bits *= 2
@@ -101,58 +101,58 @@ def proved_by(bound: Callable[[], arb], certificate: AnyCertificate, context: An
     if not (ball >= certificate.p_adv or certificate.p_adv == 0):
         raise VerificationError(
             f"p_adv = {certificate.p_adv!r}: the witness {_witness(certificate)} proves only {proved!r}; "
-            "do not rely on this certificate, and make it anew with hybrid_rs.certify"
+            "do not rely on this certificate, and make a new one with hybrid_rs.certify"
         )
     return proved
 
 
 def _witness(certificate: AnyCertificate) -> str:
-    """The witness or witnesses, as an error names them."""
+    """Return the witness or witnesses as an error message names them."""
     name = "log_t" if hasattr(certificate, "log_t") else "witnesses"
     return f"{name} = {getattr(certificate, name)!r}"
 
 
 def _check_evidence(certificate: Certificate, context: Any) -> None:
-    """Refuse a p above the confidence bound that the counts give: at p, such counts must have probability alpha."""
+    """Refuse a p above the confidence bound of the counts: k or more hits must have probability at most alpha at p."""
     from flint import arb
 
     n, k = certificate.n, certificate.k
     if n is None or k is None or certificate.alpha is None or certificate.p == 0:
         return
     if n > MAX_CHECKED_DRAWS:
-        raise VerificationError(f"n = {n}: the bound of at most {MAX_CHECKED_DRAWS} draws can be checked")
+        raise VerificationError(f"n = {n}: a bound can be checked for at most {MAX_CHECKED_DRAWS} draws")
     context.prec = 256
     x, risk, subsets = arb(certificate.p), arb(certificate.alpha), certificate.subsets
-    if subsets is not None:  # a draw counts unless a set of j, part of one of d, was replaced and the guard said safe
+    if subsets is not None:  # a draw is a hit unless a set of j of the d was replaced and the guard said safe
         x = 1 - arb(certificate.kernel.beta) ** certificate.d * (1 - x)
         risk /= subsets.parts
     if shown_by(x + arb(certificate.distance), k, n, risk):
         return
     raise VerificationError(
-        f"p = {certificate.p!r}: k = {k} of n = {n} draws do not show it at risk alpha = {certificate.alpha!r}; "
-        "do not rely on this certificate, and make it anew with hybrid_rs.certify"
+        f"p = {certificate.p!r}: k = {k} of n = {n} draws do not support it at risk alpha = {certificate.alpha!r}; "
+        "do not rely on this certificate, and make a new one with hybrid_rs.certify"
     )
 
 
 def shown_by(p: arb, k: int, n: int, risk: arb) -> bool:
-    """Whether k or more hits in n draws have at most probability ``risk`` where a hit has probability p."""
+    """Return whether k or more hits in n draws have probability at most ``risk`` if a hit has probability p."""
     return bool(k > 0 and p < 1 and (p.beta_lower(k, n - k + 1, True) if k < n else p**n) <= risk)
 
 
 def dual(evidence: float | arb, log_t: float, shift: arb | None, atoms: list[Atom]) -> arb:
-    """D at the witness, as a ball, against one adversary; the evidence is p_A, p_S, or what stands for them."""
+    """Return D at the witness against one adversary, as a ball; the evidence is p_A, p_S or a share of texts."""
     from flint import arb
 
     if log_t == -math.inf:
         return arb(0)
-    if shift is None:  # a Gaussian without width: the shifted image never looks like the clean one
+    if shift is None:  # sigma = 0: the shifted image never equals the clean one
         return arb(0)
-    if log_t == math.inf:  # t to infinity: a classifier that is always right
+    if log_t == math.inf:  # the limit of t to infinity: p_A must be 1
         if not evidence >= 1:
             raise VerificationError(f"log_t = inf: a finite witness is needed where p = {evidence!r} < 1")
         seen = sum((q for p, q, _ in atoms if p > 0), arb(0))
         rest = 1 - sum((q for p, q, _ in atoms if not p > 0), arb(0))
-        return rest if rest.overlaps(seen) else seen  # the same number, exact where nothing is excluded
+        return rest if rest.overlaps(seen) else seen  # both are the same number; rest is exact if P excludes nothing
     u, t = arb(log_t), arb(log_t).exp()
     total = t * arb(evidence)
     for p, q, log_gamma in atoms:
@@ -172,7 +172,7 @@ def least(bounds: Iterable[arb]) -> arb:
 
 
 def shift_of(epsilon: float, sigma: float) -> arb | None:
-    """Return epsilon / sigma as a ball, None for infinity; as in the certificate, none but 0 is below the least."""
+    """Return epsilon / sigma as a ball, None for infinity; a positive one is at least the least shift of the solver."""
     from flint import arb
 
     if epsilon == 0 or sigma == math.inf:
@@ -183,7 +183,7 @@ def shift_of(epsilon: float, sigma: float) -> arb | None:
 
 
 def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
-    """Return the atoms of every adversary that the certificate speaks of."""
+    """Return the atoms of every adversary that the certificate covers."""
     kernel, d = certificate.kernel, certificate.d
     if isinstance(kernel, AbsorbingKernel):
         return [_masked_absorbing(kernel, d) if certificate.masked else _absorbing(kernel, d)]
@@ -197,7 +197,7 @@ def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
 
 
 def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: int) -> list[Atom]:
-    """Return the atoms of exactly ``edited`` edits: of clean text, or given that ``replaced`` > 0 positions were."""
+    """Return the atoms of exactly ``edited`` edits; P is given that ``replaced`` positions were replaced, if not 0."""
     if isinstance(kernel, AbsorbingKernel):
         return _masked_absorbing(kernel, replaced) if replaced else _absorbing(kernel, edited)
     return _masked_uniform(kernel, replaced, edited) if replaced else _uniform(kernel, edited)
@@ -212,7 +212,7 @@ def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
 
 
 def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
-    """Given that all d are masked, P shows masks alone; Q does so with mass beta^d."""
+    """Return the atoms given that all d are masked: P shows only masks, and Q does so with probability beta^d."""
     from flint import arb
 
     masked = arb(kernel.beta) ** d
@@ -220,7 +220,7 @@ def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
 
 
 def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
-    """By the surplus of positions that show the adversary's token over those that show the clean one."""
+    """Return one atom for each difference between the numbers of adversarial and of clean tokens that show."""
     from flint import arb
 
     beta = arb(kernel.beta)
@@ -243,11 +243,11 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
 
 
 def _choices(kernel: FeatureKernel, d: int) -> Iterator[tuple[int, ...]]:
-    """The choices of d features that may be the worst, by their arities.
+    """Yield the choices of d features that may be the worst, as arities.
 
-    No formula is relied upon. By Blackwell's theorem a feature is the worse one to leave to the adversary where its
-    trade-off curve lies below: that is checked, exactly, along two chains of arities. A choice that takes a
-    feature of a chain and leaves a worse one of it is never the worst.
+    This does not use the formula of the kernel. By Blackwell's theorem, editing one feature is worse than editing
+    another if its trade-off curve lies below. This order is checked exactly along two chains of arities. A choice that
+    edits a feature of a chain but not a worse feature of the same chain cannot be the worst.
     """
     beta, edits = Fraction(kernel.beta), min(d, len(kernel.sizes))
     small = sorted(size for size in kernel.sizes if (1 - beta) * (size - 1) <= beta)
@@ -261,7 +261,7 @@ def _choices(kernel: FeatureKernel, d: int) -> Iterator[tuple[int, ...]]:
 
 
 def _curve(beta: Fraction, size: int) -> list[tuple[Fraction, Fraction]]:
-    """Corners of the trade-off curve of one edited feature: the least adversarial mass at each clean mass."""
+    """Return the corners of the trade-off curve of one edited feature: least adversarial mass by clean mass."""
     hit = beta / (size - 1)
     law = [(1 - beta, hit), (hit, 1 - beta), (hit * (size - 2), hit * (size - 2))]
     rising = sorted((atom for atom in law if atom[0] > 0), key=lambda atom: atom[1] / atom[0])
@@ -269,7 +269,7 @@ def _curve(beta: Fraction, size: int) -> list[tuple[Fraction, Fraction]]:
 
 
 def _below(lower: list[tuple[Fraction, Fraction]], upper: list[tuple[Fraction, Fraction]]) -> bool:
-    """Whether a convex polygon lies nowhere above another: the corners of the upper one decide."""
+    """Return whether a convex polygonal curve lies nowhere above another; the corners of the upper one decide."""
 
     def at(x: Fraction) -> Fraction:
         return max(
@@ -280,12 +280,12 @@ def _below(lower: list[tuple[Fraction, Fraction]], upper: list[tuple[Fraction, F
 
 
 def _features(beta: float, arities: tuple[int, ...]) -> list[Atom]:
-    """The product of the laws of single features."""
+    """Return the atoms of the product of the laws of single features."""
     from flint import arb
 
     atoms = math.prod(2 * count + 1 for count in Counter(arities).values())
     if atoms > MAX_ATOMS:
-        raise VerificationError(f"d = {len(arities)}: so many different arities make {atoms} atoms, over {MAX_ATOMS}")
+        raise VerificationError(f"d = {len(arities)}: these arities make {atoms} atoms, more than {MAX_ATOMS}")
     law: list[Atom] = [(arb(1), arb(1), arb(0))]
     for size, count in Counter(arities).items():
         one = _uniform(UniformKernel(beta, size), count)
@@ -297,9 +297,9 @@ def _features(beta: float, arities: tuple[int, ...]) -> list[Atom]:
 
 
 def _masked_uniform(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:
-    """Given that all d are replaced; of the edited ones, ``theirs`` show the adversary's token and none the clean one.
+    """Return the atoms given under P that all d are replaced: one for each number ``theirs`` of adversarial tokens.
 
-    An unedited position shows under Q what it shows under P with mass beta, else the clean token.
+    Under Q an unedited position has the same law as under P with probability beta, and shows the clean token otherwise.
     """
     from flint import arb
 
@@ -322,7 +322,7 @@ def _normal_cdf(z: arb) -> arb:
 
 @contextmanager
 def ball_arithmetic() -> Iterator[Any]:
-    """Give the flint context, and its precision back as it was."""
+    """Yield the flint context, and restore its precision afterwards."""
     with needs("verify"):
         from flint import ctx
     before = ctx.prec

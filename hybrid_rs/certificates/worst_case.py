@@ -1,7 +1,7 @@
-r"""What can be certified: worst-case values, radii, edits, and the clean probability a target needs.
+r"""What can be certified: worst-case values, radii, edits, and the clean probability that a target needs.
 
-All functions broadcast over arrays, take and return float64, and round to the safe side: a value that is
-reported as certified is certified, in spite of rounding. The guarantee is about the smoothed classifier.
+All functions broadcast over arrays, take and return float64, and round to the safe side: rounding errors never make a
+reported certificate wrong. The guarantee is about the smoothed classifier.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio, a_ratio
 
 FloatArray = NDArray[np.float64]
-LEAST_SHIFT = 2e-12  # of epsilon / sigma, unless 0; a larger shift is a harder one, so rounding up to it is safe
+LEAST_SHIFT = 2e-12  # a smaller positive epsilon / sigma is rounded up to this: safe, as larger shifts are worse
 
 
 def p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
     r"""Return the least value that the smoothed classifier can take under attack.
 
     The minimum is over every base classifier f -> [0, 1] with :math:`g(x) \ge p_A`, every token edit that ``ratio``
-    stands for and every image shift of length at most ``epsilon``.
+    describes and every image shift of length at most ``epsilon``.
 
     Args:
         p_a: clean smoothed probability, or a lower confidence bound of it; in [0, 1].
@@ -54,7 +54,7 @@ def p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: 
 
 
 def log_p_adv(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
-    """Return the logarithm of :func:`p_adv`, also where that is too small for a float64."""
+    """Return the logarithm of :func:`p_adv`, also if the value itself is too small for a float64."""
     p, shift = broadcast(p_a=probability("p_a", p_a), **{"epsilon / sigma": attack_shift(epsilon, sigma)})
     a_ratio(ratio)
     return neyman_pearson.log_lower_bound(p, neyman_pearson.log_threshold(p, ratio, shift), ratio, shift)[()]
@@ -93,7 +93,7 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     search = search[noise[search] > 0]
     if search.size:
         radius[search] = _largest_shift(p[search], ratio, threshold[search]) * noise[search]
-        # the product was rounded, the search may stop a hair above the root: step back until the bound itself agrees
+        # the product is rounded and the search may stop slightly above the root: step back until the bound reaches tau
         step = 2.0**-50
         while (over := search[p_adv(p[search], radius[search], ratio, sigma=noise[search]) < threshold[search]]).size:
             radius[over] = radius[over] * (1 - step) if step < 0.5 else 0.0
@@ -137,10 +137,10 @@ def certified_edits(
 
 
 def required_p_a(epsilon: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, tau: ArrayLike) -> FloatArray:
-    r"""Return the least clean probability that certifies a target, up to rounding upwards.
+    r"""Return the least clean probability that certifies a target, rounded up.
 
-    A trade-off function is inverted by exchanging its two laws: V(p) >= tau if and only if
-    p >= 1 - V'(1 - tau), with V' the worst case from the adversarial law to the clean one.
+    A trade-off function is inverted by exchanging its two laws: V(p) >= tau if and only if p >= 1 - V'(1 - tau), where
+    V' is the worst case with the adversarial and the clean law exchanged.
 
     Args:
         epsilon: image budget, l2, in the units of ``sigma``.
@@ -175,7 +175,7 @@ def _value(p: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArr
 
 
 def attack_shift(epsilon: ArrayLike, sigma: ArrayLike) -> FloatArray:
-    """Return epsilon / sigma, rounded up; a positive one at least to the least shift that a threshold resolves."""
+    """Return epsilon / sigma, rounded up; a positive one is rounded up to at least ``LEAST_SHIFT``."""
     budget = nonnegative("epsilon", epsilon)
     noise = nonnegative_or_infinite("sigma", sigma)
     budget, noise = broadcast(epsilon=budget, sigma=noise)
@@ -192,7 +192,7 @@ def _largest_shift(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> Fl
         log_value = neyman_pearson.log_lower_bound(p, u, ratio, s)
         return np.clip(ndtri_exp(np.minimum(log_value, 0.0)), -1e3, 1e3) - target
 
-    # in normal quantiles the value lies below Cohen's straight line, so his radius is an upper bracket
+    # the value is at most that without text edits, so the radius of Cohen et al. is an upper bracket
     target = ndtri(tau)
     cohen = np.maximum(ndtri(p) - target, 0.0) * (1 + 1e-12) + 1e-12
     return bracketed_root(excess, np.zeros_like(cohen), cohen, (p, target), xatol=1e-300, xrtol=1e-13)

@@ -1,9 +1,9 @@
 r"""Evidence that is valid at any stopping time: confidence sequences from bets.
 
-Everything follows from one bet. A gambler who doubts that p <= m stakes the share c of her wealth on every draw: an
-unsafe verdict multiplies her wealth by 1 - c + c/m, a safe one by 1 - c. If p <= m, her wealth is a supermartingale, so
-by Ville's inequality the probability that it ever reaches 1/alpha is at most alpha. The wealth is averaged over c ~
-Beta(1, b). This average has a closed form and is monotone in m, so that one process gives both a test of one m and a
+Everything follows from one bet. A gambler who doubts that p <= m stakes the share c of her wealth on every draw. An
+unsafe verdict multiplies her wealth by 1 - c + c/m, a safe one by 1 - c. If p <= m, her wealth is a supermartingale.
+By Ville's inequality, the probability that it ever reaches 1/alpha is then at most alpha. The wealth is averaged over
+c ~ Beta(1, b). This average has a closed form and is monotone in m, so one process gives both a test of one m and a
 confidence sequence.
 """
 
@@ -19,7 +19,7 @@ from hybrid_rs._roots import bracketed_root
 FloatArray = NDArray[np.float64]
 SAFETY = 2.0**-40  # relative margin of a bound; the error of the search is smaller
 B_ABOVE = 0.25  # favours p near 1, where certificates are: b < 1 gives much weight to c near 1
-B_BELOW = 1.0  # favours no p: a classifier may fail by a little or by a lot
+B_BELOW = 1.0  # a uniform c favours no p: a classifier may miss its target by a little or by a lot
 
 
 def log_evidence_above(k: ArrayLike, n: ArrayLike, p_star: ArrayLike) -> FloatArray:
@@ -34,7 +34,7 @@ def log_evidence_above(k: ArrayLike, n: ArrayLike, p_star: ArrayLike) -> FloatAr
         p_star: the largest p of the hypothesis that is tested, in [0, 1].
 
     Returns:
-        float64 of the broadcast shape, -inf to inf; 0 for n = 0, and for p_star = 1, which no draw can contradict.
+        float64 of the broadcast shape, -inf to inf; 0 for n = 0 and for p_star = 1, which no draw can contradict.
 
     Raises:
         ValueError: if k is not in 0..n, a count is not whole, or p_star is not in [0, 1].
@@ -65,8 +65,8 @@ def mixture_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -> FloatA
     """Return a lower confidence bound of a Bernoulli probability that holds at all numbers of draws at once.
 
     It is the p_star for which the wealth of :func:`log_evidence_above` is 1/alpha. With probability at least 1 - alpha,
-    *none* of the bounds for n = 1, 2, ... exceeds p. So you may look at them to decide when to stop, and keep the
-    largest.
+    *none* of the bounds for n = 1, 2, ... exceeds p. So you may look at them to decide when to stop, and you may use
+    the largest.
 
     Args:
         k: number of successes, 0 to n.

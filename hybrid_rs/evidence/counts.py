@@ -1,9 +1,9 @@
-"""Counts of verdicts; the type of a count says from which law the draws came.
+"""Counts of verdicts; their type says from which law the draws came.
 
 A certificate transports evidence from a law that can be sampled to the law of the attacked input. :class:`Counts` come
-from the clean law and bound p_A. :class:`MaskedCounts` bound p_S, the probability of "unsafe" given that all positions
-that the adversary edits were replaced; so do the counts of :mod:`hybrid_rs.evidence.subset_counts`. The types differ so
-that one kind is never mistaken for another.
+from the clean law and bound p_A. :class:`MaskedCounts` bound p_S: the probability of "unsafe" given that all positions
+which the adversary edits were replaced. The counts of :mod:`hybrid_rs.evidence.subset_counts` bound p_S, too. Each kind
+has its own type, so that one kind is never mistaken for another.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Counts:
-    """How often the base classifier said unsafe, under the noise of each smoothed classifier.
+    """How often the base classifier said "unsafe" under the noise of each smoothed classifier.
 
     Args:
-        unsafe: one count per smoothed classifier. A single classifier serves every text budget; otherwise entry d
+        unsafe: one count per smoothed classifier. If there is only one, it serves every text budget; otherwise entry d
             belongs to the classifier that is smoothed for text budget d.
         n: number of draws behind every count.
         example: the example's id.
@@ -95,11 +95,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class MaskedCounts:
-    """How often the base of one smoothed classifier said unsafe, given that the first d slots were replaced.
+    """How often the base classifier said "unsafe", given that the first d pads were replaced; one smoothed classifier.
 
     Args:
-        unsafe: entry d is the count under the condition that slots 1 to d were replaced, d = 0, 1, ...; entry 0 has
-            no condition.
+        unsafe: entry d is the count given that pads 1 to d were replaced, d = 0, 1, ...; entry 0 has no condition.
         n: number of draws behind every count; one noise draw may serve all of them.
         example: the example's id.
         seed: the seed of the draws; None if unknown.
@@ -154,7 +153,7 @@ def lowered(bounds: FloatArray, distance: float) -> FloatArray:
 
 
 def far(distance: float) -> dict[str, float]:
-    """Return the distance as a store writes it: not at all if it is 0."""
+    """Return the distance as a store writes it: as no field if it is 0."""
     return {"distance": distance} if distance else {}
 
 

@@ -1,9 +1,11 @@
-"""The kinds of counts, and what they have in common.
+"""The kinds of counts, and the members that they have in common.
 
-Each knows its law, its bounds, and what of it is stored; nobody else tells them apart for that. Members: ``n``,
-``example`` and ``seed``; ``masked``, whether the bounds are of p_S; ``by_budget``, whether each text budget has a bound
-and a risk of its own; ``texts`` for each image; ``bounds(alpha)``, of shape ``(bounds,)``, or ``(bounds, m)`` of m
-texts; and ``drawn()``, what a store keeps.
+- ``n``, ``example`` and ``seed``: the number of draws, and what they are a function of;
+- ``masked``: whether the bounds are of p_S;
+- ``by_budget``: whether each text budget has its own bound and its own risk;
+- ``texts``: the number of texts for each image;
+- ``bounds(alpha)``: shape ``(bounds,)``, or ``(bounds, m)`` for m texts per image;
+- ``drawn()``: the fields that a store keeps.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ MAX_LENGTH = 100_000  # largest number of positions
 
 @dataclass(frozen=True)
 class Subsets:
-    """The sets of positions that one count of :class:`SubsetCounts` is about, and its share of the risk.
+    """The sets of positions to which one count of :class:`SubsetCounts` belongs, and its share of the risk.
 
     Args:
         length: L, the number of positions that are noised.
@@ -50,7 +50,7 @@ class Subsets:
 
 @dataclass(frozen=True)
 class SubsetCounts:
-    r"""How often, in the worst case, the guard failed to flag while all of d given positions were replaced.
+    r"""The largest number of draws, over all sets of positions, in which the set was replaced and the guard said safe.
 
     One set of ordinary draws bounds the smallest p_S over all sets S of d positions, for every d up to d_max. Let r_S
     be the probability that the guard says safe and S is replaced. Then :math:`p_S = 1 - r_S / \beta^d`, where
@@ -63,7 +63,7 @@ class SubsetCounts:
 
     Args:
         safe: entry j is the largest number of draws, over all sets of j positions, in which the guard said safe and
-            the whole set was replaced (or an upper bound of it); entry 0 counts all safe verdicts.
+            the whole set was replaced, or an upper bound of that number; entry 0 counts all safe verdicts.
         n: number of draws.
         length: L, the number of positions that are noised.
         beta: replacement probability of the kernel.
@@ -196,9 +196,8 @@ def most_replaced(replaced: NDArray[np.bool_], d_max: int, *, max_sets: int = MA
     bits = [int.from_bytes(np.packbits(column).tobytes(), "big") for column in replaced.T]
     bits.sort(key=int.bit_count, reverse=True)  # large counts first, so that more branches are abandoned
     best = [rows, *[0] * d_max]
-    for size in range(
-        1, d_max + 1
-    ):  # one size after the other, so that small sizes stay exact when the budget runs out
+    # small sizes come first, so that they stay exact when the budget runs out
+    for size in range(1, d_max + 1):
         found, left = _largest(bits, size, best[size - 1], max_sets)
         if left < 0:
             return (*best[:size], *[best[size - 1]] * (d_max - size + 1))

@@ -1,13 +1,14 @@
 """Counts of several texts for one image, for an adversary whose positions are unknown: one set of draws for all sets.
 
-The texts are drawn from the ordinary noise. For a set S of j positions, look at the first m_j texts of each image in
-which all of S was replaced, and at the first N_j images that have as many. Which texts and images these are depends on
-where S was replaced, and on nothing else. So their K, the number of flagged texts among m_j, are independent, with the
-law of texts drawn given that S was replaced. m_j and N_j depend on n, m, beta and j alone. An image that is missing
-counts as one with no text flagged.
+The texts are drawn from the ordinary noise. Let S be a set of j positions. In each image, take the first m_j texts in
+which all of S was replaced; take the first N_j images that have m_j such texts. This choice of texts and images depends
+only on where S was replaced. So the counts K of flagged texts among the m_j are independent, and they have the law of
+texts drawn given that S was replaced. The numbers m_j and N_j depend only on n, m, beta and j. If there are fewer than
+N_j such images, each missing one counts as an image with no flagged text.
 
-The worst count over all sets of a size is bounded like the count of one set, with no union over sets: at each level
-there is a set with the least P(K >= k). It does not depend on the draws, and the worst count is at most its count.
+The least count over all sets of one size is bounded like the count of a single set; no union bound over sets is needed.
+At each level there is a set with the least P(K >= k). It does not depend on the draws, and the least count is at most
+the count of this set.
 """
 
 from __future__ import annotations
@@ -27,13 +28,18 @@ from hybrid_rs.evidence.subset_counts import MAX_LENGTH, Subsets
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts, level_bounds
 
 FloatArray = NDArray[np.float64]
-ENOUGH = 0.65  # share of the images that should have m_j texts with a given set of j positions replaced
+ENOUGH = 0.65  # the least probability that an image has m_j texts in which a given set of j positions was replaced
 FIELDS = ("reached", "n", "texts", "length", "beta", "example", "seed", "distance")
-MAX_SETS = 20_000  # of one size: larger sizes are not counted
+MAX_SETS = 20_000  # a size with more sets than this is not counted
 
 
 def texts_of_size(texts: int, beta: float, size: int) -> int:
-    """Return m_j: the most texts with a given set of ``size`` positions replaced that most images have, at least 1.
+    """Return m_j, at least 1: the largest number of texts with a given set replaced that most images have.
+
+    Args:
+        texts: m, the number of texts drawn for each image.
+        beta: replacement probability of the kernel.
+        size: j, the number of positions in the set.
 
     Example:
         >>> [texts_of_size(16, 0.25, size) for size in range(4)]
@@ -46,7 +52,7 @@ def texts_of_size(texts: int, beta: float, size: int) -> int:
 
 
 def images_of_size(n: int, texts: int, beta: float, size: int) -> int:
-    """Return N_j: of ``n`` images, how many have m_j such texts for certain enough, 3 standard deviations.
+    """Return N_j: how many of ``n`` images are expected to have m_j such texts, minus 3 standard deviations.
 
     Example:
         >>> [images_of_size(1_000, 16, 0.25, size) for size in range(4)]
@@ -60,13 +66,13 @@ def images_of_size(n: int, texts: int, beta: float, size: int) -> int:
 
 @dataclass(frozen=True)
 class SubsetTextCounts:
-    """In how many images, at worst, at least k of the texts with any given j positions replaced were flagged.
+    """In how many images at least k of the texts with a set of positions replaced were flagged, for the worst set.
 
     Args:
         reached: one row per size j = 0, 1, ...; entry k - 1 of row j is the least number of images, over all sets of j
-            positions, in which at least k of the first m_j texts with the set replaced were flagged (or a number below
-            it). Row 0 is of all texts.
-        n: number of images drawn; row j is of the first N_j of those with m_j texts: :func:`images_of_size`.
+            positions, in which at least k of the first m_j texts with the set replaced were flagged, or a lower bound
+            of that number. Row 0 counts all texts.
+        n: number of images drawn; row j counts N_j of them (:func:`images_of_size`).
         texts: m, the number of texts drawn for each image; m_j is :func:`texts_of_size`.
         length: L, the number of positions that are noised.
         beta: replacement probability of the kernel.
@@ -111,24 +117,24 @@ class SubsetTextCounts:
         require(0 < len(rows) <= self.length + 1, "reached", rows, f"give sizes 0 to at most length = {self.length}")
         made = []
         for size, row in enumerate(rows):
-            counts = TextCounts((row,), self.images(size)).reached[0]  # which checks them
+            counts = TextCounts((row,), self.images(size)).reached[0]  # TextCounts checks the row
             m = texts_of_size(self.texts, beta, size)
             require(len(counts) == m, "reached", counts, f"give {m} counts for sets of {size} positions")
             made.append(counts)
         object.__setattr__(self, "reached", tuple(made))
 
     def images(self, size: int) -> int:
-        """Return N_j, the number of images that the row of this size is of."""
+        """Return N_j, the number of images counted in the row of this size."""
         return images_of_size(self.n, self.texts, self.beta, size)
 
     def subsets(self, size: int) -> Subsets:
-        """Return which sets the row of this size is about."""
+        """Return the sets that the row of this size counts, and their share of the risk."""
         return Subsets(self.length, size, len(self.reached) - 1)
 
     def levels(self, alpha: float = 0.01) -> tuple[FloatArray, ...]:
-        """Return, by size, lower bounds of the least P(K >= k) of all sets; all hold at once, at risk alpha.
+        """Return, by size, lower bounds of the least P(K >= k) over all sets; all hold at once, at risk alpha.
 
-        Half of the risk goes to size 0, that is, to all texts; the rest is shared equally by the other sizes.
+        Half of the risk goes to size 0, the row of all texts; the rest is shared equally by the other sizes.
         """
         level = risk("alpha", alpha)
         shares = [level / self.subsets(size).parts for size in range(len(self.reached))]
@@ -142,7 +148,7 @@ class SubsetTextCounts:
         return np.array([row.mean() * (1 - 2.0**-40) for row in self.levels(alpha)])
 
     def drawn(self) -> dict[str, Any]:
-        """What was drawn, by the names of its fields, as a line of a store holds it."""
+        """Return the drawn fields by name, as a store writes them."""
         return {"length": self.length, "reached": self.reached} | far(self.distance)
 
     @property
@@ -163,10 +169,10 @@ class SubsetTextCounts:
         distance: float = 0.0,
         max_sets: int = MAX_SETS,
     ) -> SubsetTextCounts:
-        """Count, from every text's verdict and the positions replaced in it.
+        """Return counts, given the verdict of every text and the positions replaced in it.
 
-        The least counts are exact: every set of a size is looked at. Sizes with more than ``max_sets`` sets, and the
-        larger ones, are left out; the counts then hold no row for them.
+        Every set of a size is counted, so the least counts are exact. If a size has more than ``max_sets`` sets, it and
+        all larger sizes are left out, and the counts have no row for them.
 
         Args:
             flagged: shape ``(images, texts)``.
@@ -176,8 +182,8 @@ class SubsetTextCounts:
             example: the example's id.
             seed: the seed of the draws.
             distance: between the law of an image with its texts and that of the theorem.
-            max_sets: bound on the sets of one size, and with it on time: a set takes about as long as reading the
-                verdicts once.
+            max_sets: largest number of sets of one size. It bounds the time: counting one set takes about as long as
+                reading all verdicts once.
         """
         fits = flagged.ndim == 2 and replaced.ndim == 3 and replaced.shape[:2] == flagged.shape
         require(fits, "replaced", replaced.shape, "give shape (images, texts, L), and flagged of (images, texts)")
@@ -212,7 +218,7 @@ class SubsetTextCounts:
 
 
 def _sets(columns: NDArray[np.bool_], size: int, within: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
-    """Yield, for every set of ``size`` columns, where all of it is True, within what is given."""
+    """Yield, for every set of ``size`` columns, the entries of ``within`` at which all of the set is True."""
     if size == 0:
         yield within
         return
@@ -221,7 +227,7 @@ def _sets(columns: NDArray[np.bool_], size: int, within: NDArray[np.bool_]) -> I
 
 
 def _reached(flagged: NDArray[np.bool_], hit: NDArray[np.bool_], m: int, images: int) -> NDArray[np.int64]:
-    """In how many of the first images with m hits at least k = 1..m of the first m hits are flagged."""
+    """Count, among the first ``images`` images with m hits, those in which k = 1..m or more of these are flagged."""
     enough = np.flatnonzero(hit.sum(axis=1) >= m)[:images]
     hit = hit[enough]
     first = hit & (np.cumsum(hit, axis=1, dtype=np.int32) <= m)

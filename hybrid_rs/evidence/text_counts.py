@@ -1,9 +1,9 @@
 r"""Counts of images by how many of their m noisy texts the guard flagged, and the bounds that they support.
 
-The bounds of all levels :math:`P(K \ge k)` must hold together. So each level has a share of the risk. The levels are
-ordered, :math:`P(K \ge k) \ge P(K \ge k + 1)`, so the bound of a level also holds for all lower levels. Half of the
-risk goes to k = m, where all texts agree. If the image alone decides, this one count bounds all levels, at half the
-risk.
+Let K be the number of flagged texts of an image. The bounds of all levels :math:`P(K \ge k)` must hold together, so
+each level has a share of the risk. As :math:`P(K \ge k) \ge P(K \ge k + 1)`, a bound for one k also holds for every
+smaller k. Half of the risk goes to k = m, where all texts are flagged. If the verdict depends on the image alone, this
+one count bounds all levels, at half the risk.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TextCounts:
 
     Args:
         reached: one row per condition; entry k - 1 of a row is the number of images in which at least k of the m texts
-            were flagged, k = 1..m. Row d is for texts drawn given that slots 1 to d were replaced, d = 0, 1, ...; row 0
+            were flagged, k = 1..m. Row d is for texts drawn given that pads 1 to d were replaced, d = 0, 1, ...; row 0
             has no condition. A single row is evidence from the clean law, which serves every text budget.
         n: number of images; one noise draw may serve all rows.
         example: the example's id.

@@ -133,7 +133,7 @@ def test_many_arities_are_certified_and_verified_from_few_choices():
     assert len(kernel.arities(5)) == 6
     made = hrs.certify(0.999, kernel, d=3, **law)
     assert hrs.verify(made) >= made.p_adv
-    with pytest.raises(ValueError, match=r"d = 40: .* atoms, over"):
+    with pytest.raises(ValueError, match=r"d = 40: .* atoms, more than"):
         kernel.arities(40)
-    with pytest.raises(ValueError, match=r"d = 40: .* atoms, over"):
+    with pytest.raises(ValueError, match=r"d = 40: .* atoms, more than"):
         hrs.frontier(0.99, kernel, sigma=1, tau=0.1, d_max=40)
