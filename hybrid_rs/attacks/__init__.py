@@ -63,8 +63,8 @@ class Attack:
         image: shape ``(channels, height, width)``, float32, in [0, 1].
         edits: number of tokens that differ from the clean text followed by pads.
         epsilon_used: l2 distance of the image from the clean one.
-        estimate: frequency of unsafe verdicts there, on the draws that selected it, hence biased downwards;
-            ``joint.evaluate`` draws afresh.
+        estimate: frequency of unsafe verdicts at the attacked input, on the draws that selected it, so it is biased
+            downwards; ``joint.evaluate`` uses fresh draws.
         queries: number of pairs of text and image that the guard evaluated.
     """
 
@@ -82,7 +82,7 @@ class Effort:
 
     Args:
         draws: noise draws for each gradient and each comparison of candidates.
-        probes: noise draws that rank edits; a draw tests an edit wherever it replaces a token.
+        probes: noise draws that rank edits; each replacement in a draw tests one edit.
         candidates: texts compared for every edit.
         sweeps: how often every edit is reconsidered.
         steps: steps of the image in one descent.
@@ -258,7 +258,7 @@ def distance(image: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def on_lattice(image: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return an image of 8 bits a channel near another, and no further from ``centre``, which is of 8 bits too.
+    """Return an 8-bit image near ``image`` that is not further from the 8-bit image ``centre``.
 
     Example:
         >>> grey = np.full((1, 1, 2), 100 / 255, np.float32)

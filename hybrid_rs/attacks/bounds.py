@@ -23,7 +23,7 @@ def beside_bounds(
     alpha: float = 0.01,
     risk: float = 0.01,
 ) -> pd.DataFrame:
-    """Return a table of the values that attacks reached and the certified bounds there, from p_A and from p_S.
+    """Return a table of the values that attacks reached, and the certified bounds from p_A and from p_S there.
 
     ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each; ``g`` is
     the frequency of unsafe verdicts at the attacked input. The columns ``floor`` (the larger of the two certificates)

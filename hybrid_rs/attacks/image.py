@@ -1,4 +1,4 @@
-"""Attacks on the image: descent in an l2 ball under both noises, with the guard's gradient or one from the noise."""
+"""Attacks on the image: descent in an l2 ball, with the guard's gradient or a gradient estimated from the noise."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import broadcast, integer, numbers, one, probability, require
 
 FloatArray = NDArray[np.float64]
-MOST = 2**30  # elements of a modality
+MOST = 2**30  # largest number of elements of a modality
 
 
 def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
@@ -58,7 +58,7 @@ def log_untouched(total: int, kept: int, touched: ArrayLike) -> FloatArray:
 
 
 def whole_to(name: str, value: ArrayLike, most: int) -> NDArray[np.int64]:
-    """The value as an int64 array of whole numbers from 0 to ``most``."""
+    """Return the value as an int64 array of whole numbers from 0 to ``most``."""
     array = numbers(name, value)
     inside = bool(np.all((array >= 0) & (array <= most) & (array == np.floor(array))))
     require(inside, name, value, f"give whole numbers from 0 to {most}")
@@ -145,12 +145,11 @@ class SubsamplingLaw:
         threshold, touched = one("tau", probability("tau", tau)), integer("r_tokens", r_tokens, 0, self.tokens)
         require(threshold > 0, "tau", tau, "give a positive threshold: zero is never missed")
         values = self.p_adv(probability("p_a", p_a)[..., None], touched, np.arange(self.pixels + 1))
-        return (values >= threshold).sum(axis=-1).astype(np.int64) - 1  # more changed pixels never help
+        return (values >= threshold).sum(axis=-1).astype(np.int64) - 1  # values never increase with changed pixels
 
 
 def pixels_within(image: ArrayLike, epsilon: ArrayLike) -> NDArray[np.int64]:
-    r"""Return how many pixels may change to any values in [0, 1] without moving the image by more than ``epsilon`` in
-    l2.
+    r"""Return how many pixels may take any values in [0, 1] while the image moves by at most ``epsilon`` in l2.
 
     This translates an l2 certificate into one for changed pixels. Changing any r2 pixels moves the image at most by the
     square root of the sum of the r2 largest values of :math:`\sum_c \max(x_c, 1 - x_c)^2`. There is no converse: with

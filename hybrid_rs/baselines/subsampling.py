@@ -80,7 +80,7 @@ class SubsampledGuard:
     kernel: Subsampling
     threat: SparseThreat = SparseThreat()
     sigma: float = 0.0  # no Gaussian noise
-    noise: Noise = "float32"  # that none is drawn
+    noise: Noise = "float32"  # not used: no Gaussian noise is drawn
 
     def __post_init__(self) -> None:
         able = callable(getattr(self.guard, "unsafe", None))

@@ -71,7 +71,7 @@ def trials(
         examples: the clean inputs.
         budgets: pairs of a text and an image budget; (0, 0) evaluates the clean input.
         n: number of fresh draws that evaluate an attacked input.
-        classifier: what tells one base classifier from another, as in the counts store.
+        classifier: a name that distinguishes the base classifier from all others, as in the counts store.
         store: the file.
         effort: how hard to search.
         seed: seed of the search; the fresh draws have the next one.

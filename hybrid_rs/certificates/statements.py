@@ -191,8 +191,8 @@ def verify(certificate: AnyCertificate) -> float:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not support the
-            probabilities behind it. A known probability is taken as given.
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the draws do not support
+            the probabilities behind it. A known probability is taken as given.
         ImportError: if python-flint is missing.
 
     Example:

@@ -29,8 +29,8 @@ def verify_subset_texts(certificate: SubsetTextCertificate) -> float:
         a float64 not above the worst-case value, and not below ``certificate.p_adv``.
 
     Raises:
-        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not support the
-            levels.
+        hybrid_rs.VerificationError: if the witnesses do not prove ``certificate.p_adv``, or the counts do not support
+            the levels.
         ImportError: if python-flint is missing.
 
     Example:

@@ -1,5 +1,6 @@
 """Choices to make before and during drawing: how many draws, which threshold, when to stop.
 
-``plan`` and ``sample_size`` say how many draws a target needs. ``decide`` and ``watch`` stop as soon as the draws
-suffice. ``calibrate`` chooses a threshold, and ``select`` a design, from draws that do not certify.
+``plan`` and ``sample_size`` compute how many draws a target needs, and ``text_plan`` how many texts for each image.
+``decide`` and ``watch`` stop as soon as the draws suffice. ``calibrate`` chooses a threshold, and ``select`` a design,
+from draws that are not used to certify.
 """

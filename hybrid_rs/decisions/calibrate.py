@@ -101,7 +101,7 @@ class Calibration:
         bound = math.ceil(self.false_alarm_bound() * 1e3) / 1e3
         return (
             f"tau = {self.tau:.6g}: all but {self.above} of {self.benign} benign examples are shown to stay below it "
-            f"({self.n} draws each, risk {self.alpha:g}). In the population they come from, the share flagged is "
+            f"({self.n} draws each, risk {self.alpha:g}). In the population that they come from, the share flagged is "
             f"at most {bound:.3f} with confidence 0.99."
         )
 
@@ -197,7 +197,7 @@ def flagged_share(
 
 
 def _uppers(counts: Sequence[Counts], alpha: float) -> NDArray[np.float64]:
-    """Upper confidence bounds, shape ``(examples, classifiers)``: those of :meth:`Counts.p_a_upper`, all at once."""
+    """Return upper confidence bounds, shape ``(examples, classifiers)``, as :meth:`Counts.p_a_upper` gives them."""
     unsafe, draws = np.array([c.unsafe for c in counts]), np.array([[c.n] for c in counts])
     bounds = clopper_pearson_upper(unsafe, draws, alpha)
     off = np.array([[c.distance] for c in counts])

@@ -230,7 +230,7 @@ def _decision(verdict: Verdict, draws: int, unsafe: int, p_star: float, risk: fl
         lower, upper = float(mixture_lower(unsafe, draws, risk)), float(mixture_upper(unsafe, draws, risk))
         if off:
             lower, upper = max(float(np.nextafter(lower - off, 0)), 0.0), min(float(np.nextafter(upper + off, 2)), 1.0)
-    if verdict == "certified":  # the same evidence as the bound, without the bound's rounding
+    if verdict == "certified":  # the same evidence as that of the bound, but without its rounding
         lower = max(lower, float(p_star))
     if verdict == "not certifiable" and draws:
         upper = min(upper, float(p_star))

@@ -1,8 +1,8 @@
-"""The costs and benefits of a threshold, a margin or a beta, and choosing among them without voiding certificates.
+"""The costs and benefits of a threshold, a margin or a beta, and a choice among them that keeps certificates valid.
 
-A choice that maximises what some draws certify is biased by chance in these draws. So it is made on selection draws,
-and the choice remembers them: it cannot be the threshold of a certificate from any of these draws. An (example, seed)
-is refused for every smoothing, because one seed gives the same noise to every guard and sigma.
+A choice that maximises what some draws certify is biased by chance in these draws. So the choice is made on separate
+selection draws. It remembers them, and refuses to be the threshold of a certificate from any of them. An (example,
+seed) is refused for every smoothing, because the same seed gives the same noise to every guard and sigma.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hybrid_rs.evidence.subset_counts import SubsetCounts
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST = 10_000  # thresholds of a curve
+MOST = 10_000  # largest number of thresholds in a curve
 Name = TypeVar("Name")
 Evidence: TypeAlias = Counts | MaskedCounts | SubsetCounts
 
@@ -35,7 +35,7 @@ class Candidate:
 
     Args:
         benign: counts on benign examples, one per example.
-        unsafe: counts on unsafe examples, one per example, of p_A or of p_S.
+        unsafe: counts on unsafe examples, one per example; they bound p_A or p_S.
         kernel: the token kernel of the draws.
         sigma: standard deviation of the image noise of the draws.
     """

@@ -1,4 +1,4 @@
-"""How many texts for each image: predictions from pilot draws, before the draws that certify are made."""
+"""How many texts for each image? Predictions from pilot draws, made before the draws that certify."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hybrid_rs.evidence.text_counts import TextCounts
 
 
 def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts:
-    """Predict the counts of ``n`` images with at most as many texts each as the pilot has, rounded down.
+    """Predict the counts of ``n`` images with ``texts`` texts each, rounded down.
 
-    Any m of the M texts of a pilot image are m independent texts for that image. So the share of images with k or more
-    flagged texts is the mean, over the pilot's images, of the chance that k or more of m texts drawn from its M are
-    flagged: a hypergeometric tail.
+    Any m of the M texts of a pilot image are m independent texts for that image. Choose m of the M texts at random. The
+    probability that k or more of these are flagged is a hypergeometric tail. Its mean over the pilot's images predicts
+    the share of images with k or more flagged texts.
 
     Args:
         pilot: counts of the pilot draws.

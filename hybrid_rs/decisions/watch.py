@@ -65,7 +65,7 @@ def watch(
         (256, True)
     """
     budgets = text_budget("d_max", d_max) + 1
-    shapes = {budgets} if masked else {1, budgets}  # after the first batch, only its own
+    shapes = {budgets} if masked else {1, budgets}  # after the first batch, only the shape of that one
     draws, unsafe, best = 0, np.zeros(1, dtype=np.int64), np.zeros(1)
     for batch in verdicts:
         rows = np.asarray(batch)

@@ -1,7 +1,7 @@
-"""The noise of :mod:`hybrid_rs.smoothing.lattice`, made where the guard is: the same bits, from torch integers.
+"""The noise of :mod:`hybrid_rs.smoothing.lattice`, computed on the guard's device with the same bits.
 
 The words are those of ``numpy.random.Philox``, that is Philox4x64-10 of Salmon et al. (2011). Torch has no unsigned
-64-bit arithmetic, so words are int64 here, and products of 64 bits are put together from products of 32.
+64-bit arithmetic. So words are int64 here, and a product of 64-bit words is computed from products of 32-bit halves.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def philox_words(key: tuple[int, int], start: int, count: int, device: torch.dev
     Args:
         key: the two 64-bit words of the key, as ``numpy.random.Philox().state`` gives them.
         start: number of the first word, less than 2^63.
-        count: how many.
-        device: where they are made.
+        count: the number of words.
+        device: the device on which they are computed.
 
     Returns:
         int64 of shape ``(count,)``: each has the bits of an unsigned word.
@@ -58,11 +58,11 @@ def philox_words(key: tuple[int, int], start: int, count: int, device: torch.dev
 
 
 class DeviceNoise:
-    """A :class:`RoundedGaussian` on a device.
+    """Draws from a :class:`RoundedGaussian` on a device.
 
     Args:
         law: the law.
-        device: where its tables are kept, and noise is made.
+        device: the device that keeps the tables and draws the noise.
 
     Example:
         >>> from hybrid_rs.smoothing.lattice import rounded_gaussian
@@ -77,12 +77,12 @@ class DeviceNoise:
         self.law, self.device = law, torch.device(device)
         values, _, _ = law.cells
         self._first = torch.as_tensor(values.astype(np.int32), device=self.device)
-        flipped = law.thresholds ^ np.uint64(1 << 63)  # the order of unsigned words, among signed ones
+        flipped = law.thresholds ^ np.uint64(1 << 63)  # now signed order is unsigned order
         self._thresholds = torch.as_tensor(flipped.view(np.int64), device=self.device)
 
     @cached_property
     def _pixels(self) -> torch.Tensor:
-        """What the guard sees, by level plus noise: the host's division, whatever the device's would give."""
+        """The pixel of each sum of level and noise; divided on the host, as a device may round differently."""
         levels = np.arange(-self.law.most, LEVELS + self.law.most + 1)
         return torch.as_tensor(levels.astype(np.float32) / np.float32(LEVELS), device=self.device)
 
@@ -92,11 +92,11 @@ class DeviceNoise:
         """Return ``n`` values of the law, as :meth:`RoundedGaussian.values` does.
 
         Args:
-            key: of the stream of first bits.
-            more: of the stream of the words that complete them.
-            n: how many values.
-            start: number of the first word of first bits, four values each.
-            used: how many of the words that complete them were used before.
+            key: the key of the stream of first bits.
+            more: the key of the stream of further bits, for the values that need them.
+            n: the number of values.
+            start: number of the first word to use of the stream of first bits; a word serves four values.
+            used: the number of words of the stream of further bits that were used before.
 
         Returns:
             int32, shape ``(n,)``.
@@ -104,13 +104,13 @@ class DeviceNoise:
         return self._completed(self._bits(key, start, n), more, used)
 
     def _bits(self, key: tuple[int, int], start: int, n: int) -> torch.Tensor:
-        """The first bits of n values."""
+        """Return the first bits of n values."""
         words = philox_words(key, start, -(-n // 4), self.device)
         shifts = torch.arange(0, 64, FIRST, device=self.device)
         return ((words[:, None] >> shifts) & ((1 << FIRST) - 1)).reshape(-1)[:n]
 
     def _completed(self, bits: torch.Tensor, more: tuple[int, int], used: int) -> torch.Tensor:
-        """The values, with further words where the first bits do not tell."""
+        """Return the values, using further words where the first bits do not determine them."""
         found = self._first[bits]
         at = torch.nonzero(found == self.law.unknown).reshape(-1)
         rest = (philox_words(more, used, at.numel(), self.device) >> FIRST) & ((1 << (64 - FIRST)) - 1)
@@ -120,10 +120,10 @@ class DeviceNoise:
         return found
 
     def images(self, keys: Sequence[tuple[tuple[int, int], tuple[int, int]]], levels: torch.Tensor) -> torch.Tensor:
-        """Return what the guard sees in whole blocks of draws, as the host makes it.
+        """Return the noisy images of whole blocks of draws, with the same bits as on the host.
 
         Args:
-            keys: for every block, those of its first bits and of the words that complete them.
+            keys: for every block, the keys of the streams of first bits and of further bits.
             levels: the image as whole numbers from 0 to 255, shape ``(channels, height, width)``.
 
         Returns:
@@ -138,11 +138,11 @@ class DeviceNoise:
         return torch.cat(shown)
 
     def pixels(self, levels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return what the guard sees: (levels + noise) / 255, float32, the same bits as on the host.
+        """Return the noisy pixels (levels + noise) / 255, float32, with the same bits as on the host.
 
         Args:
             levels: whole numbers from 0 to 255.
-            noise: values of the law, of the same shape.
+            noise: values of the law, of a shape that broadcasts with ``levels``.
         """
         return self._pixels[(levels + noise + self.law.most).long()]
 
@@ -154,10 +154,10 @@ def device_noise(sigma: float, device: str) -> DeviceNoise:
 
 
 def _product(factor: torch.Tensor, constant: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The high and the low word of an unsigned product of 128 bits."""
+    """Return the high and the low word of an unsigned product of 128 bits."""
     low, high = factor & LOW, (factor >> HALF) & LOW
     c_low, c_high = constant & LOW, constant >> HALF
-    cross = high * c_low  # below 2^64: its bits are right, and shifts below make it unsigned
+    cross = high * c_low  # below 2^64, so its bits are right; the shifts below treat it as unsigned
     first = low * c_low
     middle = ((first >> HALF) & LOW) + (cross & LOW) + ((low * c_high) & LOW)
     top = high * c_high + ((cross >> HALF) & LOW) + (((low * c_high) >> HALF) & LOW) + (middle >> HALF)
@@ -165,6 +165,6 @@ def _product(factor: torch.Tensor, constant: int) -> tuple[torch.Tensor, torch.T
 
 
 def _signed(word: int) -> int:
-    """The 64-bit word as torch holds it."""
+    """Return the int64 that has the bits of an unsigned 64-bit word."""
     word &= (1 << 64) - 1
     return word - (1 << 64) if word >> 63 else word

@@ -22,13 +22,13 @@ from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.lattice import LEVELS, rounded_gaussian
 
-BLOCK = 64  # draws that share one random stream; part of what a seed means, so never change it
+BLOCK = 64  # draws that share one random stream; changing it would change the draws of every seed
 IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
-CACHED = 2**17  # pixels whose noise is made at a time: they stay in a core's cache
+CACHED = 2**17  # pixels whose noise is drawn at a time; so many stay in a core's cache
 Noise = Literal["float32", "lattice"]
 SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
 """What stores call the noise; counts of another noise are other counts."""
-MAX_DRAWS = 10**9  # of one example; as many as plans go to
+MAX_DRAWS = 10**9  # for one example; the same limit as in plans
 
 
 @runtime_checkable
@@ -73,9 +73,9 @@ def drawn(
     ask: Literal["unsafe", "scores"] = "unsafe",
     progress: bool = False,
 ) -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
-    """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and what was replaced.
+    """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and the replaced positions.
 
-    If ``rows`` is given, only these classifiers are evaluated. The answers are verdicts, or the scores behind them.
+    If ``rows`` is given, only these classifiers are evaluated. The answers are verdicts, or scores.
     """
     kind("example", example, Example, "give a hybrid_rs.Example")
     flag("progress", progress)
@@ -104,8 +104,9 @@ def drawn(
 def distance(smoothed: Smoothing, example: Example, texts: int = 1) -> float:
     """Return a bound of the total variation between the law of a draw and that of the theorem.
 
-    On the lattice it is the sum over pixels of that of :class:`RoundedGaussian`, and over positions, in each of
-    ``texts`` texts, of what beta lacks of a multiple of 2^-53. Of floats it is not known, and given as 0.
+    With lattice noise it is a sum: over the pixels, of the distance of :class:`RoundedGaussian`; and over the noised
+    positions of all ``texts`` texts, of the difference between beta and a multiple of 2^-53. With float noise the
+    distance is not known, and the result is 0.
     """
     if smoothed.noise != "lattice":
         return 0.0
@@ -139,10 +140,10 @@ def noisy_texts(
     start: int,
     stop: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return noisy texts, shape ``(draws, classifiers or conditions, length)``, and what was replaced in ``noised``.
+    """Return noisy texts, shape ``(draws, classifiers or conditions, length)``, and which of ``noised`` were replaced.
 
-    All classifiers share one draw of noise. Each classifier noises only its own positions; each condition replaces some
-    positions in any case.
+    All classifiers share one noise draw. Each classifier noises only its own positions; each condition always replaces
+    its positions.
     """
     where = noised.any(axis=0)
     if not where.any():
@@ -162,9 +163,9 @@ def noisy_texts(
 
 
 def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: int, stop: int) -> NDArray[np.float32]:
-    """Noisy images, shape ``(draws, channels, height, width)``; one row alone where there is no noise.
+    """Return noisy images, shape ``(draws, channels, height, width)``; a single row if there is no noise.
 
-    A guard whose ``images_on`` names a device gets them there, as a torch tensor with the same bits.
+    If ``images_on`` of the guard names a device, they are made there, as a torch tensor with the same bits.
     """
     if smoothed.sigma == 0:
         return example.image[None]
@@ -176,7 +177,7 @@ def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: i
     noisy = np.empty((count * BLOCK, *example.image.shape), dtype=np.float32)
     fill = {"float32": _floats, "lattice": _levels}[smoothed.noise](smoothed.sigma, example)
     streams = (stream.blocks(kind, start, stop) for kind in (IMAGE, MORE))
-    with ThreadPoolExecutor(count) as pool:  # NumPy draws outside the interpreter's lock: one core per block
+    with ThreadPoolExecutor(count) as pool:  # NumPy releases the interpreter's lock, so each block has a core
         list(pool.map(fill, *streams, np.split(noisy, count)))
     return noisy[: stop - start]
 
@@ -185,7 +186,7 @@ Fill: TypeAlias = Callable[[np.random.Generator, np.random.Generator, NDArray[np
 
 
 def _floats(sigma: float, example: Example) -> Fill:
-    """Normals in floating point: their last bits are not those of a Gaussian."""
+    """Return a function that adds normals in floating point; their last bits are not those of a Gaussian."""
 
     def fill(rng: np.random.Generator, _: np.random.Generator, part: NDArray[np.float32]) -> None:
         rng.standard_normal(out=part, dtype=np.float32)
@@ -196,7 +197,7 @@ def _floats(sigma: float, example: Example) -> Fill:
 
 
 def _levels(sigma: float, example: Example) -> Fill:
-    """Gaussians rounded to the 8-bit lattice, on which the image must lie."""
+    """Return a function that adds Gaussians rounded to the 8-bit lattice, on which the image must lie."""
     law, levels = rounded_gaussian(sigma), example.levels().ravel()
     words = 4 * -(-levels.size // 16)  # each draw begins with a new counter of the generator
     at_once = max(1, CACHED // levels.size)
@@ -213,7 +214,7 @@ def _levels(sigma: float, example: Example) -> Fill:
 
 
 def _on_device(sigma: float, example: Example, stream: Stream, start: int, stop: int, device: str) -> Any:
-    """Lattice noise, made where the guard is."""
+    """Return images with lattice noise, made on the guard's device."""
     with needs("guard"):
         import torch
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
 
-OFF = 2.0**-12  # of a step of 1 / 255: more than any float32 near a whole number of steps is off
+OFF = 2.0**-12  # tolerance, as a share of a step of 1 / 255; the rounding error of a float32 is smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class Example:
         text: the text in words; for display only.
 
     Raises:
-        ValueError: if the id is no string or empty, a token id is not a whole number of at least 0, the truth is not
-            True, False or None, a shape is wrong, or a pixel lies outside [0, 1] or is not finite.
+        ValueError: if the id is not a string or is empty, a token id is not a whole number of at least 0, ``unsafe`` is
+            not True, False or None, a shape is wrong, or a pixel lies outside [0, 1] or is not finite.
 
     Example:
         >>> Example("a", np.array([3, 4]), np.zeros((3, 8, 8), np.float32)).image.shape
@@ -42,7 +42,7 @@ class Example:
     def __post_init__(self) -> None:
         require(isinstance(self.id, str) and bool(self.id), "id", self.id, "give a string that is not empty", repr)
         written = not any("\ud800" <= letter <= "\udfff" for letter in self.id)
-        require(written, "id", self.id, "half of a surrogate pair has no UTF-8; give valid Unicode", repr)
+        require(written, "id", self.id, "half of a surrogate pair has no UTF-8 form; give valid Unicode", repr)
         known = self.unsafe is None or isinstance(self.unsafe, bool | np.bool_)
         require(known, "unsafe", self.unsafe, "give True, False, or None where it is not known", repr)
         token_ids, image = token_ids_of("token_ids", self.token_ids), pixels_of("image", self.image)
@@ -64,12 +64,12 @@ class Example:
         scaled = self.image.astype(np.float64) * 255
         levels = np.rint(scaled)
         off = np.abs(scaled - levels) > OFF
-        said = f"{np.count_nonzero(off)} of {off.size} pixels of example {self.id!r} are no whole number of 255ths"
-        require(not off.any(), "image", said, "give one of 8 bits a channel: example.rounded() has the nearest")
+        said = f"{np.count_nonzero(off)} of {off.size} pixels of example {self.id!r} are not whole numbers of 255ths"
+        require(not off.any(), "image", said, "give 8 bits per channel: example.rounded() has the nearest such image")
         return levels.astype(np.int16)
 
     def rounded(self) -> Example:
-        """Return this example with its image rounded to the nearest one of 8 bits a channel.
+        """Return this example with its image rounded to 8 bits per channel.
 
         Example:
             >>> example = Example("a", np.array([3]), np.full((3, 8, 8), 0.45, np.float32))

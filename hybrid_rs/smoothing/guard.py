@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 class Guard(Protocol):
     """A base classifier of (text, image) pairs; any object with these members is a guard.
 
-    Optional: ``image_index`` as a third argument of ``unsafe``, which says which image goes with which text; and
-    ``images_on``, a device on which the guard takes images as torch tensors (None: arrays): lattice noise is made
-    there.
+    Two further members are optional. A third argument ``image_index`` of ``unsafe`` says which image goes with which
+    text. ``images_on`` names a device: lattice noise is then drawn on this device, and images are torch tensors there
+    (None: NumPy arrays).
     """
 
     @property

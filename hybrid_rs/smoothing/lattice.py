@@ -1,11 +1,11 @@
-r"""Image noise with exactly the law of the theorem: a Gaussian rounded to the 8-bit lattice, made of integers alone.
+r"""Image noise with the law of the theorem: a Gaussian rounded to the 8-bit lattice, computed with integers only.
 
-An 8-bit image is a vector x of whole numbers. For such an x, and a Gaussian Z, round(x + Z) = x + round(Z). So a guard
-that sees x + round(Z) is a function of x + Z: it is one of the classifiers that the theorems speak of, whatever it
-computes. Floating point gives no such guarantee: the last bits of a float near x + z tell x from its neighbours.
+An 8-bit image is a vector x of whole numbers. For such an x and a Gaussian Z, round(x + Z) = x + round(Z). So the
+verdict of any guard on x + round(Z) is a function of x + Z, and the theorems apply to it. With floating-point noise
+they need not: the last bits of the sum x + z may reveal x.
 
-A value of round(Z) is found by comparing a uniform 64-bit integer with thresholds, the probabilities
-P(round(Z) <= k) rounded to 64 bits. How far this law is from the exact one is computed in ball arithmetic.
+A value of round(Z) is found by comparing a uniform 64-bit integer with thresholds: the probabilities P(round(Z) <= k),
+rounded to 64 bits. The distance of this law from the exact one is computed in ball arithmetic.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from hybrid_rs._checks import nonnegative, one, require
 from hybrid_rs._extras import needs
 
 LEVELS = 255  # steps of the lattice from black to white
-LARGEST = 100.0  # of sigma, in pixel units: its table has half a million thresholds
-FIRST = 16  # bits drawn for every pixel; 48 more are drawn only where these do not tell
+LARGEST = 100.0  # largest sigma, in pixel units; its table has half a million thresholds
+FIRST = 16  # bits drawn for every pixel; 48 more are drawn only if these do not determine the value
 
 Words = NDArray[np.uint64]
 
@@ -36,7 +36,7 @@ class RoundedGaussian:
         sigma: standard deviation of Z in pixel units; in steps of the lattice it is 255 times as large.
         thresholds: uint64, ascending, shape ``(2 * most,)``. A 64-bit integer u gives the value
             ``(number of thresholds that are at most u) - most``.
-        distance: not below the total variation between this law and that of round(Z).
+        distance: an upper bound of the total variation between this law and that of round(Z).
     """
 
     sigma: float
@@ -50,7 +50,7 @@ class RoundedGaussian:
 
     @cached_property
     def cells(self) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.bool_]]:
-        """What the first 16 bits tell: the value, or ``unknown``; the thresholds below; and whether one is inside."""
+        """By the first 16 bits: the value or ``unknown``, the number of thresholds below, whether just one is inside."""
         start = np.arange(1 << FIRST, dtype=np.uint64) << np.uint64(64 - FIRST)
         last = start | np.uint64((1 << (64 - FIRST)) - 1)
         below, up_to = (np.searchsorted(self.thresholds, at, side="right") for at in (start, last))
@@ -59,16 +59,16 @@ class RoundedGaussian:
 
     @property
     def unknown(self) -> int:
-        """The mark of the cells whose value needs more than 16 bits: no value of the law."""
-        return -(2**15) if self.most < 2**15 - 256 else -(2**31)  # a level and a value fit into one number
+        """The mark for a value that needs more than 16 bits; it is not a value of the law."""
+        return -(2**15) if self.most < 2**15 - 256 else -(2**31)  # int16 if the sum of level and value fits into it
 
     def values(self, bits: NDArray[np.uint16], more: Callable[[int], Words]) -> NDArray[Any]:
         """Return one value of the law for each entry.
 
         Args:
             bits: the first 16 bits of each uniform integer, shape ``(n,)``.
-            more: returns so many fresh words, of which the upper 48 bits are used; it is asked once, for as many
-                entries as the first bits leave open, in their order.
+            more: returns a given number of fresh words, of which the upper 48 bits are used. It is called once, with
+                the number of entries that the first bits do not determine.
 
         Example:
             >>> philox = np.random.Philox(0)
@@ -99,7 +99,7 @@ def rounded_gaussian(sigma: float) -> RoundedGaussian:
         ImportError: if python-flint is missing.
 
     References:
-        Rounding to a lattice before anything is shown to the classifier: Voracek and Hein (2022), Jin et al. (2022).
+        Voracek and Hein (2022) and Jin et al. (2022), for rounding to a lattice before the classifier.
 
     Example:
         >>> law = rounded_gaussian(0.5)
@@ -116,11 +116,11 @@ def rounded_gaussian(sigma: float) -> RoundedGaussian:
         unit, half = arb(2) ** 64, arb(1) / 2
         root = (arb(2)).sqrt() * LEVELS * arb(deviation)
         tails: list[int] = []  # P(round(Z) < -k) in units of 2^-64
-        wrong = arb(0)  # what the rounding of all of them misses
+        wrong = arb(0)  # the sum of their rounding errors
         while deviation > 0:
             exact = ((arb(len(tails)) + half) / root).erfc() / 2
             nearest = int((exact * unit + half).mid().floor().unique_fmpz() or 0)
-            if nearest == 0:  # and all further ones, which the Mills ratio sums up
+            if nearest == 0:  # further tails are 0, too; the Mills ratio bounds their sum
                 wrong += exact * (1 + LEVELS * arb(deviation) * root / (arb(2).sqrt() * (arb(len(tails)) + half)))
                 break
             wrong += abs(exact - arb(nearest) / unit)

@@ -15,7 +15,7 @@ from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
-MOST = 1000  # margins at a time
+MOST = 1000  # largest number of margins
 
 
 def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
@@ -88,9 +88,7 @@ def sample_margins(
     n, seed = integer("n", n, at_least=1), integer("seed", seed, at_least=0)
     totals = [np.zeros(1, dtype=np.int64) for _ in levels]
     batches = drawn([smoothed], example, n, seed, batch_draws, forced=None, ask="scores", progress=progress)
-    for [
-        (scores, _)
-    ] in batches:  # compared one margin at a time, as the guard itself does: in the precision of the scores
+    for [(scores, _)] in batches:  # one margin at a time, in the precision of the scores, as the guard compares
         totals = [total + (scores > level).sum(axis=0) for total, level in zip(totals, levels, strict=True)]
     off = distance(smoothed, example)
     return [Counts(tuple(total.tolist()), n, example.id, seed, off) for total in totals]

@@ -43,9 +43,9 @@ class SmoothedGuard:
         kernel: the token kernel; a uniform kernel must have the size of the guard's alphabet.
         sigma: standard deviation of the image noise in pixel units; 0 leaves images alone.
         threat: what is noised, and what the adversary may touch.
-        noise: how image noise is drawn. "lattice" has the law of the theorem, whatever the guard computes, for images
-            of 8 bits a channel and adversaries who stay there: Gaussians rounded to steps of 1 / 255. "float32" is
-            for any image; its last bits are not Gaussian, so it serves guards that do not look at them.
+        noise: how image noise is drawn. "lattice" draws Gaussians rounded to steps of 1 / 255. It has the law of the
+            theorem for every guard, if the image and the attacked image have 8 bits per channel. "float32" accepts any
+            image. Its last bits are not Gaussian, so the guard must not depend on them.
 
     Raises:
         ValueError: if the kernel does not fit the guard's alphabet, or sigma is negative or not a number.
@@ -95,7 +95,7 @@ class SmoothedGuard:
                 f"give the size of the guard's alphabet, vocab_size={alphabet.size}",
             )
         elif isinstance(self.kernel, FeatureKernel):
-            raise ValueError(f"kernel = {self.kernel}: it is for tables; give a kernel over the guard's one alphabet")
+            raise ValueError(f"kernel = {self.kernel}: this one is for tables; give a kernel over the guard's alphabet")
         elif isinstance(self.kernel, AbsorbingKernel):
             fits = mask is not None and not np.isin(mask, alphabet)
             require(fits, "guard.mask_id", mask, "the absorbing kernel needs a mask token outside the alphabet")
@@ -158,7 +158,7 @@ class SmoothedGuard:
         Args:
             example: the input.
             n: number of draws, at least 1; with several texts, the number of images.
-            texts: noisy texts for each noisy image; they share its encoding, and show how much the image alone decides.
+            texts: noisy texts for each noisy image; they share its encoding, and show whether the image alone decides.
             masked: collect evidence for the masked certificate. Suffix: for every d, each draw is also shown to the
                 guard with the first d pads replaced, which is a draw given that they were replaced. l0: the draws are
                 unchanged, and the replaced positions are recorded whenever the guard does not flag.
@@ -207,7 +207,7 @@ class SmoothedGuard:
             seed: seed of the draws.
             progress: show a bar on stderr.
         """
-        risk("alpha", alpha)  # before anything is drawn
+        risk("alpha", alpha)  # fail before anything is drawn
         flag("simultaneous", simultaneous)
         kind("example", example, Example, "give a hybrid_rs.Example")
         threshold(tau, [(example.id, seed)])

@@ -39,9 +39,9 @@ def sample_texts(
         example: the input.
         n: number of images, at least 1.
         texts: m, the number of texts for each image, at least 1.
-        masked: for the suffix threat, also show every text, for every d, with the first d pads replaced, which is a
-            draw given that they were replaced; for l0, record what was replaced. If False, texts have only the clean
-            law.
+        masked: also collect evidence for the masked certificate. Suffix threat: for every d, each text is also shown
+            to the guard with the first d pads replaced, which is a draw given that they were replaced. l0: the replaced
+            positions are recorded.
         seed: a non-negative whole number.
         batch_draws: texts given to the guard at a time for each condition, rounded up to a multiple of 64 images; it
             limits only the memory.

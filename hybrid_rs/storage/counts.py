@@ -1,6 +1,6 @@
 """The store of counts, the only expensive data: one finished unit per line.
 
-What a line says is decided here; :mod:`hybrid_rs.storage.records` writes it.
+This module chooses the fields of a line; :mod:`hybrid_rs.storage.records` writes the lines.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def name_of(example: Example) -> str:
 
 
 def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[str, Any]:
-    """Return the fields by which stores tell questions apart: everything that the guard's answer may depend on.
+    """Return the fields by which stores distinguish questions: everything on which the guard's answer may depend.
 
     Args:
         classifier: the guard's identity, or a name for a guard that has none.
@@ -250,7 +250,7 @@ def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[st
     _smoothing(smoothed)
     text("example", example)
     own = getattr(smoothed.guard, "identity", text("classifier", classifier))
-    require(own == classifier, "classifier", classifier, f"this guard is another one; give guard.identity, {own}")
+    require(own == classifier, "classifier", classifier, f"the guard has another name; give guard.identity, {own}")
     return {
         "schema": SCHEMA,
         "classifier": classifier,
@@ -304,7 +304,7 @@ def run_of(unit: dict[str, Any]) -> str:
 
 
 def _smoothing(smoothed: Any) -> Any:
-    """The value, which must be a smoothed guard, or have what the store needs of one, as a SubsampledGuard has."""
+    """Return the value, which must be a smoothed guard, or have the members of one, as a SubsampledGuard has."""
     members = all(hasattr(smoothed, name) for name in ("guard", "kernel", "sigma", "threat", "noise"))
     require(members, "smoothed", smoothed, "give a smoothed guard", repr)
     return smoothed
@@ -323,7 +323,7 @@ def _evidence(unit: dict[str, Any]) -> Evidence:
         return SubsetTextCounts(rows, unit["n"], *law, **source)
     if "reached" in unit:
         counts = TextCounts(tuple(map(tuple, unit["reached"])), unit["n"], **source)
-        require(counts.texts == unit["texts"], "texts", unit["texts"], f"the counts are of {counts.texts}")
+        require(counts.texts == unit["texts"], "texts", unit["texts"], f"the counts have {counts.texts}")
         return counts
     return (MaskedCounts if unit.get("masked") else Counts)(tuple(unit["unsafe"]), unit["n"], **source)
 

@@ -68,9 +68,8 @@ class Row:
         predict: the certified class, or -1.
         radius: certified l2 radius of the image; it may be infinite, and is 0 where nothing is certified.
         correct: whether ``predict`` is ``label``.
-        time: the time that the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan", which
-            pandas
-            reads as missing, if it was not recorded. It is not used here.
+        time: the time that the tool measured, as it wrote it: hours:minutes:seconds in Cohen et al.; "nan" if it was
+            not recorded, which pandas reads as missing. It is not used here.
 
     Raises:
         ValueError: if a value is out of range, or ``correct`` contradicts ``predict`` and ``label``.

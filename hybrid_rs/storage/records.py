@@ -80,7 +80,7 @@ class Records(Generic[Value]):
                 self.file,
                 "this is a folder; give a file, new or of an earlier run",
             )
-            self._end = self._lines = 0  # how much of the file was read: complete lines, from its beginning
+            self._end = self._lines = 0  # bytes and complete lines read so far
             self.read()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Tables of numeric and categorical features: statsmodels' survey data, and Adult on a machine with a network."""
+"""Tables of numeric and categorical features: two surveys from statsmodels, and Adult, which needs a network."""
 
 from __future__ import annotations
 
@@ -120,10 +120,10 @@ def _truth(label: Any) -> bool:
 
 
 def fair() -> TabularData:
-    """Fair's survey of 6366 married women (1978): five categorical features of 4 to 6 categories and three numbers.
+    """Return Fair's survey of 6366 married women (1978): five features of 4 to 6 categories, three numeric ones.
 
-    The label is whether any extramarital affair was reported, 32 % of the rows. statsmodels carries the table, with
-    permission of the author; nothing is downloaded.
+    The label is whether any extramarital affair was reported, which holds for 32 % of the rows. The table is part of
+    statsmodels, with permission of the author; nothing is downloaded.
 
     Example:
         >>> data = fair()
@@ -137,9 +137,9 @@ def fair() -> TabularData:
 
 
 def election() -> TabularData:
-    """The American National Election Study of 1996: 944 voters, four features of 7 categories, five numeric.
+    """Return the American National Election Study of 1996: 944 voters, four features of 7 categories, five numeric.
 
-    The label is the vote expected: Dole (42 %) or Clinton. statsmodels carries the table, in the public domain;
+    The label is the expected vote: Dole (42 %) or Clinton. The table is in the public domain and part of statsmodels;
     nothing is downloaded.
 
     Example:
@@ -153,11 +153,12 @@ def election() -> TabularData:
 
 
 def adult() -> TabularData:
-    """Adult (Kohavi 1996): 48,842 people of the US census of 1994; whether they earn more than 50,000 dollars a year.
+    """Return Adult (Kohavi 1996): 48,842 people of the US census of 1994.
 
-    Downloaded from OpenML by scikit-learn when called, and kept in its own cache. Missing categories are a category of
-    their own. Left out: the sampling weight, and ``education``, which ``education-num`` repeats as a number: with both,
-    one edit would contradict the other column.
+    The label is whether a person earns more than 50,000 dollars a year. scikit-learn downloads the table from OpenML
+    and keeps it in its own cache. A missing category counts as one more category. Two columns are left out: the
+    sampling weight; and ``education``, which repeats ``education-num``, so that an edit of one would contradict the
+    other.
 
     Raises:
         ConnectionError: if OpenML cannot be reached.

@@ -88,7 +88,7 @@ class LinearClassifier:
 
     @cached_property
     def sums(self) -> FloatArray:
-        """The summed category weights of every combination of categories."""
+        """The sum of the category weights, for every combination of categories."""
         states = int(np.prod([theta.size for theta in self.category_weights], dtype=float))
         require(states <= MAX_STATES, "combinations of categories", states, f"exact values need at most {MAX_STATES}")
         return reduce(lambda a, b: np.add.outer(a, b).ravel(), self.category_weights, np.zeros(1))

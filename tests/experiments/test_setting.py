@@ -74,7 +74,7 @@ def test_how_the_guard_is_loaded_is_up_to_the_user_and_another_classifier_has_co
     chosen = get_setting(**SMALL, data=str(own), guard=options)
     assert (chosen.guard.margin, chosen.guard.batch_size) == (1.0, 8)
     assert chosen.store.classifier == chosen.guard.identity != plain.store.classifier
-    with pytest.raises(ValueError, match=r"classifier = .*: this guard is another one; give guard.identity"):
+    with pytest.raises(ValueError, match=r"classifier = .*: the guard has another name; give guard.identity"):
         plain.store.get(chosen.smoothed(0.5, hrs.SuffixThreat(2)), chosen.sets["unsafe"][0], n=64)
     assert chosen.store.engine is not None
     assert plain.own

@@ -113,7 +113,7 @@ def test_counts_in_bfloat16_are_stored_as_those_of_another_classifier(folders, g
         assert again == smoothed.sample(example, 64)
     kept = [json.loads(line) for line in path.read_text().splitlines()]
     assert [unit["classifier"] for unit in kept] == [guard.identity, half.identity]
-    with pytest.raises(ValueError, match="this guard is another one"):
+    with pytest.raises(ValueError, match="the guard has another name"):
         CountsStore(path, guard.identity).sample(smoothed, [example], n=64)
 
 

@@ -74,7 +74,7 @@ def test_several_texts_are_units_of_their_own_and_resume_to_the_same_bytes(tmp_p
     assert len(recorded(path)) == 6
     changed = json.loads(path.read_text().splitlines()[0]) | {"texts": 2}
     (tmp_path / "wrong.jsonl").write_text(sealed(changed) + "\n")
-    with pytest.raises(ValueError, match="texts = 2: the counts are of 3"):
+    with pytest.raises(ValueError, match="texts = 2: the counts have 3"):
         CountsStore(tmp_path / "wrong.jsonl", "a")
     with pytest.raises(ValueError, match=r"^texts = 0"):
         stored(path, texts=0)
