@@ -2,14 +2,14 @@
 
 The names below are those that most users need. Everything else is public in its room:
 
-- :mod:`hybrid_rs.evidence`: what draws say of a probability;
-- :mod:`hybrid_rs.certificates`: what a probability is worth;
-- :mod:`hybrid_rs.decisions`: how many draws, and which design;
+- :mod:`hybrid_rs.evidence`: from counts of draws to bounds of a probability;
+- :mod:`hybrid_rs.certificates`: from a probability to a certificate;
+- :mod:`hybrid_rs.decisions`: how many draws to make, and which design to choose;
 - :mod:`hybrid_rs.smoothing`: a guard and its noise;
-- :mod:`hybrid_rs.datasets`, :mod:`hybrid_rs.guards`, :mod:`hybrid_rs.attacks`, :mod:`hybrid_rs.baselines`: what is
-  certified, what it is tried against, and what it is compared with;
+- :mod:`hybrid_rs.datasets`, :mod:`hybrid_rs.guards`: the inputs and the guards that are certified;
+- :mod:`hybrid_rs.attacks`, :mod:`hybrid_rs.baselines`: attacks on smoothed guards, and other certificates;
 - :mod:`hybrid_rs.storage`: counts on disk, and the engines that draw them;
-- :mod:`hybrid_rs.small_guard`, :mod:`hybrid_rs.tables`: two small tasks, trained here;
+- :mod:`hybrid_rs.small_guard`, :mod:`hybrid_rs.tables`: two small tasks with classifiers trained for them;
 - :mod:`hybrid_rs.experiments`, :mod:`hybrid_rs.ledger`: the tables and the claims of the book.
 """
 
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from hybrid_rs.smoothing.guard import Guard as Guard
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard as SmoothedGuard
 
-# Where each name lives. A module is imported when one of its names is first asked for: so the package is imported
-# at once, and the command line answers a Ctrl-C from the beginning.
+# The module of each name. A module is imported when one of its names is first used. So importing the package is fast,
+# and the command line can answer a Ctrl-C from the beginning.
 _MODULES = {
     "_citation": "citation",
     "certificates.certificate": "Certificate",

@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 SHOWN = 200  # characters of a value that a message repeats
 INT64 = 2**63 - 1
 EXACT = 2**53  # below it every whole number is a float64
-LONGEST_NAME, LONGEST_PATH = 256, 3900  # letters: what file systems take, or a few less
+LONGEST_NAME, LONGEST_PATH = 256, 3900  # in letters; file systems take at least as many
 SHORT = reprlib.Repr()
 
 
@@ -80,7 +80,7 @@ def text(name: str, value: Any) -> str:
 
 
 def choice(name: str, value: Any, words: tuple[str, ...]) -> str:
-    """The value, which must be one of some words.
+    """Return the value, which must be one of some words.
 
     Example:
         >>> choice("fit", "crop", ("stretch", "crop"))
@@ -91,7 +91,7 @@ def choice(name: str, value: Any, words: tuple[str, ...]) -> str:
 
 
 def path(name: str, value: Any) -> Path:
-    """The value, which must be a path or the string of one, as a path."""
+    """Return the value, which must be a path or a string, as a path."""
     require(isinstance(value, str | Path) and "\0" not in str(value), name, value, "give a path, or its string", repr)
     found = Path(value)
     fits = max((len(part) for part in found.parts), default=0) < LONGEST_NAME and len(str(found)) < LONGEST_PATH
@@ -100,7 +100,7 @@ def path(name: str, value: Any) -> Path:
 
 
 def function(name: str, value: Any, remedy: str) -> Any:
-    """The value, which must be callable."""
+    """Return the value, which must be callable."""
     require(callable(value), name, value, remedy, repr)
     return value
 
@@ -190,7 +190,7 @@ def _in_range(name: str, value: Any, inside: Any, remedy: str) -> FloatArray:
 
 def _whole(name: str, value: Any, at_least: int, remedy: str) -> FloatArray:
     large = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= EXACT
-    require(not large, name, value, f"give at most {EXACT - 1}: a float64 does not tell larger whole numbers apart")
+    require(not large, name, value, f"give at most {EXACT - 1}: a float64 cannot represent every larger whole number")
     array = numbers(name, value)
     wrong = ~((array >= at_least) & (array == np.floor(array)))  # nan is wrong
     if wrong.any():

@@ -125,7 +125,7 @@ def parsed_json(text: str, *, strict: bool = True) -> Any:
     Example:
         >>> parsed_json('{"k": 1, "k": 2}')
         Traceback (most recent call last):
-        ValueError: 'k' is there twice
+        ValueError: 'k' occurs twice
     """
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number if strict else None)
@@ -137,10 +137,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{name[:80]!r} is there twice")
+            raise ValueError(f"{name[:80]!r} occurs twice")
         found[name] = value
     return found
 
 
 def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")

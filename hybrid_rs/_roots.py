@@ -1,4 +1,4 @@
-"""A vectorised bracketing root finder that finishes on plateaus, too."""
+"""A vectorised bracketing root finder that also converges on plateaus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-PATIENCE = 40  # rounds of interpolation; what is left is bisected
+PATIENCE = 40  # rounds of interpolation; after that, brackets are only bisected
 
 
 def bracketed_root(
@@ -22,13 +22,15 @@ def bracketed_root(
 ) -> FloatArray:
     """Return, element by element, where a monotone function changes its sign between ``low`` and ``high``.
 
-    Chandrupatla's method: interpolate through three points of the function where that is safe, else bisect. SciPy's
-    ``elementwise.find_root`` does the same in five times the time for few elements, and gives up on plateaus.
+    Chandrupatla's method: interpolate through three points of the function where that is safe, otherwise bisect.
+    SciPy's ``elementwise.find_root`` does the same, but for few elements it takes five times as long, and it fails on
+    plateaus.
 
     Args:
         function: called as ``function(x, *args)`` on flat arrays of one length.
         low: shape ``(n,)``, one end of the bracket.
-        high: shape ``(n,)``, the other; where the function has one sign at both, the end nearer to zero is returned.
+        high: shape ``(n,)``, the other end. Where the function has the same sign at both, the end with the smaller
+            absolute value of the function is returned.
         args: arrays of shape ``(n,)``.
         xatol: absolute tolerance of x.
         xrtol: relative tolerance of x.

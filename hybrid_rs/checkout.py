@@ -12,7 +12,7 @@ TREE = PACKAGE.parent
 
 
 def carried(name: str) -> Path:
-    """Return a folder of ``data/`` that is part of the package: inside it when installed, else in the source tree.
+    """Return a folder of ``data/`` that belongs to the package: inside it when installed, else in the source tree.
 
     Args:
         name: a folder of ``data/`` that ``pyproject.toml`` maps into the package, such as ``"bay_guard"``.

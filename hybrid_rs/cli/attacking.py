@@ -34,7 +34,7 @@ def attack(
     ] = Path("attacks.jsonl"),
     as_json: o.Json = False,
 ) -> None:
-    """Attack every example that is not labelled safe within (d, epsilon), and compare with the certified bound.
+    """Attack every example that is not labelled safe, within (d, epsilon), and compare with the certified bound.
 
     The search sees inside the guard and averages over the noise. The value at the attacked input is estimated on fresh
     draws, which neither the search nor the certificate used. The exit status is 1 if a value is shown to be below its

@@ -37,7 +37,7 @@ def certify(
     alpha: o.Alpha = 0.01,
     as_json: o.Json = False,
 ) -> None:
-    """Certify a guard on a data set: for every example the image radius at each number of edited tokens.
+    """Certify a guard on a data set: print for every example the image radius at each number of edited tokens.
 
     Examples that are labelled safe are not certified: they show the false alarms at the same threshold. Counts are
     stored as they are finished: after a Ctrl-C the same command continues where it stopped. Radii are rounded down; in
@@ -46,8 +46,8 @@ def certify(
     check_law(tau, alpha)
     smoothing = replace(smoothing, per_d=per_d)
     engine = counting.engine_for(checkpoint)
-    require(not (masked and per_d), "masked", True, "masked evidence is of one classifier; leave out --per-d")
-    require(texts == 1 or not per_d, "texts", texts, "several texts are of one classifier; leave out --per-d")
+    require(not (masked and per_d), "masked", True, "masked evidence needs one classifier; leave out --per-d")
+    require(texts == 1 or not per_d, "texts", texts, "several texts need one classifier; leave out --per-d")
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
@@ -67,7 +67,7 @@ def certify(
 
 
 class Report:
-    """What is printed for each example, and about all of them at the end."""
+    """The report: a line for each example, and a summary at the end."""
 
     def __init__(self, work: Work, tau: float, alpha: float, simultaneous: bool, as_json: bool) -> None:
         self.work, self.as_json, self.tau, self.alpha, self.simultaneous = work, as_json, tau, alpha, simultaneous
@@ -75,7 +75,7 @@ class Report:
         self.safe: list[Any] = []
 
     def add(self, example: Example, counts: Any) -> None:
-        """Print what the counts of one example show."""
+        """Print the line of one example."""
         if example.unsafe is False:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
@@ -104,7 +104,7 @@ class Report:
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
 
     def close(self, problems: list[Problem]) -> None:
-        """Print what all examples show: on stderr if stdout is for JSON."""
+        """Print the summary of all examples; on stderr if stdout is for JSON."""
         say = note if self.as_json else result
         for line in [*self._certified(), *self._false_alarms()]:
             say(line)
@@ -160,8 +160,7 @@ class Work:
         self.at_once = 1 if isinstance(engine, Local) else 64  # several workers need several examples to draw
 
     def counts(self, source: Source, entries: Entries, *, safe: bool = True) -> Iterator[tuple[Example, Any]]:
-        """Yield every example with its counts; those of examples not labelled safe are masked, or of several texts, if
-        that was asked for.
+        """Yield every example with its counts; examples labelled safe always have plain counts of one text per image.
 
         Args:
             source: the data set.

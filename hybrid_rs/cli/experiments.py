@@ -31,7 +31,7 @@ def train(
     """Train the small guard from scratch, measure it, and write its checkpoint with its model card.
 
     With the default options, training takes about 8 minutes on two CPU cores, and measuring about one minute. The
-    book's own guard was made by: hybrid-rs train --out data/bay_guard
+    guard of the book was made by: hybrid-rs train --out data/bay_guard
     """
     from hybrid_rs.small_guard.evaluation import evaluate_bay_guard
     from hybrid_rs.small_guard.training import train_bay_guard

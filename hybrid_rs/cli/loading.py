@@ -31,7 +31,7 @@ LONGEST = 8192  # pixels on a side
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A guard on disk or in Python, what it is asked, and how to run it; a group of options."""
+    """A guard on disk or in Python, its prompt, and how to run it; a group of options."""
 
     model: o.Model = None
     guard: o.OwnGuard = None
@@ -45,7 +45,7 @@ class Checkpoint:
     image_size: o.ImageSize = None
     denoiser: o.Denoiser = None
     download: o.Download = False
-    sigma: o.Sigma = 0.5  # that the denoiser takes out: the option of the smoothing
+    sigma: o.Sigma = 0.5  # noise level for the denoiser; the same option as that of the smoothing
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.guard is None):
@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def load(self) -> partial[Guard]:
-        """A function that makes the guard; a worker finds on disk what was downloaded here."""
+        """A function that makes the guard; a worker finds a downloaded checkpoint on disk."""
         return self._loading(download=False)
 
     def _loading(self, download: bool) -> partial[Guard]:
@@ -124,7 +124,7 @@ def image_sides(given: str) -> tuple[int, int]:
 
 
 def described(guard: Guard) -> str:
-    """Return what a guard says of itself; the name of its class if it only inherits Python's words with an address."""
+    """Return the text form of a guard, or the name of its class if the class defines none."""
     plain = type(guard).__repr__ is object.__repr__
     return type(guard).__name__ if plain else repr(guard)
 
@@ -149,7 +149,7 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     with needs("guard"):
         from transformers.utils import logging
 
-    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch it says what to install
+    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch this import says what to install
 
     _require_device(options["device"])
     logging.disable_progress_bar()
@@ -194,7 +194,7 @@ class Smoothing:
     threat: o.ThreatOption = "suffix"
     max_edits: o.MaxEdits = 8
     noise: o.NoiseOption = "float32"
-    per_d: bool = False  # an option of those commands that can use it
+    per_d: bool = False  # an option only of the commands that can use it
 
     def __post_init__(self) -> None:
         nonnegative("sigma", self.sigma)

@@ -220,7 +220,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that takes its options one by one, for typer, and passes them on in groups.
 
     A group is a parameter whose type is a dataclass. Each of its fields that is annotated as an option becomes an
-    option of the command. Where two groups have a field of one name, both get the value of one option.
+    option of the command. If two groups have a field of the same name, one option gives its value to both.
 
     Example:
         >>> from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """False alarms in the tables: counted by two rules, each share with its confidence interval.
 
-*Estimated* alarms are safe examples with k / n >= tau: the draws *estimate* the smoothed value to be at least tau.
+*Estimated* alarms are safe examples with k / n >= tau: the estimate of the smoothed value is at least tau.
 *Deployed* alarms are safe examples that a guard flags when it is deployed as the certificate requires: all except those
 whose upper confidence bound is below tau (:meth:`hybrid_rs.decisions.calibrate.Calibration.flags`). If tau is small
 compared with 1 / n, the second share is far larger.

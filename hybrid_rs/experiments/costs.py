@@ -117,7 +117,7 @@ class Metered:
     def unsafe(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
     ) -> NDArray[np.bool_]:
-        """The guard's verdicts."""
+        """Return the guard's verdicts."""
         self.work.pairs += len(token_ids)
         start = time.process_time()
         if self.reuse:
@@ -235,7 +235,7 @@ def whole_scores(
 
 
 def untrained(guard: VisionLanguageGuard, patch_size: int, seed: int = 0) -> VisionLanguageGuard:
-    """Return the small guard with more image tokens and random weights, to measure its work, not its verdicts.
+    """Return the small guard with more image tokens and random weights, for measuring its work but not its verdicts.
 
     Args:
         guard: the small guard.

@@ -182,7 +182,7 @@ def replay(wanted: pd.DataFrame, row: BoolArray, counts: Counts, *, alpha: float
 
 
 def _run_ends(row: BoolArray) -> IntArray:
-    """Index of the last True of every run of True."""
+    """Return the index of the last True of every run of True."""
     return np.flatnonzero(row & ~np.append(row[1:], False))
 
 

@@ -41,7 +41,7 @@ class Setting:
         store: where counts are read and appended.
         size: the profile.
         seed: seed of the draws.
-        own: whether guard or data are the user's, for which the book cannot assert results.
+        own: whether guard and data are the user's; the book asserts no results for these.
     """
 
     guard: Guard

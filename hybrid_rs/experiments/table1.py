@@ -28,9 +28,8 @@ class Column:
         kernel: the token kernel.
         sigma: standard deviation of the image noise; 0 for text-only smoothing.
         d_max: the largest text budget it certifies; 0 for image-only smoothing.
-        counts: counts by "unsafe" (examples to certify; of p_A or of p_S), "safe" (examples to measure false alarms)
-            and
-            "calibration" (further safe examples, on which tau may be chosen).
+        counts: counts by set: "unsafe" (examples to certify; they bound p_A or p_S), "safe" (examples that measure
+            false alarms) and "calibration" (further safe examples, on which tau may be chosen).
         edits_are_free: the guard never sees the adversary's tokens, so every d has the radius of d = 0.
     """
 
@@ -56,7 +55,7 @@ class Column:
         return found
 
     def by_budget(self, tau: float | Calibration, alpha: float) -> pd.DataFrame:
-        """Return for every d the certified share, the mean radius of those, and the false alarms of d's classifier.
+        """Return for every d the certified share, the mean radius of these, and the false alarms of the classifier.
 
         False alarms are counted by both rules of :mod:`hybrid_rs.experiments.alarms`.
         """
@@ -92,8 +91,8 @@ def thresholds(
 ) -> dict[str, float | Calibration]:
     """Return the two thresholds of a table: "paper", and "calibrated" on benign examples for a share of false alarms.
 
-    Where more of them than that share are unsafe in all draws no threshold does it: the second is then 1, at which
-    nothing is certified.
+    If more than that share of the benign examples are unsafe in all draws, no threshold has this share of false alarms.
+    The second threshold is then 1, at which nothing is certified.
     """
     always = float(flagged_share(benign, 1.0).max())
     least = calibrate(benign, false_alarms, alpha=alpha) if always <= false_alarms else 1.0

@@ -1,4 +1,4 @@
-"""Table 7: certified accuracy on tables of data, held against the exact worst case of a linear classifier."""
+"""Table 7: certified accuracy on tables of data, compared with the exact worst case of a linear classifier."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-ROUNDING = 1e-13  # of an exact value: sums over one feature at a time, of at most a few hundred terms in all
+ROUNDING = 1e-13  # bound on the error of an exact value, which is a sum of at most a few hundred terms
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one way of smoothing gives on some rows: the predicted class, and the least values of it under attack.
+    """The results of one way of smoothing on some rows: predicted classes, and least smoothed values under attack.
 
     Args:
         epsilons: shape ``(E,)``, the numeric budgets.
         correct: shape ``(rows,)``, whether the predicted class is the label.
         labels: shape ``(rows,)``.
-        p_lower: shape ``(rows,)``, lower confidence bound of the predicted class's smoothed value.
-        p_exact: shape ``(rows,)``, that value.
-        from_draws: shape ``(rows, d_max + 1, E)``, the certificate p_adv made from ``p_lower``.
-        from_exact: the certificate made from ``p_exact`` less 1e-13, a bound on its rounding error.
-        truth: the least value that an attack on this very classifier reaches.
+        p_lower: shape ``(rows,)``, lower confidence bound of the smoothed value of the predicted class.
+        p_exact: shape ``(rows,)``, that smoothed value.
+        from_draws: shape ``(rows, d_max + 1, E)``, the certificate p_adv computed from ``p_lower``.
+        from_exact: the certificate computed from ``p_exact`` minus 1e-13, a bound on its rounding error.
+        truth: the least value that an attack on this classifier can reach.
     """
 
     epsilons: FloatArray
@@ -48,11 +48,11 @@ class Outcome:
     truth: FloatArray
 
     def accuracy(self, values: FloatArray, tau: float) -> FloatArray:
-        """Return the share of rows that are right and stay at ``tau`` or above, shape ``(d_max + 1, E)``."""
+        """Return the share of rows with the right class and values of at least ``tau``, shape ``(d_max + 1, E)``."""
         return (self.correct[:, None, None] & (values >= tau)).mean(axis=0)
 
     def to_frame(self, tau: float) -> pd.DataFrame:
-        """Return a table with columns d, epsilon, certified, from exact p_A, truth: shares of right and robust rows."""
+        """Return a table of accuracies: columns d, epsilon, certified, from exact p_A, and truth."""
         import pandas as pd
 
         shares = {"certified": self.from_draws, "exact p_A": self.from_exact, "truth": self.truth}
@@ -64,17 +64,17 @@ class Outcome:
 def without_noise(
     data: TabularData, rows: NDArray[np.int64], *, epsilons: Sequence[float], d_max: int, regularisation: float = 1.0
 ) -> FloatArray:
-    """Return the exact robust accuracy of a linear classifier without smoothing, trained on the rows as they are.
+    """Return the exact robust accuracy of a linear classifier without smoothing, trained on rows without noise.
 
     Args:
         data: the table.
-        rows: which rows to judge it on.
+        rows: the rows on which the accuracy is measured.
         epsilons: numeric budgets, l2, in standard deviations of a feature.
         d_max: the largest number of categories edited.
         regularisation: C of the classifier's training.
 
     Returns:
-        shape ``(d_max + 1, E)``: the share of rows that are right and stay so under every attack within the budgets.
+        shape ``(d_max + 1, E)``: the share of rows that are classified correctly under every attack within the budgets.
     """
     machine = fit(data, beta=0.0, sigma=0.0, copies=1, regularisation=regularisation)
     numeric, codes = data.numeric[rows], data.codes[rows]
@@ -97,9 +97,9 @@ def evaluate(
     alpha: float = 0.01,
     seed: int = 0,
 ) -> Outcome:
-    """Smooth a linear classifier, certify the class that it predicts, and compute the truth beside it.
+    """Smooth a linear classifier, certify the class that it predicts, and compute the exact worst case.
 
-    The class is chosen by draws of its own, so that those that certify have seen no choice (Cohen et al. 2019).
+    The class is predicted from separate draws, which are not used to certify (Cohen et al. 2019).
 
     Args:
         classifier: the base classifier.
@@ -109,17 +109,17 @@ def evaluate(
         sigma: standard deviation of the noise on numeric features; 0 for categorical smoothing alone.
         epsilons: numeric budgets, l2, in standard deviations of a feature, as sigma is.
         d_max: the largest number of categories edited.
-        n: draws per row that certify.
-        selection: draws per row that choose the class.
+        n: number of draws per row that certify.
+        selection: number of draws per row that choose the class.
         alpha: risk per row.
-        seed: seed of the draws; those of a row are a function of the seed, the row and n.
+        seed: seed of the draws; the draws of a row are a function of the seed, the row and n.
     """
     kernel, budgets = FeatureKernel(beta, data.sizes), np.array(epsilons, dtype=np.float64)
     numeric, codes = data.numeric[rows], data.codes[rows]
     edits = integer("d_max", d_max, at_least=0)
 
     def says_yes(size: int, purpose: int) -> NDArray[np.int64]:
-        """How many of so many draws say yes, for each row."""
+        """Return for each row how many of ``size`` draws say yes."""
         streams = (np.random.default_rng([seed, row, purpose]) for row in rows.tolist())
         each = zip(numeric, codes, streams, strict=True)
         counts = [sample(classifier, x, c, kernel, sigma=sigma, n=size, rng=rng) for x, c, rng in each]

@@ -1,7 +1,8 @@
-"""The ledger of claims: what the paper says, what was found here, and by which rule the verdict is given.
+"""The ledger of claims: what the paper says, what was found here, and which rule gave the verdict.
 
-``data/claims.json`` holds every claim with the paper's value, ours and the verdict. The last two are never typed: each
-claim has a *check*, a function of the package's mathematics or of stored results, and :func:`recompute` runs it.
+``data/claims.json`` holds every claim with the paper's value, our value and the verdict. Our value and the verdict are
+always computed: each claim has a *check*, a function of the package's mathematics or of stored results, and
+:func:`recompute` runs it.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ class Claim:
 
     Args:
         id: its name, which is also that of its check.
-        source: where the paper makes it; "ours" if the paper does not.
+        source: the place in the paper; "ours" if the claim is not the paper's.
         claim: the claim.
         paper: the paper's value as text; empty if it is not a number.
-        why: what differs and why, or what cannot be tested here and why.
-        notebook: the page that derives or measures it, below ``notebooks/``.
+        why: the explanation of a difference, or why the claim cannot be tested here.
+        notebook: the page that derives or measures it, a path below ``notebooks/``.
         tests: its tests, by their pytest names.
         ours: our result.
         verdict: one of ``VERDICTS``; "shown" for our own statements.
@@ -92,8 +93,8 @@ def all_checks() -> dict[str, Callable[[], Finding]]:
 def recompute(claims: Iterable[Claim]) -> list[Claim]:
     """Return the claims with our results and verdicts recomputed, from the mathematics and the stored results.
 
-    Computations of a few seconds are repeated. A result that takes longer must be stored; if it is not, that is an
-    error.
+    Computations of a few seconds are repeated. Results that take longer are read from the stores; a missing one
+    is an error.
 
     Raises:
         ValueError: if a claim has no check.

@@ -89,12 +89,12 @@ def seconds() -> Finding:
 
 
 def flash_attention() -> Finding:
-    """What FlashAttention and batching save of the frontier's time."""
+    """The share of the frontier's time that FlashAttention and batching save."""
     return untested()
 
 
 def attacks_stay_above() -> Finding:
-    """Every attack of F2, on fresh draws, against what is certified there."""
+    """Every attack of F2 on fresh draws, compared with the certified bound at its budgets."""
     store, attacks, evidence = AttackStore(ATTACKS / "F2_standard.jsonl", standard().store.classifier), [], list[Any]()
     plans = [(ADAPTIVE, True, point) for point in GRID + ALONE] + [(PLAIN, False, point) for point in GRID]
     threats: tuple[Threat, ...] = (ONE_SHOT, L0)
@@ -114,7 +114,7 @@ def attacks_stay_above() -> Finding:
 
 @cache
 def _filtered() -> tuple[list[Example], NDArray[np.bool_]]:
-    """BayOrders, and which of it passes the interaction-only filter."""
+    """BayOrders, and which of its examples pass the interaction-only filter."""
     neutral, blank = encode(bay_orders.NEUTRAL_TEXT), bay_orders.blank_image()
     samples = bay_orders.examples(ORDERS)
     return samples, interaction_only(standard().guard, samples, neutral_text=neutral, blank_image=blank).mask
@@ -155,7 +155,7 @@ def _orders() -> list[Frontier]:
 
 
 def length_of_text() -> Finding:
-    """What replaced words cost on texts of 44 to 48 words, at the paper's rate and at twice it; the draws of T5."""
+    """The accuracy lost to replaced words in texts of 44 to 48 words, at beta = 0.25 and 0.5, from the draws of T5."""
     notes, words = standard().sets["unsafe"] + standard().sets["safe"], len(standard().guard.alphabet)
     kernels = [UniformKernel(beta, words) for beta in (0.0, BETA, 2 * BETA)]
     smoothed = [SmoothedGuard(standard().guard, kernel, 0.5, L0Threat(1)) for kernel in kernels]
@@ -171,7 +171,7 @@ def length_of_text() -> Finding:
 
 
 def subsampling_certifies_nothing() -> Finding:
-    """What subsampling certifies here, by both readings: of a moved image, and of one changed word and pixel."""
+    """What subsampling certifies here, by two readings: a moved image, and one changed word and pixel."""
     store = CountsStore(COUNTS / "F3_standard.jsonl", standard().store.classifier)
     subsampled: Any = SubsampledGuard(standard().guard, Subsampling(5, 128, token_fill=standard().guard.pad_id))
 
@@ -180,7 +180,7 @@ def subsampling_certifies_nothing() -> Finding:
 
     laws = map(subsampled.kernel.law, standard().sets["unsafe"])
     pairs = list(zip(laws, (c.p_a(ALPHA)[0] for c in counts("unsafe")), strict=True))
-    moved = sum(bool(law.p_adv(p, 0, law.pixels) >= TAU) for law, p in pairs)  # however little every pixel moves
+    moved = sum(bool(law.p_adv(p, 0, law.pixels) >= TAU) for law, p in pairs)  # l2: every pixel may change
     changed = sum(bool(law.p_adv(p, 1, 1) >= 0.5) for law, p in pairs)
     safe = counts("safe")
     shares = alarm_shares(safe, 0.5, ALPHA)
@@ -190,7 +190,7 @@ def subsampling_certifies_nothing() -> Finding:
 
 
 def unimodal_fails() -> Finding:
-    """Whether what smoothing of one modality promises survives an attack on both, within its own budget."""
+    """Whether certificates from smoothing one modality survive attacks on both modalities."""
     guard, anywhere, n, d, epsilon = standard().guard, L0Threat(2), 2000, 2, 1.5
     kernel, broken = UniformKernel(BETA, len(guard.alphabet)), 0
     ways = {
@@ -212,7 +212,7 @@ def unimodal_fails() -> Finding:
 
 
 def adult_edits() -> Finding:
-    """The edits of any of Adult's features that p_A from 10^4 draws can certify, whatever the classifier."""
+    """The largest number of edits of Adult's features that p_A from 10^4 draws can certify, for any classifier."""
     best = clopper_pearson_lower(10_000, 10_000, 0.01)
     most = int(certified_edits(best, FeatureKernel(BETA, ADULT), epsilon=0.0, sigma=1.0, tau=0.5, d_max=3))
     cause = "from p_A alone, with all features, 10^4 draws and alpha = 0.01"

@@ -21,7 +21,7 @@ from hybrid_rs.ledger.theory import BETA, P_MAX, TAU, WORDS
 
 
 def weak_duality() -> Finding:
-    """The bound Q(gamma <= t) + t (p_A - P(gamma <= t)) at random t, and at the solver's, beside the worst case."""
+    """The bound Q(gamma <= t) + t (p_A - P(gamma <= t)) at random t and at the solver's t, and the worst case."""
     rng, above, gap, cases, thresholds = np.random.default_rng(0), 0.0, 0.0, 300, 20
     for _ in range(cases):
         kernel = UniformKernel(rng.uniform(0.05, 0.95), int(rng.integers(2, 1000)))
@@ -40,7 +40,7 @@ def weak_duality() -> Finding:
 
 
 def masked() -> Finding:
-    """The masked certificate: its closed form, and how far it certifies at p = 0.9 where the paper's gives up."""
+    """The masked certificate: its closed form, and the d that it certifies at p = 0.9, where the paper's fails."""
     worst = 0.0
     for beta, d, p, s in (
         (b, d, p, s) for b in (0.1, BETA, 0.5) for d in (1, 3, 7) for p in (0.3, 0.9) for s in (0, 1, 3)
@@ -79,7 +79,7 @@ def largest_arity() -> Finding:
 
 
 def _knapsack(beta: Fraction, arity: int) -> list[tuple[Fraction, Fraction]]:
-    """Vertices (clean, attacked) of the least attacked mass by clean mass, of one edited feature."""
+    """Return the vertices (clean, attacked) of the least attacked mass by clean mass, for one edited feature."""
     keep, other = 1 - beta, beta / (arity - 1)
     law = [(keep, other), (other, keep), (beta - other, beta - other)]
     points = [(Fraction(0), Fraction(0))]
@@ -89,7 +89,7 @@ def _knapsack(beta: Fraction, arity: int) -> list[tuple[Fraction, Fraction]]:
 
 
 def _at(points: list[tuple[Fraction, Fraction]], x: Fraction) -> Fraction:
-    """A polygon's value."""
+    """Return the value of a polygonal curve at x."""
     return next(a + (b - a) * (x - low) / (high - low) for (low, a), (high, b) in pairwise(points) if low <= x <= high)
 
 

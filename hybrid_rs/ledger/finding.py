@@ -47,8 +47,8 @@ def observed(true: bool, ours: str) -> Finding:
 def measured(ours: float | Sequence[float], paper: float | Sequence[float], form: str = "{:.2f}") -> Finding:
     """Verdict on measured values: reproduced if all are within 5 % of the paper's, else they differ.
 
-    Of another guard on other data a single value within 5 % is a coincidence: where the paper leaves open what it
-    measured, give every reading, so that all of them have to agree.
+    Our guard and data are not the paper's, so a single value within 5 % may be a coincidence. If the paper leaves open
+    what was measured, give the value of every reading; all of them have to agree.
 
     Example:
         >>> measured([1.01, 2.0], [1.0, 2.0])
@@ -62,5 +62,5 @@ def measured(ours: float | Sequence[float], paper: float | Sequence[float], form
 
 
 def untested(ours: str = "") -> Finding:
-    """Verdict on a claim that this machine, or the data that may be shipped, cannot test."""
+    """Verdict on a claim that cannot be tested on this machine, or with data that may be distributed."""
     return Finding(ours, "not testable here")

@@ -50,7 +50,7 @@ def hybrid_edits() -> Finding:
 
 
 def hybrid_price() -> Finding:
-    """How much hybrid smoothing loses against either modality alone."""
+    """How much hybrid smoothing loses compared with smoothing either modality alone."""
     losses = []
     for sigma in SIGMAS:
         both = frontiers(stored("unsafe", sigma), sigma)
@@ -96,7 +96,7 @@ def radius_by_beta() -> Finding:
 
 
 def slot_removed() -> Finding:
-    """Every d at the image-only radius by not showing the slot, against hybrid smoothing of it."""
+    """The image-only radius, which holds at every d if the slot is not shown, compared with hybrid smoothing."""
     counts = stored("unsafe", 1.0)
     without = radii(frontiers([c.of_budget(0) for c in counts], 1.0, d_max=0))[:, 0]
     hybrid = radii(frontiers(counts, 1.0))
@@ -106,7 +106,7 @@ def slot_removed() -> Finding:
 
 
 def one_shot_price() -> Finding:
-    """The mean radius at d = 1 of one classifier per d, and of the one-shot one."""
+    """The mean radius at d = 1, with one classifier per d and with the one-shot classifier."""
     pairs = []
     for sigma in SIGMAS:
         counts = stored("unsafe", sigma)
@@ -158,7 +158,7 @@ def _by_beta(beta: float) -> list[Frontier]:
 
 
 def _at_sigma_one(values: list[float], paper: float) -> Finding:
-    """Both sigma shown, the larger compared: sigma = 0.5 cannot reach the paper's radii, whatever the guard."""
+    """Show the values at both sigma, and compare those at sigma = 1; no guard reaches the paper's radii at 0.5."""
     text = ", ".join(f"{floored(v, 2):.2f} at sigma {s:g}" for v, s in zip(values, SIGMAS, strict=True))
     return Finding(text, measured(values[1], paper).verdict)
 

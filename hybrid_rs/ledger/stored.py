@@ -41,10 +41,10 @@ def stored(name: str, sigma: float, threat: Threat = PER_D, *, beta: float = BET
 
 
 def complete(found: list[Any], what: str) -> list[Any]:
-    """Return the results found in a store; none may be missing.
+    """Return the results found in a store, after checking that none is missing.
 
     Raises:
-        ValueError: if something is.
+        ValueError: if one is missing.
     """
     there = sum(each is not None for each in found)
     require(there == len(found), f"stored {what}", there, "run the experiment at the standard profile first")
@@ -54,7 +54,7 @@ def complete(found: list[Any], what: str) -> list[Any]:
 def frontiers(
     counts: Sequence[Any], sigma: float, *, tau: float = TAU, beta: float = BETA, d_max: int = EDITS
 ) -> list[Frontier]:
-    """Return the frontiers of stored counts, each computed once: several checks ask for the same."""
+    """Return the frontiers of stored counts; they are cached, because several checks need the same ones."""
     return list(_frontiers(tuple(counts), sigma, tau, beta, d_max))
 
 

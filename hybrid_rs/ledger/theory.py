@@ -42,7 +42,7 @@ def hybrid_ratio() -> Finding:
 
 
 def one_root() -> Finding:
-    """F(t) rises strictly (in 120 digits: between atoms the rise is beyond double precision), and its root is found."""
+    """F(t) rises strictly and its root is found; in 120 digits, as float64 cannot resolve the rise between atoms."""
     with needs("test"):
         from mpmath import mp, mpf, ncdf
 
@@ -64,7 +64,7 @@ def one_root() -> Finding:
 
 
 def worst_shift() -> Finding:
-    """V falls with the shift and with every edit, so that the worst case is at the ends of both budgets."""
+    """V falls with the shift and with every edit, so the worst case uses both budgets fully."""
     p, shifts = np.array([[0.3], [0.9], [P_MAX]]), np.linspace(0, 6, 61)
     values = np.array([p_adv(p, shifts, UniformKernel(BETA, WORDS).likelihood_ratio(d), sigma=1.0) for d in range(9)])
     rise = max(float(np.diff(values, axis=0).max()), float(np.diff(values, axis=2).max()))
@@ -81,7 +81,7 @@ def no_product() -> Finding:
 
 
 def cohen() -> Finding:
-    """Without edits the radius is Cohen's."""
+    """Without edits the radius is that of Cohen et al."""
     p, sigma = np.array([0.1, 0.6, 0.9, P_MAX]), np.array([[0.25], [1.0], [3.0]])
     exact = sigma * (ndtri(p) - ndtri(TAU))
     found = np.array([certified_radius(p, LikelihoodRatio.identity(), sigma=float(s), tau=TAU) for s in sigma[:, 0]])
@@ -103,7 +103,7 @@ def knapsack_limit() -> Finding:
 
 
 def symmetry() -> Finding:
-    """The law of the uniform kernel's ratio depends on d alone, and has 2 d + 1 values at most."""
+    """The law of the uniform kernel's ratio depends only on d, and the ratio takes at most 2 d + 1 values."""
     words, worst, fits = 4, 0.0, True
     for d in (1, 2, 3):
         ratio = UniformKernel(0.3, words).likelihood_ratio(d)
@@ -132,7 +132,7 @@ def absorbing() -> Finding:
 
 
 def degeneracy() -> Finding:
-    """The uniform kernel is preferred since it certifies below the absorbing kernel's least p_A: by how much?"""
+    """How far below the least p_A of the absorbing kernel does the uniform kernel certify?"""
     least = [
         float(required_p_a(0.0, kernel.likelihood_ratio(1), sigma=1.0, tau=TAU))
         for kernel in (UniformKernel(BETA, 30_000), AbsorbingKernel(BETA))
@@ -143,7 +143,7 @@ def degeneracy() -> Finding:
 
 
 def released_solver() -> Finding:
-    """The released solver's radii against exact ones, where an atom has ratio infinity."""
+    """The radii of the released solver compared with exact ones, with and without an atom of ratio infinity."""
     import pandas as pd
 
     grid = pd.read_csv(REFERENCE / "authors_released_solver_radius.csv")
@@ -169,13 +169,13 @@ def released_solver() -> Finding:
 
 
 def paper_tau() -> Finding:
-    """Tau = 4.6e-5 as the upper bound of no false alarm in 10^5 draws."""
+    """The value tau = 4.6e-5 as the upper bound for 0 false alarms in 10^5 draws."""
     bound = float(clopper_pearson_upper(0, 100_000, ALPHA))
     return holds(abs(bound - TAU) < 0.05e-5, f"{bound:.4e}, of which 4.6e-5 is rounded down")
 
 
 def ceiling_of_edits() -> Finding:
-    """What a deterministic bound of p_A from 10^4 draws can certify at most, at the default beta."""
+    """The most that a deterministic bound of p_A from 10^4 draws can certify, at the default beta."""
     best = frontier(P_MAX, UniformKernel(BETA, WORDS), sigma=1.0, tau=TAU, d_max=12)
     most, third = ceiled(best.radius(0), 2), ceiled(best.radius(3), 2)
     found = f"d at most {best.edits()}; radius at most {most:.2f} sigma at d = 0, {third:.2f} sigma at d = 3"

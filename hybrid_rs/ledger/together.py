@@ -1,4 +1,4 @@
-"""Checks of what all evidence together is worth, each against a computation that does not share its code."""
+"""Checks of certificates that combine evidence, each against a computation that does not share its code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hybrid_rs.ledger.theory import BETA
 
 
 def adversary_commits() -> Finding:
-    """The committed value against a knapsack over all noisy words, in fractions; and the radius that it opens."""
+    """The committed value compared with a knapsack over all noisy words, in fractions; and a radius that it gives."""
     rng, beta, worst, cases = np.random.default_rng(0), Fraction(1, 4), 0.0, 0
     for size, d in ((2, 2), (3, 2), (5, 2), (3, 3)):
         words = list(product(range(size), repeat=d))
@@ -51,14 +51,14 @@ def adversary_commits() -> Finding:
 
 
 def _position(token: int, written: int, size: int, beta: Fraction, masked: bool) -> Fraction:
-    """The mass of a token where ``written`` stands; ``masked``: given that it was replaced."""
+    """Return the probability that noise turns ``written`` into a token; ``masked``: given that it was replaced."""
     if masked:
         return Fraction(int(token != written), size - 1)
     return 1 - beta if token == written else beta / (size - 1)
 
 
 def _least(p: Fraction, clean: list[Fraction], attacked: list[Fraction]) -> Fraction:
-    """The least attacked mass of a test with clean mass p: the knapsack."""
+    """Return the least attacked mass of a test with clean mass p, by the knapsack."""
     left, value = p, Fraction(0)
     cells = [(a, b) for a, b in zip(clean, attacked, strict=True) if a]
     for a, b in sorted(cells, key=lambda cell: cell[1] / cell[0]):
@@ -68,7 +68,7 @@ def _least(p: Fraction, clean: list[Fraction], attacked: list[Fraction]) -> Frac
 
 
 def worst_set() -> Finding:
-    """How often the bound of the worst set is wrong, where one set is the worst and where all are alike."""
+    """How often the bound of the worst set is wrong, if one set is the worst and if all sets are alike."""
     rng, runs, n, length, beta, alpha, rates = np.random.default_rng(0), 600, 400, 6, 0.5, 0.1, []
     for extra in (0.0, 0.25):  # what replacing the first position adds to the chance of a failure
         wrong, least = 0, min(_p_s(extra, j, beta) for j in combinations(range(length), 1))

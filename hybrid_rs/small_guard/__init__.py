@@ -1,5 +1,5 @@
 """BayNotes and its guard: the small task on which every experiment runs.
 
-BayNotes is made in ``notes``, with its vocabulary and templates in ``language``. ``orders`` and ``lengths`` are
-variants of it. ``guard`` loads the small guard, ``training`` trains it, and ``evaluation`` measures it.
+``notes`` makes BayNotes; its vocabulary and templates are in ``language``. ``orders`` and ``lengths`` are variants of
+it. ``guard`` loads the small guard, ``training`` trains it, and ``evaluation`` measures it.
 """

@@ -36,7 +36,7 @@ def load_bay_guard(path: Path | str | None = None, **options: Any) -> VisionLang
         from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # not worth a bar: one megabyte
+    logging.disable_progress_bar()  # one megabyte loads at once
     try:
         return VisionLanguageGuard.from_pretrained(folder, **options)
     finally:

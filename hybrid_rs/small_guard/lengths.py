@@ -20,7 +20,7 @@ SENTENCES = (
 """Sentences of 12 words that name no goods, and so leave the verdict to the note."""
 
 WORDS = 12
-MOST = 2**10  # sentences
+MOST = 2**10  # largest number of sentences
 
 _GOODS = frozenset(cue for cues in FAMILIES.values() for cue in cues)
 

@@ -16,7 +16,7 @@ from hybrid_rs.smoothing.example import Example
 Split = Literal["train", "validation", "test"]
 
 BAYS = 10
-MOST = 2**20  # examples at a time
+MOST = 2**20  # largest number of examples
 IMAGE_SHAPE = (3, 32, 32)
 SCANS: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 """The share of each digit's scans in each split."""

@@ -50,7 +50,7 @@ class RoundedGaussian:
 
     @cached_property
     def cells(self) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.bool_]]:
-        """By the first 16 bits: the value or ``unknown``, the number of thresholds below, whether just one is inside."""
+        """By the first 16 bits: the value or ``unknown``, the number of thresholds below, whether one is inside."""
         start = np.arange(1 << FIRST, dtype=np.uint64) << np.uint64(64 - FIRST)
         last = start | np.uint64((1 << (64 - FIRST)) - 1)
         below, up_to = (np.searchsorted(self.thresholds, at, side="right") for at in (start, last))

@@ -103,5 +103,5 @@ def conditions(threat: Threat, example: Example) -> NDArray[np.bool_] | None:
         ValueError: if the threat has more than one smoothed classifier.
     """
     one = len(threat.noised(example.token_ids.size)) == 1
-    require(one, "threat", threat, "masked evidence is of one classifier: use one_shot=True")
+    require(one, "threat", threat, "masked evidence needs one classifier: use one_shot=True")
     return threat.conditions(example.token_ids.size)

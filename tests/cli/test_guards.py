@@ -241,7 +241,7 @@ def test_doctor_finds_that_this_machine_can_certify_and_says_why_another_cannot(
         ((*MODEL, "--device", "tpu"), "device = tpu: torch sees cpu"),
         ((*MODEL, "--field", "picture=x"), "field = 'picture=x': give one of image=NAME"),
         ((*MODEL, "--split", "test"), "split = test: jsonl has none"),
-        ((*MODEL, "--per-d", "--masked"), "masked = True: masked evidence is of one classifier"),
+        ((*MODEL, "--per-d", "--masked"), "masked = True: masked evidence needs one classifier"),
         ((*MODEL, "--per-d", "--threat", "l0"), "per_d = True: l0 has one classifier"),
         ((*MODEL, "--sigma", "nan"), "sigma = nan"),
         ((*MODEL, "--margin", "inf"), "margin = inf"),

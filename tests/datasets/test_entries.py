@@ -56,7 +56,7 @@ BROKEN = {
     "id is true": ({"image": "img/a.png", "text": "t", "id": True}, "the id is True"),
     "cut off": ('{"image": "img/a.png", "te', "not JSON"),
     "no object": ("[1, 2]", "not a JSON object"),
-    "a name twice": ('{"image": "img/a.png", "text": "t", "label": 0, "label": 1}', "'label' is there twice"),
+    "a name twice": ('{"image": "img/a.png", "text": "t", "label": 0, "label": 1}', "'label' occurs twice"),
     "UTF-16": ('{"image": "img/a.png", "text": "t"}'.encode("utf-16"), "UTF-16"),
     "label true in words": ({"image": "img/a.png", "text": "t", "label": "unsafe"}, "the label is 'unsafe'"),
     "label minus one": ({"image": "img/a.png", "text": "t", "label": -1}, "the label is -1"),
