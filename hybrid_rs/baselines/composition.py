@@ -3,8 +3,8 @@ r"""Two certificates in sequence: sound, but far weaker than the joint one.
 Fix the image. Then :math:`g(\cdot, x_2)` is a smoothed classifier of the text alone, so the discrete certificate gives
 :math:`g(\tilde x_1, x_2) \ge K_d(p_A)`. Now fix the attacked text. Then :math:`g(\tilde x_1, \cdot)` is a smoothed
 classifier of the image alone, whose clean value is at least :math:`K_d(p_A)`. So Cohen's certificate gives
-:math:`\Phi(\Phi^{-1}(K_d(p_A)) - \epsilon / \sigma)`. The other order works in the same way. Both orders assume a guard
-that is the worst for the text and also the worst for the image. In general, no guard is both.
+:math:`\Phi(\Phi^{-1}(K_d(p_A)) - \varepsilon / \sigma)`. The other order works in the same way. Both orders assume a
+guard that is the worst for the text and also the worst for the image. In general, no guard is both.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""A certificate from several noisy texts for each noisy image.
 
 Draw one image noise and, for it, m noisy texts independently. Let K be the number of the m pairs that the guard flags,
 and :math:`P_k = P(K \ge k)`. The event :math:`K \ge k` is a randomised test of the image noise alone. So after an image
-perturbation of length :math:`\epsilon = s \sigma` its probability is at least
+perturbation of length :math:`\varepsilon = s \sigma` its probability is at least
 :math:`G_s(P_k) = \Phi(\Phi^{-1}(P_k) - s)`. Let :math:`h` be the share of texts that the guard flags given the image.
 The mean of K/m is the mean of :math:`h`. Hence under attack
 

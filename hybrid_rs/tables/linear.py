@@ -7,9 +7,9 @@ categories c, the score is normal given the noisy categories, and there are fini
     g(x, c) = \sum_{z} p(z \mid c) \,
     \Phi\!\Big(\frac{b + w \cdot x + \sum_i \theta_i[z_i]}{\sigma \lVert w \rVert}\Big).
 
-The worst point within epsilon of x is :math:`x - \epsilon w / \lVert w \rVert`, the worst category of a feature is one
-of the two with extreme weight, and all subsets of d features are tried. Certificates can be compared with this exact
-value.
+The worst point within epsilon of x is :math:`x - \varepsilon w / \lVert w \rVert`, the worst category of a feature is
+one of the two with extreme weight, and all subsets of d features are tried. Certificates can be compared with this
+exact value.
 """
 
 from __future__ import annotations
