@@ -14,7 +14,15 @@ from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
 from hybrid_rs.tables.data import TabularData
-from hybrid_rs.tables.linear import LinearClassifier, fit, sample, smoothed_value, worst_values
+from hybrid_rs.tables.linear import (
+    LinearClassifier,
+    TabularClassifier,
+    fit,
+    require_exact,
+    sample,
+    smoothed_value,
+    worst_values,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +91,89 @@ def without_noise(
     return np.array([[(right & machine.withstands(numeric, codes, d, e)).mean() for e in epsilons] for d in edits])
 
 
+@dataclass(frozen=True, eq=False)
+class RowCounts:
+    """What the noisy draws of some rows said; all that certificates need.
+
+    Args:
+        labels: shape ``(rows,)``, bool.
+        says: shape ``(rows,)``, bool: the predicted class, chosen by draws of its own.
+        yes: shape ``(rows,)``: how many of the ``n`` certifying draws said yes.
+        n: draws per row that certify.
+    """
+
+    labels: NDArray[np.bool_]
+    says: NDArray[np.bool_]
+    yes: NDArray[np.int64]
+    n: int
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the label."""
+        return self.says == self.labels
+
+    def p_lower(self, alpha: float) -> FloatArray:
+        """Return the lower confidence bound of the predicted class's smoothed value, shape ``(rows,)``."""
+        return np.asarray(clopper_pearson_lower(np.where(self.says, self.yes, self.n - self.yes), self.n, alpha))
+
+
+def draw(
+    classifier: TabularClassifier,
+    data: TabularData,
+    rows: NDArray[np.int64],
+    *,
+    beta: float,
+    sigma: float,
+    n: int,
+    selection: int = 100,
+    seed: int = 0,
+) -> RowCounts:
+    """Choose the class of each row by ``selection`` draws, and count the verdicts of ``n`` further draws.
+
+    So the draws that certify have no part in the choice (Cohen et al. 2019). The draws of a row are a function of the
+    seed, the row and their number.
+
+    Args:
+        classifier: the base classifier.
+        data: the table.
+        rows: which rows to certify.
+        beta: replacement probability of categories; 0 for numeric smoothing alone.
+        sigma: standard deviation of the noise on numeric features; 0 for categorical smoothing alone.
+        n: draws per row that certify.
+        selection: draws per row that choose the class.
+        seed: seed of the draws.
+    """
+    kernel = FeatureKernel(beta, data.sizes)
+    numeric, codes = data.numeric[rows], data.codes[rows]
+
+    def says_yes(size: int, purpose: int) -> NDArray[np.int64]:
+        """Return for each row how many of ``size`` draws say yes."""
+        streams = (np.random.default_rng([seed, row, purpose]) for row in rows.tolist())
+        each = zip(numeric, codes, streams, strict=True)
+        counts = [sample(classifier, x, c, kernel, sigma=sigma, n=size, rng=rng) for x, c, rng in each]
+        return np.array([count.unsafe[0] for count in counts])
+
+    return RowCounts(data.labels[rows], says_yes(selection, 0) > selection / 2, says_yes(n, 1), n)
+
+
+def certificate(
+    p: FloatArray, kernel: FeatureKernel, *, sigma: float, epsilons: Sequence[float], d_max: int
+) -> FloatArray:
+    """Return the least value under attack for clean values ``p``, shape ``(rows, d_max + 1, E)``.
+
+    Args:
+        p: clean values, or lower bounds of them, shape ``(rows,)``.
+        kernel: the noise on categories.
+        sigma: standard deviation of the noise on numeric features.
+        epsilons: numeric budgets, l2, in standard deviations of a feature.
+        d_max: the largest number of categories edited.
+    """
+    budgets = np.array(epsilons, dtype=np.float64)
+    choices = [worst_ratios(kernel, d) for d in range(integer("d_max", d_max, at_least=0) + 1)]
+    each = [np.min([p_adv(p[:, None], budgets, law, sigma=sigma) for law in laws], axis=0) for laws in choices]
+    return np.stack(each, axis=1)
+
+
 def evaluate(
     classifier: LinearClassifier,
     data: TabularData,
@@ -99,46 +190,32 @@ def evaluate(
 ) -> Outcome:
     """Smooth a linear classifier, certify the class that it predicts, and compute the exact worst case.
 
-    The class is predicted from separate draws, which are not used to certify (Cohen et al. 2019).
-
     Args:
         classifier: the base classifier.
-        data: the table.
+        data: the table; see :func:`hybrid_rs.tables.linear.require_exact`.
         rows: which rows to certify.
         beta: replacement probability of categories; 0 for numeric smoothing alone.
         sigma: standard deviation of the noise on numeric features; 0 for categorical smoothing alone.
         epsilons: numeric budgets, l2, in standard deviations of a feature, as sigma is.
         d_max: the largest number of categories edited.
-        n: number of draws per row that certify.
-        selection: number of draws per row that choose the class.
+        n: draws per row that certify; see :func:`draw`.
+        selection: draws per row that choose the class.
         alpha: risk per row.
-        seed: seed of the draws; the draws of a row are a function of the seed, the row and n.
+        seed: seed of the draws.
+
+    Raises:
+        ValueError: if the categories have more than three million combinations, before anything is drawn.
     """
+    require_exact(data.sizes)
     kernel, budgets = FeatureKernel(beta, data.sizes), np.array(epsilons, dtype=np.float64)
-    numeric, codes = data.numeric[rows], data.codes[rows]
-    edits = integer("d_max", d_max, at_least=0)
-
-    def says_yes(size: int, purpose: int) -> NDArray[np.int64]:
-        """Return for each row how many of ``size`` draws say yes."""
-        streams = (np.random.default_rng([seed, row, purpose]) for row in rows.tolist())
-        each = zip(numeric, codes, streams, strict=True)
-        counts = [sample(classifier, x, c, kernel, sigma=sigma, n=size, rng=rng) for x, c, rng in each]
-        return np.array([count.unsafe[0] for count in counts])
-
-    says = says_yes(selection, 0) > selection / 2
-    yes = says_yes(n, 1)
-    p_lower = np.asarray(clopper_pearson_lower(np.where(says, yes, n - yes), n, alpha))
+    numeric, codes, edits = data.numeric[rows], data.codes[rows], integer("d_max", d_max, at_least=0)
+    counts = draw(classifier, data, rows, beta=beta, sigma=sigma, n=n, selection=selection, seed=seed)
     value = smoothed_value(classifier, numeric, codes, kernel, sigma=sigma)
-    p_exact = np.where(says, value, 1 - value)
-    attacked = zip(numeric, codes, says.tolist(), strict=True)
+    p_lower, p_exact = counts.p_lower(alpha), np.where(counts.says, value, 1 - value)
+    attacked = zip(numeric, codes, counts.says.tolist(), strict=True)
     law: dict[str, Any] = {"sigma": sigma, "d_max": edits, "epsilon": budgets}
     truth = np.array([worst_values(classifier, x, c, kernel, says=said, **law) for x, c, said in attacked])
-
-    def certificate(p: FloatArray) -> FloatArray:
-        choices = [worst_ratios(kernel, d) for d in range(edits + 1)]
-        each = [np.min([p_adv(p[:, None], budgets, law, sigma=sigma) for law in laws], axis=0) for laws in choices]
-        return np.stack(each, axis=1)
-
-    labels = data.labels[rows]
-    from_draws, from_exact = certificate(p_lower), certificate(np.maximum(p_exact - ROUNDING, 0.0))
-    return Outcome(budgets, says == labels, labels, p_lower, p_exact, from_draws, from_exact, truth)
+    how: dict[str, Any] = {"sigma": sigma, "epsilons": epsilons, "d_max": edits}
+    from_draws = certificate(p_lower, kernel, **how)
+    from_exact = certificate(np.maximum(p_exact - ROUNDING, 0.0), kernel, **how)
+    return Outcome(budgets, counts.correct, counts.labels, p_lower, p_exact, from_draws, from_exact, truth)

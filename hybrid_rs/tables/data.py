@@ -1,9 +1,10 @@
-"""Tables of numeric and categorical features: two surveys from statsmodels, and Adult, which needs a network."""
+"""Tables of numeric and categorical features: two surveys from statsmodels, and Adult from local files or OpenML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import kind, require, several, text
 from hybrid_rs._extras import needs
+from hybrid_rs.tables import adult_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,9 +64,15 @@ class TabularData:
 
 
 def from_frame(
-    name: str, frame: pd.DataFrame, *, numeric: Sequence[str], categorical: Sequence[str], labels: Any
+    name: str,
+    frame: pd.DataFrame,
+    *,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    labels: Any,
+    test: NDArray[np.bool_] | None = None,
 ) -> TabularData:
-    """Return a table made of some columns of a data frame, shuffled once and split 80 : 20.
+    """Return a table made of some columns of a data frame, shuffled once and split 80 : 20, or as ``test`` says.
 
     A feature's alphabet contains every category that occurs in the frame, in order, and "?" if a value is missing. It
     is treated as public, like a code book; no labels are used.
@@ -75,9 +83,10 @@ def from_frame(
         numeric: the columns with numbers; no value may be missing, and no column constant.
         categorical: the columns with categories; none may be constant.
         labels: shape ``(rows,)``, bool.
+        test: shape ``(rows,)``, bool: the rows of a published test set; the others are for training.
 
     Raises:
-        ValueError: if a column is unknown, a number is missing, or a feature is constant.
+        ValueError: if a column is unknown, a number is missing, a feature is constant, or a part of the split is empty.
     """
     import pandas as pd
 
@@ -94,8 +103,12 @@ def from_frame(
     said = np.array([_truth(label) for label in several("labels", labels, LABELS)], dtype=bool)
     require(said.size == len(frame) > 1, "labels", said.size, f"give one for each of at least two rows: {len(frame)}")
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(frame))
-    first = round(len(frame) * TEST_SHARE)
-    test, train = order[:first], order[first:]
+    held_out = np.zeros(len(frame), dtype=bool) if test is None else test
+    fits = isinstance(held_out, np.ndarray) and held_out.dtype == bool and held_out.shape == (len(frame),)
+    require(fits and (test is None or 0 < held_out.sum() < len(frame)), "test", test, "give True for some of the rows")
+    if test is None:
+        held_out[order[: round(len(frame) * TEST_SHARE)]] = True
+    tested, train = order[held_out[order]], order[~held_out[order]]
     raw = frame[list(numeric)].to_numpy(dtype=np.float64)
     centre, scale = raw[train].mean(axis=0), raw[train].std(axis=0)
     for column, finite, width in zip(numeric, np.isfinite(raw).all(axis=0), scale, strict=True):
@@ -110,7 +123,7 @@ def from_frame(
         codes[:, place] = [len(present) if gone else where[x] for x, gone in zip(frame[column], missing, strict=True)]
         categories[column] = tuple(f"{x:g}" if isinstance(x, float) else str(x) for x in names)
     standard = (raw - centre) / scale
-    return TabularData(name, standard, codes, said, train, test, tuple(numeric), categories, centre, scale)
+    return TabularData(name, standard, codes, said, train, tested, tuple(numeric), categories, centre, scale)
 
 
 def _truth(label: Any) -> bool:
@@ -152,40 +165,38 @@ def election() -> TabularData:
     return from_frame("election", frame, numeric=numeric, categorical=categorical, labels=frame["vote"] == 1)
 
 
-def adult() -> TabularData:
-    """Return Adult (Kohavi 1996): 48,842 people of the US census of 1994.
+def adult(folder: str | Path = "") -> TabularData:
+    """Return Adult (Becker and Kohavi 1996): 48,842 people of the US census of 1994.
 
-    The label is whether a person earns more than 50,000 dollars a year. scikit-learn downloads the table from OpenML
-    and keeps it in its own cache. A missing category counts as one more category. Two columns are left out: the
-    sampling weight; and ``education``, which repeats ``education-num``, so that an edit of one would contradict the
-    other.
+    The label is whether a person earns more than 50,000 dollars a year. All 14 features are kept: six numbers and eight
+    categorical features. A missing category counts as one more category. ``education`` and ``education-num`` say the
+    same, so the second shows an edit of the first; the certificate covers such edits as well.
+
+    Args:
+        folder: a folder with the published files ``adult.data`` (training) and ``adult.test`` (test). If it is empty,
+            scikit-learn downloads the table from OpenML and keeps it in its own cache; it is then split 80 : 20.
 
     Raises:
-        ConnectionError: if OpenML cannot be reached.
+        ValueError: if a file is missing, or a line is not one of Adult.
+        ConnectionError: if OpenML is needed and cannot be reached.
     """
+    if folder:
+        frame, test = adult_files.read(folder)
+        return _adult(frame, test)
     with needs("data"):
         from sklearn.datasets import fetch_openml
 
     try:
-        frame = fetch_openml("adult", version=2, as_frame=True).frame
+        frame = fetch_openml("adult", version=2, as_frame=True).frame.rename(columns={"class": adult_files.LABEL})
     except OSError as error:
-        remedy = "call it on a machine with a network (scikit-learn keeps a copy), or use fair() or election()"
+        remedy = "give the folder of adult.data and adult.test, or use fair() or election()"
         raise ConnectionError(f"adult: OpenML cannot be reached ({error}): {remedy}") from error
-    return from_frame(
-        "adult", frame, numeric=ADULT_NUMERIC, categorical=ADULT_CATEGORICAL, labels=frame["class"] == ">50K"
-    )
+    return _adult(frame, None)
 
 
-ADULT_NUMERIC = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
-ADULT_CATEGORICAL = (
-    "workclass",
-    "marital-status",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "native-country",
-)
+def _adult(frame: pd.DataFrame, test: NDArray[np.bool_] | None) -> TabularData:
+    features: dict[str, Any] = {"numeric": adult_files.NUMERIC, "categorical": adult_files.CATEGORICAL}
+    return from_frame("adult", frame, labels=frame[adult_files.LABEL] == ">50K", test=test, **features)
 
 
 def _statsmodels(name: str) -> pd.DataFrame:

@@ -89,9 +89,27 @@ class LinearClassifier:
     @cached_property
     def sums(self) -> FloatArray:
         """The sum of the category weights, for every combination of categories."""
-        states = int(np.prod([theta.size for theta in self.category_weights], dtype=float))
-        require(states <= MAX_STATES, "combinations of categories", states, f"exact values need at most {MAX_STATES}")
+        require_exact([theta.size for theta in self.category_weights])
         return reduce(lambda a, b: np.add.outer(a, b).ravel(), self.category_weights, np.zeros(1))
+
+
+def require_exact(sizes: Sequence[int]) -> None:
+    """Require that exact values can be computed; call it before a classifier is trained for them.
+
+    Args:
+        sizes: the arity of each categorical feature.
+
+    Raises:
+        ValueError: if the categories have more than three million combinations.
+
+    Example:
+        >>> require_exact((9, 16, 7, 15, 6, 5, 2, 42))
+        Traceback (most recent call last):
+        ValueError: combinations of categories = 38102400: exact values need at most 3000000; draws have no limit
+    """
+    states = int(np.prod(sizes, dtype=float))
+    remedy = f"exact values need at most {MAX_STATES}; draws have no limit"
+    require(states <= MAX_STATES, "combinations of categories", states, remedy)
 
 
 def fit(

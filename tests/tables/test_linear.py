@@ -1,6 +1,7 @@
 """The exact smoothed value and the exact worst attack, each against brute force; certificates never pass them."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import binomtest
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates.feature_kernel import worst_ratios
-from hybrid_rs.experiments.table7 import ROUNDING, evaluate, without_noise
+from hybrid_rs.experiments.table7 import ROUNDING, certificate, draw, evaluate, without_noise
 from hybrid_rs.tables import data as tabular, linear
 
 SIZES = (2, 4, 3)
@@ -122,6 +123,25 @@ def test_an_outcome_is_sound_and_ordered():
     assert np.all(frame["exact p_A"] <= frame["truth"])
     few = evaluate(fitted, data, rows[:5], **law)  # a row's draws do not depend on the others
     assert np.array_equal(few.p_lower, found.p_lower[:5])
+
+
+def test_the_limit_of_exact_values_is_checked_before_anything_is_drawn():
+    data = replace(tabular.election(), categories={f"f{i}": tuple("abcdefg") for i in range(8)})  # 7^8 combinations
+    with pytest.raises(ValueError, match="combinations of categories = 5764801: exact values need at most 3000000"):
+        evaluate(None, data, data.test[:2], beta=0.25, sigma=0.5, epsilons=[0.0], d_max=1, n=10)
+
+
+def test_certificates_from_draws_have_no_limit_and_are_those_of_the_outcome():
+    data = tabular.election()
+    fitted = linear.fit(data, beta=0.25, sigma=0.5)
+    rows, law = data.test[:8], {"beta": 0.25, "sigma": 0.5, "n": 2000}
+    outcome = evaluate(fitted, data, rows, epsilons=[0.0, 0.25], d_max=2, **law)
+    counts = draw(fitted, data, rows, **law)
+    found = certificate(
+        counts.p_lower(0.01), hrs.FeatureKernel(0.25, data.sizes), sigma=0.5, epsilons=[0.0, 0.25], d_max=2
+    )
+    assert np.array_equal(found, outcome.from_draws)
+    assert np.array_equal(counts.correct, outcome.correct)
 
 
 def test_too_many_combinations_are_refused_with_a_remedy():
