@@ -9,10 +9,13 @@ import pandas as pd
 
 from hybrid_rs._checks import kind, require, risk as risk_of, several
 from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.upper import p_adv_upper
 from hybrid_rs.certificates.worst_case import p_adv
-from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
-from hybrid_rs.evidence.counts import MaskedCounts
+from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
+from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
+
+THREATS = {"SuffixThreat": "suffix", "InPlaceThreat": "in-place", "L0Threat": "l0"}
 
 
 def beside_bounds(
@@ -52,10 +55,57 @@ def beside_bounds(
         plain, masked = _certified(attack, counts, kernel, alpha)
         rows.append(
             {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "adaptive", "edits", "queries")}
-            | {"threat": "l0" if attack["threat"]["name"] == "L0Threat" else "suffix"}
+            | {"threat": THREATS[attack["threat"]["name"]]}
             | {"clean": counts.clean.unsafe[0] / counts.n, "certified": plain, "certified, masked": masked}
             | {"g": k / n, "upper": float(clopper_pearson_upper(k, n, each))}
             | {"floor": max(_certified(attack, counts, kernel, each)), "unsmoothed": attack["estimate"]}
+        )
+    return pd.DataFrame(rows)
+
+
+def beside_ceilings(
+    attacks: Sequence[Mapping[str, Any]],
+    evidence: Sequence[Counts],
+    kernel: UniformKernel,
+    *,
+    alpha: float = 0.01,
+    risk: float = 0.01,
+) -> pd.DataFrame:
+    """Return a table of the values that attacks towards "unsafe" reached and the certified upper bounds there.
+
+    The attacks are those of an :class:`hybrid_rs.attacks.exchanged.Exchanged` guard; the table speaks of the guard
+    itself. ``certified`` is the bound as it would be published, at risk ``alpha``; ``g`` is the frequency of unsafe
+    verdicts at the attacked input. The columns ``ceiling`` (the certificate) and ``lower`` (a lower bound of the
+    attacked value) are for a test: all of them hold together, except with probability ``risk``. If the mathematics is
+    right, ``lower`` is never above ``ceiling``.
+
+    Args:
+        attacks: rows of an :class:`hybrid_rs.storage.attacks.AttackStore`, of the exchanged guard.
+        evidence: for each attack, the plain counts of its example with the guard itself.
+        kernel: the token kernel of all attacks.
+        alpha: risk of each published bound.
+        risk: risk shared by all bounds of the test.
+
+    Raises:
+        ValueError: if an argument is out of range, or evidence is missing.
+    """
+    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
+    attacks = several("attacks", attacks, "give rows of an AttackStore", Mapping)
+    evidence = several("evidence", evidence, "give plain counts", Counts)
+    require(len(evidence) == len(attacks), "evidence", len(evidence), f"give one for each of {len(attacks)} attacks")
+    alpha = risk_of("alpha", alpha)
+    each = risk_of("risk", risk) / (2 * max(len(attacks), 1))
+    rows = []
+    for attack, counts in zip(attacks, evidence, strict=True):
+        d, epsilon, sigma, n = (attack[name] for name in ("d", "epsilon", "sigma", "n"))
+        ratio, own, flagged = kernel.likelihood_ratio(d), counts.of_budget(d), n - attack["unsafe"]
+        published, ceiling = (
+            float(p_adv_upper(own.p_a_upper(r)[0], epsilon, ratio, sigma=sigma)) for r in (alpha, each)
+        )
+        rows.append(
+            {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "edits", "queries")}
+            | {"clean": own.unsafe[0] / own.n, "certified": published, "g": flagged / n}
+            | {"lower": float(clopper_pearson_lower(flagged, n, each)), "ceiling": ceiling}
         )
     return pd.DataFrame(rows)
 

@@ -6,13 +6,18 @@ Replacing f by 1 - f turns the least value under attack into the largest. With V
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from hybrid_rs._checks import broadcast, nonnegative, probability
+from hybrid_rs._checks import broadcast, kind, nonnegative, probability, require
+from hybrid_rs.certificates.feature_kernel import worst_ratios
+from hybrid_rs.certificates.kernels import Kernel
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio, a_ratio
-from hybrid_rs.certificates.worst_case import p_adv
+from hybrid_rs.certificates.worst_case import certified_radius, p_adv
+from hybrid_rs.evidence.counts import Counts
 
 FloatArray = NDArray[np.float64]
 
@@ -48,6 +53,75 @@ def p_adv_upper(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, s
     """
     value = p_adv(_one_minus(probability("p_a", p_a), down=True), epsilon, ratio, sigma=sigma)
     return _one_minus(np.asarray(value), down=False)[()]
+
+
+def certified_radius_below(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, tau: ArrayLike) -> FloatArray:
+    r"""Return the largest image budget at which the smoothed value provably stays *below* tau: no false alarm.
+
+    A smoothed classifier that flags an input where its value is at least tau does not flag this input, whatever an
+    adversary does within the budgets. This is the radius of the exchanged classifier, :math:`V(1 - p_A) > 1 - \tau`.
+    An edited token shows with probability 1 - beta. So d >= 1 needs a large tau, or a clean value so small that it
+    rules out a guard that flags nothing but the adversary's token.
+
+    Args:
+        p_a: clean smoothed value, or an *upper* confidence bound of it; in [0, 1].
+        ratio: law of the token ratio, from ``kernel.likelihood_ratio(d)``.
+        sigma: standard deviation of the image noise, finite; the radius comes in its units.
+        tau: decision threshold, in [0, 1].
+
+    Returns:
+        float64 of the broadcast shape: nan where not even epsilon = 0 is certified; infinity where no budget suffices
+        to reach tau. Never above the exact radius.
+
+    Raises:
+        ValueError: if an argument is outside its range or not a number.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> ratio = hrs.UniformKernel(beta=0.25, vocab_size=1000).likelihood_ratio(d=1)
+        >>> hrs.floored(certified_radius_below([0.0001, 0.001], ratio, sigma=1.0, tau=0.5), 3)
+        array([0.685,   nan])
+    """
+    least = np.asarray(_one_minus(probability("tau", tau), down=False))
+    above = np.nextafter(least, 2.0)  # the value must exceed 1 - tau, not only reach it
+    law: dict[str, Any] = {"sigma": nonnegative("sigma", sigma), "tau": np.minimum(above, 1.0)}
+    found = np.asarray(certified_radius(_one_minus(probability("p_a", p_a), down=True), ratio, **law))
+    return np.where(above > 1, np.nan, found)[()]
+
+
+def radii_below(
+    counts: Counts, kernel: Kernel, *, sigma: float, tau: float, d_max: int, alpha: float = 0.01
+) -> tuple[FloatArray, FloatArray]:
+    """Return upper bounds of a smoothed value and the radii within which it stays below tau, by text budget.
+
+    Args:
+        counts: the counts of the draws; where each d has its own classifier, each point has its own risk.
+        kernel: the token kernel of the draws.
+        sigma: standard deviation of the image noise of the draws.
+        tau: decision threshold, in [0, 1], fixed before the draws.
+        d_max: the largest text budget.
+        alpha: risk of each bound, in (0, 1).
+
+    Returns:
+        two float64 arrays of shape ``(d_max + 1,)``; a radius is nan where d is not certified.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> law = {"sigma": 0.5, "tau": 0.9, "d_max": 2}
+        >>> upper, radii = radii_below(hrs.Counts((3,), n=10_000), hrs.UniformKernel(0.25, 376), **law)
+        >>> hrs.floored(radii, 3)
+        array([2.185, 1.513,   nan])
+    """
+    kind("counts", counts, Counts, "give plain counts: masked ones bound the value from below alone")
+    bounds = counts.p_a_upper(alpha)
+    require(len(bounds) in (1, d_max + 1), "d_max", d_max, f"give {len(bounds) - 1}, the largest budget sampled")
+    upper = np.broadcast_to(bounds, d_max + 1) if len(bounds) == 1 else bounds
+    law = {"sigma": sigma, "tau": tau}
+    radii = [
+        np.min([certified_radius_below(upper[d], ratio, **law) for ratio in worst_ratios(kernel, d)])
+        for d in range(d_max + 1)
+    ]
+    return upper.copy(), np.array(radii)
 
 
 def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from tqdm import tqdm
@@ -15,6 +16,9 @@ from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
+if TYPE_CHECKING:
+    from hybrid_rs.datasets import Entries
+
 RISK = 0.01  # probability of calling any valid certificate broken, over all bounds and attacked values together
 
 
@@ -25,6 +29,7 @@ def attack(
     epsilon: o.Epsilon,
     smoothing: Smoothing,
     counting: Counting,
+    towards: o.Towards = "safe",
     tau: o.Tau = 4.6e-5,
     effort: Annotated[Literal["adaptive", "stronger"], typer.Option(help="How hard to search.")] = "adaptive",
     fresh: Annotated[int, typer.Option(min=1, max=o.MAX_DRAWS, help="Fresh draws at the attacked input.")] = 1000,
@@ -38,7 +43,8 @@ def attack(
 
     The search sees inside the guard and averages over the noise. The value at the attacked input is estimated on fresh
     draws, which neither the search nor the certificate used. The exit status is 1 if a value is shown to be below its
-    certified bound.
+    certified bound. With --towards unsafe the attack raises false alarms in examples that are not labelled unsafe, and
+    is compared with the certified upper bound.
     """
     from hybrid_rs.attacks import ADAPTIVE, STRONGER
     from hybrid_rs.attacks.bounds import beside_bounds
@@ -47,8 +53,12 @@ def attack(
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     engine, entries, progress = counting.engine_for(checkpoint), source.entries(), counting.progress
     smoothed = smoothing.of(checkpoint.loaded)
-    work = Work(smoothed, checkpoint.name, counting, engine, masked=True)
+    work = Work(smoothed, checkpoint.name, counting, engine, masked=towards == "safe")
     kept, search = AttackStore(attacks, checkpoint.name), {"adaptive": ADAPTIVE, "stronger": STRONGER}[effort]
+    if towards == "unsafe":
+        how: dict[str, Any] = {"effort": search, "seed": counting.seed, "n": fresh}
+        raise_alarms(work, source, entries, attacks, d, epsilon, tau, alpha, how, as_json=as_json)
+        return
     rows, evidence, left_out = [], list[Any](), [str(problem) for problem in entries.problems]
     kernel: Any = smoothed.kernel
     if not as_json:
@@ -101,6 +111,69 @@ def attack(
     say(
         f"In {len(rows)} attacks no smoothed value is shown to be below p_adv (all bounds at once, risk {RISK:g}). "
         f"The estimate is below tau = {tau:g} in {under}."
+    )
+
+
+def raise_alarms(
+    work: Work,
+    source: Source,
+    entries: Entries,
+    attacks: Path,
+    d: int,
+    epsilon: float,
+    tau: float,
+    alpha: float,
+    how: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Attack every example not labelled unsafe towards "unsafe", and compare with the certified upper bound."""
+    from hybrid_rs.attacks.bounds import beside_ceilings
+    from hybrid_rs.attacks.exchanged import EXCHANGED, Exchanged
+    from hybrid_rs.storage.attacks import AttackStore
+
+    kernel: Any = work.smoothed.kernel
+    exchanged = replace(work.smoothed, guard=Exchanged(work.smoothed.guard))
+    kept = AttackStore(attacks, f"{work.store.classifier}{EXCHANGED}")
+    rows, evidence = [], list[Any]()
+    if not as_json:
+        result("     clean  certified    attacked    edits  epsilon  label   id")
+    with resumable(work.counting.store, attacks):
+        drawn = list(work.counts(source, entries, unsafe=False))
+        for example, counts in tqdm(drawn, unit="attack", disable=not work.counting.progress):
+            row = kept.attack(exchanged, example, d, epsilon, **how)
+            rows.append(row)
+            evidence.append(counts)
+            found = beside_ceilings([row], [counts], kernel, alpha=alpha).iloc[0]
+            reached = {name: float(found[name]) for name in ("clean", "certified", "g")}
+            if as_json:
+                used = {name: row[name] for name in ("d", "epsilon", "edits", "epsilon_used", "queries", "token_ids")}
+                facts = {"id": example.id, "label": LABEL[example.unsafe], "towards": "unsafe", "tau": tau}
+                result(json_line(facts | reached | used))
+                continue
+            bound = 1 - float(down(1 - reached["certified"]))
+            values = f"{reached['clean']:>10.5f}{bound:>11.5f}{reached['g']:>12.5f}"
+            used_up = f"{row['edits']:>9}{row['epsilon_used']:>9.3f}"
+            result(f"{values}{used_up}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
+    say = note if as_json else result
+    for problem in [*entries.problems, *work.problems]:
+        say(f"left out: {problem}")
+    if not rows:
+        say("Nothing was attacked: every example is labelled unsafe or was left out.")
+        return
+    table = beside_ceilings(rows, evidence, kernel, alpha=alpha, risk=RISK)
+    broken = table[table["lower"] > table["ceiling"]]
+    if len(broken):
+        names = shown(", ".join(broken["example"]))
+        raise RuntimeError(
+            f"CERTIFICATE BROKEN: at {len(broken)} of {len(rows)} attacked inputs the smoothed value is above its "
+            f"certified upper bound ({names}). By chance this happens at most once in {1 / RISK:.0f} times. Report it "
+            f"with {work.counting.store} and {attacks}."
+        )
+    over = int((table["g"] >= tau).sum())
+    say(
+        f"In {len(rows)} attacks no smoothed value is shown to be above its bound (all bounds at once, risk {RISK:g}). "
+        f"The estimate reaches tau = {tau:g} in {over}."
     )
 
 

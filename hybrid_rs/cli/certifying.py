@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from hybrid_rs.storage.engines import Engine
 
 
+PLAIN = "false alarms are certified from plain counts: leave out --masked, --texts and --simultaneous"
+
+
 def certify(
     source: Source,
     checkpoint: Checkpoint,
@@ -32,6 +35,7 @@ def certify(
     per_d: o.PerD = False,
     masked: o.Masked = False,
     simultaneous: o.Simultaneous = False,
+    towards: o.Towards = "safe",
     tau: o.Tau = 4.6e-5,
     texts: o.Texts = 1,
     alpha: o.Alpha = 0.01,
@@ -41,16 +45,22 @@ def certify(
 
     Examples that are labelled safe are not certified: they show the false alarms at the same threshold. Counts are
     stored as they are finished: after a Ctrl-C the same command continues where it stopped. Radii are rounded down; in
-    JSON they are not rounded.
+    JSON they are not rounded. With --towards unsafe, examples that are not labelled unsafe are certified to stay below
+    the threshold, whatever the adversary does within the budgets.
     """
     check_law(tau, alpha)
     smoothing = replace(smoothing, per_d=per_d)
     engine = counting.engine_for(checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence needs one classifier; leave out --per-d")
     require(texts == 1 or not per_d, "texts", texts, "several texts need one classifier; leave out --per-d")
+    alarms = towards == "unsafe"
+    require(not (alarms and (masked or texts > 1 or simultaneous)), "towards", towards, PLAIN)
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
+    if alarms:
+        certify_alarms(work, source, entries, tau, alpha, str(smoothing), as_json=as_json)
+        return
     report = Report(work, tau, alpha, simultaneous, as_json)
     if not as_json:
         evidence = "plain and masked together" if masked else "plain"
@@ -145,6 +155,40 @@ class Report:
         return lines
 
 
+def certify_alarms(
+    work: Work, source: Source, entries: Entries, tau: float, alpha: float, law: str, *, as_json: bool
+) -> None:
+    """Print for every example not labelled unsafe within which budgets no adversary raises a false alarm."""
+    from hybrid_rs.certificates.upper import radii_below
+
+    smoothed, radii = work.smoothed, list[Any]()
+    d_max = smoothed.threat.max_edits
+    if not as_json:
+        result(f"Certified to stay below tau = {tau:g}; {law}; certificate: plain")
+        result("p is the upper bound of the smoothed probability at d = 0; under each d the image radius.")
+        result(f"{'p':>9}" + "".join(f"{f'd = {d}':>8}" for d in range(d_max + 1)) + "  label   id")
+    with resumable(work.counting.store):
+        for example, counts in work.counts(source, entries, unsafe=False):
+            law_of: dict[str, Any] = {"sigma": smoothed.sigma, "tau": tau, "d_max": d_max, "alpha": alpha}
+            upper, radius = radii_below(counts, smoothed.kernel, **law_of)
+            radii.append(radius)
+            label = LABEL[example.unsafe]
+            if as_json:
+                values = {"upper": upper.tolist(), "radii_below_tau": radius.tolist(), "unsafe": counts.unsafe}
+                facts = {"tau": tau, "alpha": alpha, "n": counts.n, "seed": counts.seed, "sigma": smoothed.sigma}
+                result(json_line({"id": example.id, "label": label} | facts | values))
+                continue
+            up = 1 - float(down(1 - upper[0]))
+            result(f"{up:>9.5f}{radii_row(radius.tolist())}  {label or '?':<6}  {shown(example.id)}")
+    say = note if as_json else result
+    held = np.sum(~np.isnan(radii), axis=0) if radii else np.zeros(d_max + 1, dtype=int)
+    if radii and not as_json:
+        say(f"{'certified':>9}" + "".join(f"{k:>8}" for k in held))
+    say(f"{held[0]} of {len(radii)} examples not labelled unsafe stay below tau at d = 0, each with risk {alpha:g}.")
+    for problem in [*entries.problems, *work.problems]:
+        say(f"left out: {problem}")
+
+
 class Work:
     """The counts of a data set, from the store or drawn into it."""
 
@@ -159,16 +203,19 @@ class Work:
         self.store = CountsStore(counting.store, name, engine)
         self.at_once = 1 if isinstance(engine, Local) else 64  # several workers need several examples to draw
 
-    def counts(self, source: Source, entries: Entries, *, safe: bool = True) -> Iterator[tuple[Example, Any]]:
+    def counts(
+        self, source: Source, entries: Entries, *, safe: bool = True, unsafe: bool = True
+    ) -> Iterator[tuple[Example, Any]]:
         """Yield every example with its counts; examples labelled safe always have plain counts of one text per image.
 
         Args:
             source: the data set.
             entries: its entries.
             safe: include the examples that are labelled safe.
+            unsafe: include the examples that are labelled unsafe.
         """
-        if not safe:
-            entries = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is not False))
+        out = {label for label, wanted in ((False, safe), (True, unsafe)) if not wanted}
+        entries = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe not in out))
         examples, n = source.examples(entries, self.smoothed, self.problems), self.counting.n
         taken = drawn = 0
         with tqdm(total=n * len(entries), unit="draw", unit_scale=True, disable=not self.counting.progress) as bar:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +12,13 @@ from hypothesis import given, settings, strategies as st
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Attack, Effort, Objective, distance, on_lattice
+from hybrid_rs.attacks.bounds import beside_ceilings
+from hybrid_rs.attacks.exchanged import Exchanged
 from hybrid_rs.attacks.image import attack_image, lower_image, margin_gradients, noise_slope, project
 from hybrid_rs.attacks.joint import attack_jointly, evaluate
 from hybrid_rs.attacks.text import attack_text, candidates, noise_ranks
+from hybrid_rs.certificates.threats import InPlaceThreat
+from hybrid_rs.certificates.upper import p_adv_upper
 from hybrid_rs.guards.worst_guard import WorstGuard
 from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.guard import load_bay_guard, new_model
@@ -83,7 +88,7 @@ def within(count, n, p):
     return abs(count / n - p) <= 4.5 * math.sqrt(max(p * (1 - p), 0) / n) + 1e-12
 
 
-THREATS = [hrs.SuffixThreat(2), hrs.SuffixThreat(2, one_shot=False), hrs.L0Threat(2)]
+THREATS = [hrs.SuffixThreat(2), hrs.SuffixThreat(2, one_shot=False), hrs.L0Threat(2), InPlaceThreat(2)]
 KERNELS = [hrs.UniformKernel(0.25, V), hrs.AbsorbingKernel(0.25)]
 
 
@@ -443,3 +448,34 @@ def test_an_attack_on_a_guard_with_lattice_noise_is_an_image_of_8_bits(threat):
     hrs.Example("attacked", found.token_ids, found.image).levels()
     assert 0.2 < found.epsilon_used <= 0.3
     assert evaluate(smoothed, clean, found, 2000, d=1).upper < smoothed.sample(clean, 2000).unsafe[-1] / 2000
+
+
+@pytest.mark.parametrize("guard", [RandomGuard, ScoringGuard])
+@pytest.mark.parametrize("threat", THREATS)
+def test_an_exchanged_guard_is_the_complement_and_its_attacks_raise_the_value(guard, threat):
+    smoothed, example = setting(3, threat=threat, guard=partial(guard, bias=-1.0))
+    exchanged = replace(smoothed, guard=Exchanged(smoothed.guard))
+    found = attack_jointly(exchanged, example, d=1, epsilon=1.0, effort=QUICK)
+    here, there = (evaluate(each, example, found, n=500, d=1).unsafe for each in (smoothed, exchanged))
+    assert here + there == 500
+    clean = smoothed.sample(example, 500, seed=1)
+    assert here > clean.of_budget(1).unsafe[0]
+    row = vars(found) | {"example": example.id, "sigma": smoothed.sigma, "d": 1, "epsilon": 1.0}
+    row |= {"unsafe": there, "n": 500}
+    table = beside_ceilings([row], [clean], smoothed.kernel).iloc[0]
+    assert table["g"] == here / 500
+    assert table["lower"] <= table["g"] <= table["ceiling"]
+    assert table["clean"] <= table["certified"] <= table["ceiling"]  # the shared risk is smaller
+
+
+def test_the_upper_bound_is_attained():
+    kernel, threat, sigma, n = hrs.UniformKernel(0.25, 20), hrs.SuffixThreat(1), 0.5, 4000
+    example = hrs.Example("worst/up", np.array([3, 4]), GREY)
+    clean, attacked, moved = np.array([3, 4, 0]), np.array([3, 4, 9]), (GREY + 0.05).astype(np.float32)
+    worst = WorstGuard(kernel, sigma, 0.95, clean, attacked, GREY, moved)
+    smoothed = hrs.SmoothedGuard(Exchanged(worst), kernel, sigma, threat)  # its clean value is 0.05
+    ratio, epsilon = kernel.likelihood_ratio(1), distance(moved, GREY)
+    ceiling = float(p_adv_upper(0.05, epsilon, ratio, sigma=sigma))
+    assert within(smoothed.sample(example, n).unsafe[0], n, 0.05)
+    ideal = Attack(attacked, moved, 1, epsilon, 0.0, 0)
+    assert within(evaluate(smoothed, example, ideal, n).unsafe, n, ceiling)

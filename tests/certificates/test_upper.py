@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
-from hybrid_rs.certificates.upper import certified_radius_top, p_adv_upper
+from hybrid_rs.certificates.upper import certified_radius_below, certified_radius_top, p_adv_upper, radii_below
 
 mp.dps = oracle.DIGITS
 SHIFTS = (0.0, 0.3, 1.7)
@@ -119,3 +119,34 @@ def test_what_is_no_probability_is_refused(bad):
         p_adv_upper(bad, 0.0, identity, sigma=1.0)
     with pytest.raises(ValueError, match="p_b"):
         certified_radius_top(0.5, bad, identity, sigma=1.0)
+
+
+@pytest.mark.parametrize(("ratio", "law"), CHANNELS)
+@pytest.mark.parametrize("tau", [0.05, 0.5, 0.9])
+def test_below_the_radius_the_exact_value_stays_below_tau_and_a_little_beyond_it_does_not(ratio, law, tau):
+    for p in (0.0, 1e-6, 4.6e-4, 0.01, 0.3):
+        radius = float(certified_radius_below(p, ratio, sigma=1.0, tau=tau))
+        if np.isnan(radius):
+            assert upper(p, 0.0, law) >= tau - mpf(2) ** -50
+        elif np.isfinite(radius):
+            assert upper(p, radius, law) < tau <= upper(p, radius + 1e-6, law)
+        else:
+            assert upper(p, 40.0, law) < tau
+
+
+def test_without_edits_the_radius_is_that_of_cohen():
+    identity = hrs.LikelihoodRatio.identity()
+    found = certified_radius_below([0.001, 0.2], identity, sigma=0.5, tau=0.5)
+    np.testing.assert_allclose(found, 0.5 * -ndtri([0.001, 0.2]), rtol=1e-9)
+    assert np.isnan(certified_radius_below(0.0, identity, sigma=0.5, tau=0.0))  # a value of 0 is not below 0
+    assert certified_radius_below(0.0, identity, sigma=0.5, tau=1e-9) == np.inf
+
+
+def test_radii_below_use_the_bound_of_each_classifier():
+    kernel, law = hrs.UniformKernel(0.25, 376), {"sigma": 0.5, "tau": 0.9, "d_max": 1}
+    one, each = hrs.Counts((5,), 1000), hrs.Counts((5, 7), 1000)
+    shared, own = radii_below(one, kernel, **law), radii_below(each, kernel, **law)
+    assert shared[0][0] == shared[0][1] == own[0][0] < own[0][1]
+    assert np.array_equal(own[1][1], certified_radius_below(own[0][1], kernel.likelihood_ratio(1), sigma=0.5, tau=0.9))
+    with pytest.raises(ValueError, match=r"counts = .*give plain counts"):
+        radii_below(hrs.MaskedCounts((5, 7), 1000), kernel, **law)

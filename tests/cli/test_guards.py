@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.upper import radii_below
 from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.small_guard.guard import CHECKPOINT, load_bay_guard
@@ -257,6 +258,28 @@ def test_a_mistake_is_one_message_and_status_1(run, notes, options, message):
 def test_a_mistyped_command_is_status_2(run, notes):
     assert run("certify", notes)[0] == 2
     assert run("certify", notes, *MODEL, "--threat", "l1")[0] == 2
+
+
+def test_false_alarms_are_certified_and_attacked_in_what_is_not_labelled_unsafe(run, notes, smoothed, examples):
+    wanted = ("--towards", "unsafe", "--tau", 0.9)
+    code, printed = run("certify", notes, *MODEL, *SMALL, *wanted, "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    rest = [example for example in examples if example.unsafe is not True]
+    assert [row["id"] for row in rows] == [example.id for example in rest]
+    for row, example in zip(rows, rest, strict=True):
+        upper, radii = radii_below(smoothed.sample(example, 128), smoothed.kernel, sigma=0.5, tau=0.9, d_max=2)
+        assert row["upper"] == upper.tolist()
+        assert row["radii_below_tau"] == [None if radius != radius else radius for radius in radii]
+    code, table = run("certify", notes, *MODEL, *SMALL, *wanted)
+    assert code == 0
+    assert "examples not labelled unsafe stay below tau at d = 0" in table.out
+    assert f"  safe    {rest[0].id}" in table.out
+    budgets = ("--d", 1, "--epsilon", 0.5, "--fresh", 200)
+    code, printed = run("attack", notes, *MODEL, *SMALL, *wanted, *budgets)
+    assert code == 0, printed.err
+    assert "In 2 attacks no smoothed value is shown to be above its bound" in printed.out
+    assert run("certify", notes, *MODEL, *SMALL, *wanted, "--masked")[0] == 1
 
 
 def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
