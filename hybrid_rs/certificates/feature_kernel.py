@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, integer, kind, require, several
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.kernels import MAX_EDITS, MOST, Kernel, UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import MAX_ATOMS, LikelihoodRatio
 
@@ -143,8 +144,14 @@ class FeatureKernel:
         return replaced, other + (other >= clean)
 
 
-def worst_ratios(kernel: Kernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
-    """Return candidate laws of ``d`` edits, one of which is the worst; several only if features differ in arity."""
+def worst_ratios(kernel: Kernel | DeletionKernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
+    """Return candidate laws, one of which is the worst with ``d`` edits.
+
+    There are several only if features differ in arity, or if an edit may be an insertion or a deletion.
+    """
+    if isinstance(kernel, DeletionKernel):
+        require(not flag("masked", masked), "masked", masked, "evidence under deletion is p_A: leave it out")
+        return kernel.likelihood_ratios(d)
     kind("kernel", kernel, Kernel, "give a kernel, such as hybrid_rs.UniformKernel(beta=0.25, vocab_size=32_000)")
     if isinstance(kernel, FeatureKernel) and not flag("masked", masked):
         return kernel.likelihood_ratios(d)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import flag, integer, kind, nonnegative, one, probability, require
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.certificates.rounding import floored
@@ -53,7 +54,7 @@ class Frontier:
     radii: NDArray[np.float64]
     p: NDArray[np.float64]
     masked: NDArray[np.bool_]
-    kernel: Kernel
+    kernel: Kernel | DeletionKernel
     sigma: float
     tau: float
     one_classifier: bool = True
@@ -173,7 +174,13 @@ class Frontier:
 
 
 def frontier(
-    p_a: ArrayLike, kernel: Kernel, *, sigma: float, tau: float, d_max: int = 8, masked: bool = False
+    p_a: ArrayLike,
+    kernel: Kernel | DeletionKernel,
+    *,
+    sigma: float,
+    tau: float,
+    d_max: int = 8,
+    masked: bool = False,
 ) -> Frontier:
     """Return the certified radius at every text budget up to ``d_max``.
 
@@ -232,7 +239,7 @@ def certified_share(frontiers: Sequence[Frontier], epsilon: ArrayLike) -> NDArra
 
 def frontiers(
     p: NDArray[np.float64],
-    kernel: Kernel,
+    kernel: Kernel | DeletionKernel,
     sigma: float,
     tau: float,
     *,

@@ -241,7 +241,7 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
             clean.append(sum(terms, Decimal(0)))
         adversarial = clean[::-1]  # exchanging the clean token and the adversary's exchanges i and j
         step = (keep / hit).ln() if keep and hit else Decimal(0)
-        return _from_decimals([step * surplus for surplus in range(-d, d + 1)], clean, adversarial)
+        return ratio_of_decimals([step * surplus for surplus in range(-d, d + 1)], clean, adversarial)
 
 
 def _powers(base: Decimal, d: int) -> list[Decimal]:
@@ -258,7 +258,7 @@ def _absorbing_ratio(beta: float, d: int) -> LikelihoodRatio:
         return LikelihoodRatio.identity()
     with localcontext(prec=DIGITS):
         masked = _powers(Decimal(beta), d)[d]
-        return _from_decimals([Decimal(0)] * 3, [masked, 1 - masked, Decimal(0)], [masked, Decimal(0), 1 - masked])
+        return ratio_of_decimals([Decimal(0)] * 3, [masked, 1 - masked, Decimal(0)], [masked, Decimal(0), 1 - masked])
 
 
 @cache
@@ -269,7 +269,7 @@ def _masked_ratio(beta: float, d: int) -> LikelihoodRatio:
     with localcontext(prec=DIGITS):
         q = _powers(Decimal(beta), d)[d]
         log_q = q.ln() if q else Decimal(0)
-        return _from_decimals([log_q, Decimal(0)], [Decimal(1), Decimal(0)], [q, 1 - q], masked=True)
+        return ratio_of_decimals([log_q, Decimal(0)], [Decimal(1), Decimal(0)], [q, 1 - q], masked=True)
 
 
 @cache
@@ -290,10 +290,10 @@ def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> 
         unedited = _powers(Decimal(beta), d - edited)[-1]  # probability under Q that unedited positions are replaced
         q = [mass * unedited for mass in q]
         log_gamma = [(b / a).ln() if a and b else Decimal(0) for a, b in zip(p, q, strict=True)]
-        return _from_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, 1 - sum(q, Decimal(0))], masked=True)
+        return ratio_of_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, 1 - sum(q, Decimal(0))], masked=True)
 
 
-def _from_decimals(
+def ratio_of_decimals(
     log_gamma: list[Decimal], p: list[Decimal], q: list[Decimal], *, masked: bool = False
 ) -> LikelihoodRatio:
     """Round masses of many digits, each once, and return the ratio; the atoms may be in rising or falling order."""

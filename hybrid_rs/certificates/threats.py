@@ -89,6 +89,49 @@ class SuffixThreat:
 
 
 @dataclass(frozen=True)
+class InPlaceThreat:
+    """In-place suffix: the adversary overwrites the last d tokens of the text itself; the text keeps its length.
+
+    The last ``max_edits`` tokens are noised, whatever they are, and those before them are trusted. So the certificates
+    are those of a suffix slot: of the plain one any d of the last tokens may change, the masked one relies on the last
+    d. (Only which positions are noised and edited differs; their laws are the same, and the proofs use nothing else.)
+    Unlike a slot of pads, these positions hold what the user wrote: dropping them would lose it.
+
+    Args:
+        max_edits: m, the number of noised tokens at the end, at least 1. A shorter text is noised as a whole.
+
+    Example:
+        >>> InPlaceThreat(max_edits=2).noised(length=3).astype(int)
+        array([[0, 1, 1]])
+        >>> InPlaceThreat(max_edits=2).conditions(length=3).astype(int)
+        array([[0, 0, 0],
+               [0, 0, 1],
+               [0, 1, 1]])
+    """
+
+    max_edits: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+
+    @property
+    def slot(self) -> int:
+        """No pads follow the text."""
+        return 0
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """The last ``max_edits`` positions, shape ``(1, length)``."""
+        length = integer("length", length, at_least=0, at_most=MAX_LENGTH)
+        require(length > 0, "length", length, "give a text: with no token there is nothing to overwrite")
+        return np.arange(length)[None] >= length - self.max_edits
+
+    def conditions(self, length: int) -> NDArray[np.bool_]:
+        """The last d positions, by d: shape ``(max_edits + 1, length)``; all of them if d exceeds the length."""
+        length = integer("length", length, at_least=0, at_most=MAX_LENGTH)
+        return np.arange(length) >= length - np.arange(self.max_edits + 1)[:, None]
+
+
+@dataclass(frozen=True)
 class L0Threat:
     """Substitution anywhere: every text token is noised, and the adversary may change any d of them.
 

@@ -199,21 +199,24 @@ class Smoothing:
     def __post_init__(self) -> None:
         nonnegative("sigma", self.sigma)
         probability("beta", self.beta)
-        twice = self.per_d and self.threat == "l0"
-        require(not twice, "per_d", True, "l0 has one classifier for all d; leave it out")
+        twice = self.per_d and self.threat != "suffix"
+        require(not twice, "per_d", True, f"{self.threat} has one classifier for all d; leave it out")
 
     def of(self, guard: Guard) -> SmoothedGuard:
         """Return the smoothed guard, with the uniform kernel over the guard's alphabet."""
         import hybrid_rs as hrs
+        from hybrid_rs.certificates.threats import InPlaceThreat, Threat
 
         suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
-        threat = suffix if self.threat == "suffix" else hrs.L0Threat(self.max_edits)
+        others: dict[str, Threat] = {"in-place": InPlaceThreat(self.max_edits), "l0": hrs.L0Threat(self.max_edits)}
+        threat = others.get(self.threat, suffix)
         kernel = hrs.UniformKernel(self.beta, len(guard.alphabet))
         return hrs.SmoothedGuard(guard, kernel, self.sigma, threat, self.noise)
 
     def __str__(self) -> str:
         kinds = {
             "suffix": f"a suffix of {self.max_edits} tokens",
+            "in-place": f"the last {self.max_edits} tokens of the text overwritten",
             "l0": f"up to {self.max_edits} tokens replaced anywhere",
         }
         one = ", a classifier for each d" if self.per_d else ""

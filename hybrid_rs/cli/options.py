@@ -16,7 +16,7 @@ from hybrid_rs.datasets.images import MAX_PIXELS as MAX_PIXELS
 from hybrid_rs.decisions.sample_size import MAX_DRAWS as MAX_DRAWS
 
 Layout = Literal["jsonl", "hateful-memes", "mm-safetybench", "hugging-face"]
-ThreatName = Literal["suffix", "l0"]
+ThreatName = Literal["suffix", "in-place", "l0"]
 DATA, GUARD, NOISE, DRAWS = "Data", "Guard", "Smoothing and threat", "Draws"
 
 Data = Annotated[
@@ -149,15 +149,14 @@ ThreatOption = Annotated[
     ThreatName,
     typer.Option(
         "--threat",
-        help="suffix: the adversary writes into a slot after the text. l0: the adversary replaces tokens anywhere.",
+        help="suffix: the adversary writes into a slot after the text. in-place: the adversary overwrites the text's "
+        "last tokens. l0: the adversary replaces tokens anywhere.",
         rich_help_panel=NOISE,
     ),
 ]
 MaxEdits = Annotated[
     int,
-    typer.Option(
-        min=1, max=MAX_EDITS, help="Largest text budget d; the size of the suffix slot.", rich_help_panel=NOISE
-    ),
+    typer.Option(min=1, max=MAX_EDITS, help="Largest text budget d; tokens in the suffix.", rich_help_panel=NOISE),
 ]
 PerD = Annotated[
     bool,
@@ -178,6 +177,15 @@ Simultaneous = Annotated[
     typer.Option(
         "--simultaneous",
         help="Let the confidence cover all d at once; this changes the result with --per-d or --masked.",
+        rich_help_panel=NOISE,
+    ),
+]
+Towards = Annotated[
+    Literal["safe", "unsafe"],
+    typer.Option(
+        "--towards",
+        help="The verdict that the adversary wants. safe: something unsafe is missed. unsafe: a false alarm, in an "
+        "example that is not labelled unsafe.",
         rich_help_panel=NOISE,
     ),
 ]

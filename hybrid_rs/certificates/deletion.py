@@ -1,0 +1,128 @@
+r"""Random deletion: certificates for inserted, deleted and substituted tokens, and the image.
+
+Each token is deleted independently with probability :math:`\beta`, and the others are kept in their order. Let an
+adversary turn the text x into x', so that a tokens of x are not in x' and b tokens of x' are not in x, with the same
+text left when they are taken out. (A deleted token adds 1 to a, an inserted one to b, a substituted one to both.)
+
+**Theorem.** Let E be the event that all a tokens of x are deleted, and E' that all b tokens of x' are. Given E, the
+noisy x has the law of the noisy x' given E': both are the common text under deletion. So the two laws are those of
+
+====================  ==================  ==================
+outcome               clean law           attacked law
+====================  ==================  ==================
+E, or E'              :math:`\beta^a`     :math:`\beta^b`
+not E                 :math:`1-\beta^a`   0
+not E'                0                   :math:`1-\beta^b`
+====================  ==================  ==================
+
+seen through one random map, which draws a text given the outcome. No function of the noisy text tells the laws apart
+better than the outcome itself, so the Neyman-Pearson value of the table is a lower bound of every smoothed value
+under attack; and so it is together with an independent Gaussian image noise. In closed form
+
+.. math:: g(x', x_2') \ge \beta^b\, \Phi\big(\Phi^{-1}\big((p_A - 1 + \beta^a) / \beta^a\big) - \epsilon / \sigma\big).
+
+The bound is attained where the a and b tokens occur nowhere else. It falls in a and in b: a smaller common mass can be
+simulated from a larger one. So at most d edits need no more than the pairs that :meth:`DeletionKernel.changes` lists.
+
+References:
+    Huang et al. (2023), RS-Del, and Huang et al. (2024), CERT-ED, for the text alone; the proof here is another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import choice, integer, kind, one, probability
+from hybrid_rs.certificates.kernels import DIGITS, MAX_EDITS, ratio_of_decimals
+from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+
+Edits = Literal["insertions", "deletions", "insertions and deletions", "all"]
+
+
+@dataclass(frozen=True)
+class DeletionKernel:
+    """Delete each token with probability beta, independently.
+
+    Args:
+        beta: deletion probability, in [0, 1].
+        edits: what one edit of the adversary may be: "insertions", "deletions", "insertions and deletions", or "all"
+            (substitutions, too).
+
+    Raises:
+        ValueError: if beta is not a probability, or the kind of edits is unknown.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = DeletionKernel(beta=0.5, edits="insertions")
+        >>> print(hrs.frontier(0.999, kernel, sigma=0.5, tau=0.05, d_max=2))
+        Certified at tau = 0.05, sigma = 0.5:
+          d = 0: epsilon <= 2.367
+          d = 1: epsilon <= 2.185
+          d = 2: epsilon <= 1.965
+        All points hold for one smoothed classifier; given that the probability is as stated.
+    """
+
+    beta: float
+    edits: Edits = "all"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", one("beta", probability("beta", self.beta)))
+        choice("edits", self.edits, get_args(Edits))
+
+    def changes(self, d: int) -> tuple[tuple[int, int], ...]:
+        """Return the pairs (a, b), one of which is the worst with at most ``d`` edits: tokens lost, tokens gained.
+
+        Example:
+            >>> DeletionKernel(0.5, "insertions and deletions").changes(d=2)
+            ((0, 2), (1, 1), (2, 0))
+            >>> DeletionKernel(0.5).changes(d=2)
+            ((2, 2),)
+        """
+        count = integer("d", d, at_least=0, at_most=MAX_EDITS)
+        if self.edits == "insertions and deletions":
+            return tuple((lost, count - lost) for lost in range(count + 1))
+        return ((0 if self.edits == "insertions" else count, 0 if self.edits == "deletions" else count),)
+
+    def likelihood_ratios(self, d: int) -> tuple[LikelihoodRatio, ...]:
+        """Return laws, one of which is that of the worst ``d`` edits; the smallest of their certificates is sound."""
+        return tuple(shared_mass_ratio(self.beta, lost, gained) for lost, gained in self.changes(d))
+
+    def kept(self, length: int, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Return which tokens of a text remain in ``n`` noisy copies, shape ``(n, length)``.
+
+        Args:
+            length: tokens of the text.
+            n: number of copies.
+            rng: the source of randomness; uses ``n * length`` uniforms.
+        """
+        kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
+        return rng.random((integer("n", n, at_least=0), integer("length", length, at_least=0))) >= self.beta
+
+
+@cache
+def shared_mass_ratio(beta: float, lost: int, gained: int) -> LikelihoodRatio:
+    r"""Return the law of the ratio of two laws that agree, given events of mass :math:`\beta^a` and :math:`\beta^b`.
+
+    Args:
+        beta: in [0, 1].
+        lost: a, of the clean law.
+        gained: b, of the attacked law.
+
+    Example:
+        >>> ratio = shared_mass_ratio(0.5, lost=1, gained=2)
+        >>> np.exp(ratio.log_gamma), ratio.p_at_zero, ratio.q_at_infinity
+        (array([0.5]), 0.5, 0.75)
+    """
+    if lost == gained == 0:
+        return LikelihoodRatio.identity()
+    with localcontext(prec=DIGITS):
+        clean, attacked = (Decimal(beta) ** count if count else Decimal(1) for count in (lost, gained))
+        ratio = (attacked / clean).ln() if clean and attacked else Decimal(0)
+        masses = [clean, 1 - clean, Decimal(0)], [attacked, Decimal(0), 1 - attacked]
+        return ratio_of_decimals([ratio, Decimal(0), Decimal(0)], *masses)
