@@ -47,7 +47,8 @@ class Exchanged:
             return -found
         if name == "identity":
             return f"{found}{EXCHANGED}"
-        change = {"unsafe": _other, "scores": np.negative, "gradients": _negatives}.get(name)
+        changes: dict[str, Callable[[Any], Any]] = {"unsafe": _other, "scores": _negative, "gradients": _negatives}
+        change = changes.get(name)
         return found if change is None else _changed(found, change)
 
 
@@ -65,6 +66,10 @@ def _other(answer: Any) -> Any:
     """The other verdicts. A wrong answer stays wrong, so that it is refused."""
     verdicts = np.asarray(answer)
     return ~verdicts if verdicts.dtype == bool else 1 - verdicts
+
+
+def _negative(answer: Any) -> Any:
+    return -np.asarray(answer)
 
 
 def _negatives(answer: Any) -> Any:

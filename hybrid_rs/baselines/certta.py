@@ -67,9 +67,9 @@ def raised_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scale: 
 
     Example:
         >>> round(raised_radius(0.99, n=100, k=10, lost=1, gained=1, scale=200.0), 3)
-        734.333
+        737.776
         >>> round(published_radius(0.99, n=100, k=10, lost=1, gained=1, scale=200.0), 3)
-        266.954
+        302.826
     """
     v, w = selection_masses(n, k, lost, gained)
     return _radius(1 - _exact(p_a), v - _level(tau) * v / w if w else Fraction(-1), scale)

@@ -41,7 +41,7 @@ def anisotropic_p_adv(p_a: ArrayLike, epsilons: Sequence[float], sigmas: Sequenc
 
     Example:
         >>> anisotropic_p_adv(0.99, epsilons=[0.3, 2.0], sigmas=[0.5, 4.0]).round(4)
-        np.float64(0.9387)
+        np.float64(0.9389)
     """
     moves, noise = nonnegative("epsilons", epsilons), positive("sigmas", sigmas)
     fits = moves.ndim == noise.ndim == 1 and moves.shape == noise.shape and moves.size > 0

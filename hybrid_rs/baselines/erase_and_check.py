@@ -68,8 +68,10 @@ def questions(length: int, d: int, mode: Mode) -> int:
     choice("mode", mode, get_args(Mode))
     size = integer("length", length, at_least=0)
     counts = range(1, min(integer("d", d, at_least=0), size) + 1)
-    ways = {"suffix": lambda c: 1, "insertion": lambda c: size - c + 1, "infusion": lambda c: math.comb(size, c)}
-    return 1 + sum(ways[mode](count) for count in counts)
+    if mode == "suffix":
+        return 1 + len(counts)
+    ways = (size - count + 1 if mode == "insertion" else math.comb(size, count) for count in counts)
+    return 1 + sum(ways)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import path as path_of, require, shown
 from hybrid_rs.cli import options as o
+from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Problem
     from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
+UNKNOWN = 0.1  # share of unknown tokens above which a text is noted
+MM_SAFETYBENCH = "these options are for MM-SafetyBench; leave them out"
+KINDS = ("SD", "SD_TYPO", "TYPO")
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
 
@@ -30,6 +34,10 @@ class Source:
     layout: o.LayoutOption = None
     split: o.Split = None
     kind: o.Kind = "SD_TYPO"
+    scenario: o.Scenario = None
+    tiny: o.Tiny = False
+    interaction_only: o.InteractionOnly = False
+    neutral_text: o.NeutralText = "Describe the image."
     field: o.Field = None
     fit: o.FitOption = "stretch"
     on_problem: o.OnProblemOption = "refuse"
@@ -37,7 +45,7 @@ class Source:
     max_pixels: o.MaxPixels = o.MAX_PIXELS
 
     def entries(self) -> Entries:
-        """Load the entries, the first ``limit`` of them.
+        """Load the entries, the first ``limit`` of them; images after these are not opened.
 
         Raises:
             ValueError: if none can be used.
@@ -52,6 +60,8 @@ class Source:
             split,
             f"{layout} has none; leave it out",
         )
+        if layout != "mm-safetybench":
+            require(not self.scenario and not self.tiny, "scenario, tiny", (self.scenario, self.tiny), MM_SAFETYBENCH)
         if layout == "jsonl":
             file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
             usual = {"image": "file_name"} if file.name == "metadata.jsonl" else {}  # an imagefolder of Hugging Face
@@ -59,11 +69,13 @@ class Source:
         elif layout == "hateful-memes":
             found = datasets.load_hateful_memes(path, split or "dev_seen", **common)  # type: ignore[arg-type]
         elif layout == "mm-safetybench":
-            found = datasets.load_mm_safetybench(path, self.kind, **common)
+            found = datasets.load_mm_safetybench(path, self.kind, self.scenario, tiny=self.tiny, **common)
         else:
             found = datasets.load_hugging_face(path, split, **names, **common)
         _some(len(found), path, found.problems)
-        return replace(found, entries=found.entries[: self.limit])
+        if found.repeats:
+            note(f"{len(found.repeats)} of {len(found)} entries repeat image and text of another; all are kept")
+        return found
 
     def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
         """Yield the guard's example of every entry; an entry that cannot be used is an error or goes to ``problems``.
@@ -73,27 +85,48 @@ class Source:
         Raises:
             ValueError: if an entry is refused, or none is left.
         """
+        from hybrid_rs.datasets import Problem
         from hybrid_rs.smoothing.draws import require_readable
         from hybrid_rs.smoothing.example import token_ids_of
 
         guard: Any = smoothed.guard
 
         encoded: dict[str, NDArray[np.int64]] = {}
+        unknown: dict[str, float] = {}
         for entry in entries:
             with self._blaming(entry.id, problems):
                 token_ids = token_ids_of("guard.encode(text)", guard.encode(entry.text))
                 smoothed.threat.noised(len(token_ids))  # a threat may need a text that is not empty
                 require_readable(guard, len(token_ids) + smoothed.threat.slot, "text")
                 encoded[entry.id] = token_ids
+                unknown[entry.id] = unknown_share(guard, token_ids)
+        tell_unknown(unknown)
         _some(len(encoded) or not len(entries), self.data, problems)
         for entry in entries:
             if entry.id in encoded:
                 with self._blaming(entry.id, problems):
-                    yield entry.example(encoded[entry.id], guard.image_size, fit=self.fit, max_pixels=self.max_pixels)
+                    how: dict[str, Any] = {"fit": self.fit, "max_pixels": self.max_pixels}
+                    example = entry.example(encoded[entry.id], guard.image_size, **how)
+                    if reason := self._no_interaction(guard, example):
+                        problems.append(Problem(entry.id, reason))
+                        continue
+                    yield example
+
+    def _no_interaction(self, guard: Any, example: Example) -> str:
+        """Return why an example fails the interaction filter; empty if it passes, or if there is no filter."""
+        if not self.interaction_only:
+            return ""
+        from hybrid_rs.datasets.interaction import interaction_only
+
+        grey = np.full(example.image.shape, np.float32(128 / 255))
+        neutral = guard.encode(self.neutral_text)
+        found = interaction_only(guard, [example], neutral_text=neutral, blank_image=grey)
+        failed = [name for name, share in found.shares.items() if share == 0 and name != "interaction only"]
+        return f"the interaction filter: not {' and not '.join(failed)}" if failed else ""
 
     @property
     def _common(self) -> dict[str, Any]:
-        return {"on_problem": self.on_problem, "max_pixels": self.max_pixels}
+        return {"on_problem": self.on_problem, "max_pixels": self.max_pixels, "first": self.limit}
 
     @contextmanager
     def _blaming(self, entry: str, problems: list[Problem]) -> Iterator[None]:
@@ -120,6 +153,23 @@ class Source:
         return found
 
 
+def unknown_share(guard: Any, token_ids: NDArray[np.int64]) -> float:
+    """Return the share of a text that the guard's tokenizer does not know; 0 if the guard does not tell."""
+    unknown = getattr(getattr(guard, "tokenizer", None), "unk_token_id", None)
+    return float(np.mean(token_ids == unknown)) if unknown is not None and len(token_ids) else 0.0
+
+
+def tell_unknown(shares: Mapping[str, float]) -> None:
+    """Print a note if a tokenizer makes more than a tenth of some texts unknown: their certificates say little."""
+    many = [entry for entry, share in shares.items() if share > UNKNOWN]
+    if many:
+        worst = max(shares.values())
+        note(
+            f"in {len(many)} of {len(shares)} texts the tokenizer does not know more than {UNKNOWN:.0%} of the tokens "
+            f"(at most {worst:.0%}; the first is {shown(many[0])}): the guard does not see what they say"
+        )
+
+
 def _some(usable: int | bool, data: Path, problems: Iterable[Problem]) -> None:
     shown = "".join(f"\n  {problem}" for problem in problems)
     require(bool(usable), "data", str(data), f"none of its entries can be used{shown}", repr)
@@ -134,12 +184,15 @@ def guessed_layout(path: Path) -> str:
     path = path_of("data", path)
     require(path.exists(), "data", str(path), "no such file or folder; nothing is downloaded", repr)
     if path.is_file():
+        if path.suffix == ".parquet":
+            return "hugging-face"
         require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
         return "jsonl"
     signs = {
         "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
         "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
-        "mm-safetybench": (path / "processed_questions").is_dir(),
+        "mm-safetybench": any((home / "processed_questions").is_dir() for home in (path, path / "data"))
+        or any(next(home.glob(f"*/{kind}.parquet"), None) for home in (path, path / "data") for kind in KINDS),
         "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
     }
     found = [name for name, shown in signs.items() if shown]

@@ -36,6 +36,25 @@ Split = Annotated[
     ),
 ]
 Kind = Annotated[Literal["SD", "SD_TYPO", "TYPO"], typer.Option(help="Images of MM-SafetyBench.", rich_help_panel=DATA)]
+Scenario = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scenario", help="Scenario of MM-SafetyBench, such as 01-Illegal_Activitiy; repeatable.", rich_help_panel=DATA
+    ),
+]
+Tiny = Annotated[
+    bool, typer.Option("--tiny", help="Only the short list of MM-SafetyBench's authors.", rich_help_panel=DATA)
+]
+InteractionOnly = Annotated[
+    bool,
+    typer.Option(
+        "--interaction-only",
+        help="Only examples that the guard flags, but neither the text with a grey image nor the image with "
+        "--neutral-text.",
+        rich_help_panel=DATA,
+    ),
+]
+NeutralText = Annotated[str, typer.Option(help="The harmless text of the interaction filter.", rich_help_panel=DATA)]
 Field = Annotated[
     list[str] | None,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import choice, function, path as path_of, require, shown
+from hybrid_rs._checks import choice, function, integer, path as path_of, require, shown
 from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, fitted, limit, sides
 from hybrid_rs.smoothing.example import Example
 
@@ -108,11 +108,13 @@ class Entries:
         entries: in the order of the data set.
         problems: skipped entries and the reasons.
         max_pixels: the limit that was applied to images.
+        repeats: entries that have image and text of an earlier one and were kept; a share over all entries counts them.
     """
 
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...] = ()
     max_pixels: int = MAX_PIXELS
+    repeats: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -126,7 +128,8 @@ class Entries:
         kinds = [entry.unsafe for entry in self.entries]
         counts = f"{kinds.count(True)} unsafe, {kinds.count(False)} safe, {kinds.count(None)} unlabelled"
         head = f"entries: {len(self.entries)} ({counts}); problems: {len(self.problems)}"
-        return "\n".join([head, *_listed(self.problems)])
+        again = [f"repeats, kept: {len(self.repeats)}", *_listed(self.repeats)] if self.repeats else []
+        return "\n".join([head, *_listed(self.problems), *again])
 
     def examples(
         self, encode: Callable[[str], ArrayLike], image_size: tuple[int, int], *, fit: Fit = "stretch"
@@ -160,6 +163,8 @@ def checked(
     on_problem: OnProblem,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
+    first: int | None = None,
+    keep_repeats: bool = False,
 ) -> Entries:
     """Check the records of a layout: every text, label and path, and every image by decoding it.
 
@@ -172,26 +177,38 @@ def checked(
         on_problem: "refuse" raises an error that lists the problems; "skip" leaves those entries out and reports them.
         max_pixels: limit of an image, height times width.
         name: the name of the data set in the error if it is empty; by default that of its folder.
+        first: stop after this many usable entries; later records are not read, and their problems not seen.
+        keep_repeats: keep an entry with the image, text and label of an earlier one, and report it. A published data
+            set may contain such entries; with another label it stays a problem.
 
     Raises:
         ValueError: if there are problems and they are refused, or an argument is out of range.
     """
     choice("on_problem", on_problem, get_args(OnProblem))
     max_pixels = limit(max_pixels)
+    wanted = None if first is None else integer("first", first, at_least=1)
     entries: list[Entry] = []
     problems: list[Problem] = []
+    repeats: list[Problem] = []
     seen: dict[str, str] = {}  # ids and contents, to the name of the record that had them first
+    labels: dict[str, bool | None] = {}  # of contents
     for record in records:
+        if wanted is not None and len(entries) == wanted:
+            break
         if isinstance(record, Problem):
             problems.append(record)
             continue
         try:
             entry, content = _entry(record, root, max_pixels)
+            harmless = keep_repeats and content in seen and labels[content] == entry.unsafe
             for key, what in ((f"id {entry.id}", "the id"), (content, "image and text")):
-                if key in seen:
+                if key in seen and not (harmless and key == content):
                     raise ValueError(f"{what} of {seen[key]} again")
+            if harmless:
+                repeats.append(Problem(record.name, f"image and text of {seen[content]} again"))
             entries.append(entry)
-            seen |= {f"id {entry.id}": record.name, content: record.name}
+            seen |= {f"id {entry.id}": record.name, content: seen.get(content, record.name)}
+            labels[content] = entry.unsafe
         except (ValueError, OSError) as error:
             problems.append(Problem(record.name, str(error)))
     if not entries and not problems:
@@ -201,7 +218,7 @@ def checked(
         raise ValueError(
             f'on_problem = "refuse": {len(problems)} of the entries cannot be used; fix them, or give "skip"\n{shown}'
         )
-    return Entries(tuple(entries), tuple(problems), max_pixels)
+    return Entries(tuple(entries), tuple(problems), max_pixels, tuple(repeats))
 
 
 def inside(root: Path, name: Any) -> Path:

@@ -15,7 +15,12 @@ FIELDS = {"image": "img", "text": "text", "label": "label", "id": "id"}
 
 
 def load_hateful_memes(
-    path: Path | str, split: Split = "dev_seen", *, on_problem: OnProblem = "refuse", max_pixels: int = MAX_PIXELS
+    path: Path | str,
+    split: Split = "dev_seen",
+    *,
+    on_problem: OnProblem = "refuse",
+    max_pixels: int = MAX_PIXELS,
+    first: int | None = None,
 ) -> Entries:
     """Load a split of Hateful Memes from disk. Nothing is downloaded: the licence forbids redistribution.
 
@@ -30,6 +35,7 @@ def load_hateful_memes(
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
             Some copies of the data set lack images.
         max_pixels: the largest image, height times width.
+        first: load only this many usable entries, the first ones; the rest is not opened.
 
     Returns:
         entries called ``hateful_memes/{split}/{id}``.
@@ -47,4 +53,4 @@ def load_hateful_memes(
     except ValueError as error:
         raise ValueError(f"path = {path}: give the folder of {split}.jsonl and img ({error})") from None
     records = jsonl_records(file, f"hateful_memes/{split}", FIELDS)
-    return checked(records, root, on_problem=on_problem, max_pixels=max_pixels)
+    return checked(records, root, on_problem=on_problem, max_pixels=max_pixels, first=first)

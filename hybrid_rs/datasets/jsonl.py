@@ -25,6 +25,7 @@ def load_jsonl(
     id: str | None = None,
     on_problem: OnProblem = "refuse",
     max_pixels: int = MAX_PIXELS,
+    first: int | None = None,
 ) -> Entries:
     r"""Load a file of lines such as ``{"image": "img/1.png", "text": "...", "label": 1}``.
 
@@ -43,6 +44,7 @@ def load_jsonl(
             one, else the line's number. An entry's id is the file's name without its ending, a slash, and this.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
+        first: load only this many usable entries, the first ones; the rest is not opened.
 
     Raises:
         ValueError: if there is no such file or folder, no line has a field that was named, or there are problems and
@@ -71,7 +73,7 @@ def load_jsonl(
     home = folder(file.parent) if root is None else folder(root, "root")
     named = [name for name, given in (("label", label), ("id", id)) if given is not None]
     records = jsonl_records(file, file.stem, fields, named)
-    return checked(records, home, on_problem=on_problem, max_pixels=max_pixels, name=file.name)
+    return checked(records, home, on_problem=on_problem, max_pixels=max_pixels, name=file.name, first=first)
 
 
 def jsonl_records(

@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -12,6 +13,7 @@ import hybrid_rs as hrs
 from hybrid_rs.certificates.upper import radii_below
 from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
+from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.small_guard.guard import CHECKPOINT, load_bay_guard
 from hybrid_rs.storage.engines import Unit
 from hybrid_rs.storage.exchange import read_table
@@ -280,6 +282,29 @@ def test_false_alarms_are_certified_and_attacked_in_what_is_not_labelled_unsafe(
     assert code == 0, printed.err
     assert "In 2 attacks no smoothed value is shown to be above its bound" in printed.out
     assert run("certify", notes, *MODEL, *SMALL, *wanted, "--masked")[0] == 1
+
+
+def test_the_interaction_filter_leaves_out_what_the_guard_flags_by_one_modality(run, notes, smoothed, examples):
+    options = ("--interaction-only", "--neutral-text", "the order arrived today", "--json")
+    code, printed = run("certify", notes, *MODEL, *SMALL, *options)
+    assert code == 0, printed.err
+    grey = np.full(examples[0].image.shape, np.float32(128 / 255))
+    neutral = smoothed.guard.encode("the order arrived today")
+    passes = interaction_only(smoothed.guard, examples, neutral_text=neutral, blank_image=grey).mask
+    shown = [json.loads(line)["id"] for line in printed.out.splitlines()]
+    assert shown == [example.id for example, holds in zip(examples, passes, strict=True) if holds]
+    assert printed.err.count("the interaction filter: not ") == len(examples) - len(shown)
+    code, printed = run("certify", notes, *MODEL, *SMALL, "--tiny")
+    assert (code, "these options are for MM-SafetyBench" in printed.err) == (1, True)
+
+
+def test_a_text_that_the_tokenizer_does_not_know_is_noted(run, notes, tmp_path):
+    image = next(notes.glob("*.png"))
+    shutil.copy(image, tmp_path / "a.png")
+    (tmp_path / "words.jsonl").write_text(json.dumps({"image": "a.png", "text": "quixotic zephyrs jump", "label": 1}))
+    code, printed = run("certify", "words.jsonl", *MODEL, *SMALL)
+    assert code == 0, printed.err
+    assert "in 1 of 1 texts the tokenizer does not know more than 10% of the tokens (at most 100%" in printed.err
 
 
 def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):

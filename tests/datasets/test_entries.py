@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from hybrid_rs.datasets import load_jsonl
-from hybrid_rs.datasets.entries import inside
+from hybrid_rs.datasets.entries import Record, checked, inside
 from hybrid_rs.datasets.images import read_image
 from hybrid_rs.datasets.jsonl import MAX_LINE
 
@@ -267,3 +267,16 @@ def test_images_may_lie_elsewhere_if_the_user_says_so(write_jsonl, images, tmp_p
     with pytest.raises(ValueError, match="there is no file"):
         load_jsonl(path)
     assert len(load_jsonl(path, root=tmp_path)) == 1
+
+
+def test_a_repeat_is_a_problem_unless_it_is_to_be_kept_and_harmless(tmp_path, image_bytes):
+    (tmp_path / "a.png").write_bytes(image_bytes(seed=1))
+    records = [Record(f"line {i}", f"x/{i}", "t", "a.png", label) for i, label in enumerate((1, 1, 0))]
+    refused = checked(records, tmp_path, on_problem="skip")
+    assert [len(refused), len(refused.problems), len(refused.repeats)] == [1, 2, 0]
+    kept = checked(records, tmp_path, on_problem="skip", keep_repeats=True)
+    assert [entry.id for entry in kept] == ["x/0", "x/1"]
+    assert [str(problem) for problem in kept.problems] == ["line 2: image and text of line 0 again"]
+    assert [repeat.name for repeat in kept.repeats] == ["line 1"]
+    twice = [records[0], Record("line 9", "x/0", "t", "a.png", 1)]
+    assert len(checked(twice, tmp_path, on_problem="skip", keep_repeats=True)) == 1  # the same id

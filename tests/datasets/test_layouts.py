@@ -103,6 +103,75 @@ def test_mm_safetybench(safetybench, kind, word):
     assert chosen.entries == data.entries[3:]
 
 
+def test_the_repository_is_found_and_its_short_list_chooses(safetybench, tmp_path_factory):
+    root = tmp_path_factory.mktemp("repository")
+    shutil.copytree(safetybench, root / "data")
+    listed = [{"Scenario": SCENARIOS[0], "Sampled_ID_List": [2, 0]}, {"Scenario": SCENARIOS[1], "Sampled_ID_List": []}]
+    (root / "TinyVersion_ID_List.json").write_text(json.dumps(listed))
+    assert load_mm_safetybench(root).entries == load_mm_safetybench(root / "data").entries
+    for path in (root, root / "data"):
+        assert [e.id[-1] for e in load_mm_safetybench(path, tiny=True)] == ["0", "2"]
+    with pytest.raises(ValueError, match=r"tiny = True: there is no file TinyVersion_ID_List.json"):
+        load_mm_safetybench(safetybench, tiny=True)
+    (root / "TinyVersion_ID_List.json").write_text('{"Scenario": 1}')
+    with pytest.raises(ValueError, match=r"tiny = True: .* is not a list of Scenario"):
+        load_mm_safetybench(root, tiny=True)
+
+
+def test_harmless_repeats_of_mm_safetybench_are_kept_and_reported(safetybench):
+    file = safetybench / "processed_questions" / f"{SCENARIOS[0]}.json"
+    values = json.loads(file.read_text())
+    values["2"] = values["1"]
+    file.write_text(json.dumps(values))
+    images = safetybench / "imgs" / SCENARIOS[0] / "SD_TYPO"
+    (images / "2.jpg").write_bytes((images / "1.jpg").read_bytes())
+    data = load_mm_safetybench(safetybench)
+    assert len(data) == 6
+    assert data.problems == ()
+    assert [str(repeat) for repeat in data.repeats] == [
+        f"{SCENARIOS[0]}, question 2: image and text of {SCENARIOS[0]}, question 1 again"
+    ]
+    assert "repeats, kept: 1" in data.report
+
+
+def test_mm_safetybench_as_parquet(tmp_path, image_bytes):
+    for s, scenario in enumerate(("Illegal_Activitiy", "Gov_Decision")):
+        rows = {
+            "id": [str(i) for i in range(3)],
+            "question": [f"q {i}" for i in range(3)],
+            "image": [{"bytes": image_bytes(seed=3 * s + i), "path": None} for i in range(3)],
+        }
+        (tmp_path / "data" / scenario).mkdir(parents=True)
+        Dataset.from_dict(rows).cast_column("image", Image()).to_parquet(tmp_path / "data" / scenario / "SD.parquet")
+    data = load_mm_safetybench(tmp_path, "SD")
+    assert [e.id for e in data] == [
+        f"mm_safetybench/{s}/SD/{i}" for s in ("Gov_Decision", "Illegal_Activitiy") for i in range(3)
+    ]
+    assert all(e.unsafe for e in data)
+    (tmp_path / "TinyVersion_ID_List.json").write_text(
+        json.dumps([{"Scenario": "01-Illegal_Activitiy", "Sampled_ID_List": ["1"]}])
+    )
+    assert [e.text for e in load_mm_safetybench(tmp_path, "SD", tiny=True)] == ["q 1"]
+    alone = load_hugging_face(tmp_path / "data" / "Gov_Decision" / "SD.parquet", text="question")
+    assert [(e.id, e.text, e.unsafe) for e in alone] == [(f"SD/{i}", f"q {i}", None) for i in range(3)]
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"bad.parquet: give a Parquet file"):
+        load_hugging_face(tmp_path / "bad.parquet")
+
+
+def test_no_more_is_opened_than_is_wanted(safetybench, memes):
+    for number in (1, 2):
+        (safetybench / "imgs" / SCENARIOS[0] / "SD_TYPO" / f"{number}.jpg").write_bytes(b"no image")
+    (safetybench / "processed_questions" / f"{SCENARIOS[1]}.json").write_text("no JSON")
+    assert [e.id[-1] for e in load_mm_safetybench(safetybench, first=1)] == ["0"]
+    with pytest.raises(ValueError, match="it is not JSON"):
+        load_mm_safetybench(safetybench, first=2)
+    (memes / "img" / "01235.png").unlink()
+    assert len(load_hateful_memes(memes, "train", first=1)) == 1
+    with pytest.raises(ValueError, match="first = 0"):
+        load_hateful_memes(memes, "train", first=0)
+
+
 def test_mm_safetybench_spoiled(safetybench):
     first, second = (safetybench / "processed_questions" / f"{s}.json" for s in SCENARIOS)
     first.write_text(first.read_text()[:-30])

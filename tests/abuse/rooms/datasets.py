@@ -147,6 +147,7 @@ ROOM = Room(
         "blank_image": lambda r: np.zeros((3, 2, 2), np.float32),
         "encode": lambda r: lambda text: [len(text)],
         "examples": lambda r: [values.example(r), values.example(r)],
+        "first": lambda r: r.choice((None, 1, 3)),
         "fit": lambda r: r.choice(("stretch", "crop", "pad")),
         "id": lambda r: r.choice((None, "id")),
         "image": lambda r: "image",
@@ -162,6 +163,7 @@ ROOM = Room(
         "source": lambda r: r.choice((home() / "a.png", flipped(r, picture()))),
         "split": lambda r: None,
         "text": lambda r: "text",
+        "tiny": lambda r: False,
     },
     own={
         "load_hateful_memes": {"path": _memes, "split": lambda r: "dev_seen"},
