@@ -58,16 +58,12 @@ class Counts:
     @property
     def one_classifier(self) -> bool:
         """Whether a single smoothed classifier serves every text budget."""
-        return len(self.unsafe) == 1
+        return not self.by_budget
 
     @property
     def by_budget(self) -> bool:
         """Whether each text budget has its own bound and its own risk."""
-        return not self.one_classifier
-
-    def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """Return the bounds that a certificate starts from: :meth:`p_a`."""
-        return self.p_a(alpha)
+        return len(self.unsafe) > 1
 
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
@@ -77,6 +73,8 @@ class Counts:
         """Return lower bounds of the smoothed probabilities, shape ``(classifiers,)``, each at risk alpha."""
         bounds = clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha))
         return lowered(bounds, self.distance)
+
+    bounds = p_a  # a certificate starts from these
 
     def p_a_upper(self, alpha: float = 0.01) -> FloatArray:
         """Return upper bounds of the smoothed probabilities, each at risk alpha."""
@@ -126,10 +124,6 @@ class MaskedCounts:
     texts: ClassVar[int] = 1
     by_budget: ClassVar[bool] = True
 
-    def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """Return the bounds that a certificate starts from: :meth:`p_s`."""
-        return self.p_s(alpha)
-
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
         return {"unsafe": self.unsafe} | far(self.distance)
@@ -138,6 +132,8 @@ class MaskedCounts:
         """Return lower confidence bounds of p_S by d, shape ``(d_max + 1,)``, each at risk alpha."""
         bounds = clopper_pearson_lower(np.array(self.unsafe), self.n, risk("alpha", alpha))
         return lowered(bounds, self.distance)
+
+    bounds = p_s  # a certificate starts from these
 
     @property
     def clean(self) -> Counts:

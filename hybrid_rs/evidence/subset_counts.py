@@ -105,10 +105,6 @@ class SubsetCounts:
     texts: ClassVar[int] = 1
     by_budget: ClassVar[bool] = False
 
-    def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """Return the bounds that a certificate starts from: :meth:`p_s`."""
-        return self.p_s(alpha)
-
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
         return {"length": self.length, "safe": self.safe} | far(self.distance)
@@ -123,6 +119,8 @@ class SubsetCounts:
         with np.errstate(over="ignore", divide="ignore"):
             missed = best / self.beta ** sizes.astype(float) * (1 + 1e-12)
         return np.clip(1 - missed - 2.0**-52, 0.0, 1.0)
+
+    bounds = p_s  # a certificate starts from these
 
     def subsets(self, d: int, alpha: float = 0.01) -> Subsets:
         """Return the size of sets, 0 to ``d``, whose count gives the bound of :meth:`p_s` for d positions."""

@@ -81,10 +81,6 @@ class TextCounts:
         """Whether each text budget has its own bounds and its own risk."""
         return self.masked
 
-    def bounds(self, alpha: float = 0.01) -> FloatArray:
-        """Return the bounds that a certificate starts from: :meth:`levels`."""
-        return self.levels(alpha)
-
     def drawn(self) -> dict[str, Any]:
         """Return the drawn fields by name, as a store writes them."""
         return {"reached": self.reached} | far(self.distance)
@@ -92,6 +88,8 @@ class TextCounts:
     def levels(self, alpha: float = 0.01) -> FloatArray:
         """Return lower bounds of P(K >= k), shape ``(rows, m)``; the bounds of a row hold together, at risk alpha."""
         return lowered(level_bounds(self.reached, self.n, alpha), self.distance)
+
+    bounds = levels  # a certificate starts from these
 
     @classmethod
     def from_flagged(

@@ -1,7 +1,9 @@
 """Sampling: exact marginal laws, draws that depend on nothing but their number, nested classifiers."""
 
+import sys
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.stats import binomtest, chi2, chisquare
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.evidence.kinds import KINDS
 from hybrid_rs.smoothing.draws import Stream, noisy_texts
 from hybrid_rs.smoothing.together import sample_together
 
@@ -315,3 +318,30 @@ def test_what_cannot_be_certified_is_refused_before_it_is_drawn(law, message):
     with pytest.raises(ValueError, match=message):
         hrs.SmoothedGuard(guard, KERNEL, 0.2, SUFFIX).certify(EXAMPLE, 1000, **law)
     assert guard.seen == []
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_image_and_its_counts_pass_few_functions(masked):
+    """From the example to its frontier: the functions, checks aside, that are given the image or the counts."""
+    image = np.full((3, 4, 4), 128 / 255, np.float32)
+    smoothed = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=SUFFIX)
+    passed = set()
+
+    def given(value):
+        if isinstance(value, np.ndarray):
+            return value.shape[-3:] == image.shape
+        return isinstance(value, (hrs.Example, *KINDS)) or (isinstance(value, list | tuple) and any(map(given, value)))
+
+    def note(frame, event, _):
+        code, folders = frame.f_code, Path(frame.f_code.co_filename).parts
+        if event == "call" and "hybrid_rs" in folders and "_checks.py" not in folders and "<" not in code.co_name:
+            arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            passed.update([code.co_qualname] if any(given(frame.f_locals[name]) for name in arguments) else [])
+
+    sys.setprofile(note)
+    try:
+        smoothed.certify(hrs.Example("grey", np.array([11, 13]), image), 100, tau=0.01, masked=masked)
+    finally:
+        sys.setprofile(None)
+    assert {"SmoothedGuard.certify", "asked", "frontiers_of"} <= passed
+    assert len(passed) <= 24, sorted(passed)
