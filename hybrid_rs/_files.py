@@ -47,7 +47,7 @@ def read_text(name: str, path: Path) -> str:
 
 
 def write_whole(name: str, path: Path, content: str | bytes) -> None:
-    """Write a file atomically: whatever happens, it has either the new content or the old one.
+    """Write a file atomically: even after an interruption, it has either the new content or the old one.
 
     The content is written to a temporary file in the same folder, which then replaces the old file. A special file,
     such as ``/dev/stdout``, is written directly.

@@ -1,4 +1,4 @@
-r"""Independent subsampling of both modalities, in the manner of MMCert, and its certificate.
+r"""Independent subsampling of both modalities, as in MMCert, and its certificate.
 
 A random set of :math:`k_1` of the :math:`n_1` tokens is kept, and independently a random set of :math:`k_2` of the
 :math:`n_2` pixels. Everything else is overwritten by a constant. The adversary changes any :math:`r_1` tokens and any

@@ -61,7 +61,7 @@ def plan(
     masked: Annotated[bool, typer.Option("--masked", help="Draw given that edited positions are replaced.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Print the p_A and the draws that a target needs; or, with --n, the most that so many draws can certify.
+    """Print the p_A and the draws that a target needs; or, with --n, the most that this number of draws can certify.
 
     The kernel is the uniform one.
     """

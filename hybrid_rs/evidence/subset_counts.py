@@ -170,7 +170,7 @@ class SubsetCounts:
         return cls(safe, n, replaced.shape[1], beta, example, seed, distance)
 
 
-MAX_SETS = 2_000_000  # after visiting so many sets, larger sizes are bounded instead of counted
+MAX_SETS = 2_000_000  # after this many sets, larger sizes are bounded instead of counted
 
 
 def most_replaced(replaced: NDArray[np.bool_], d_max: int, *, max_sets: int = MAX_SETS) -> tuple[int, ...]:

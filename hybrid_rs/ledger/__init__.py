@@ -75,7 +75,7 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
     claims = [Claim(**entry | {"tests": tuple(entry["tests"])}) for entry in json.loads(path.read_text())]
     names = [claim.id for claim in claims]
     twice = sorted({name for name in names if names.count(name) > 1})
-    require(not twice, "id", twice, f"give every claim of {path.name} a name of its own")
+    require(not twice, "id", twice, f"give each claim of {path.name} its own name")
     return claims
 
 

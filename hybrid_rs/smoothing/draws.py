@@ -24,7 +24,7 @@ from hybrid_rs.smoothing.lattice import LEVELS, rounded_gaussian
 
 BLOCK = 64  # draws that share one random stream; changing it would change the draws of every seed
 IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
-CACHED = 2**17  # pixels whose noise is drawn at a time; so many stay in a core's cache
+CACHED = 2**17  # pixels whose noise is drawn at a time; this number stays in a core's cache
 Noise = Literal["float32", "lattice"]
 SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
 """What stores call the noise; counts of another noise are other counts."""

@@ -245,7 +245,7 @@ def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[st
         example: the example's id.
 
     Raises:
-        ValueError: if the guard has an identity of its own, and the classifier's name is another.
+        ValueError: if the guard has its own identity, and the classifier's name differs from it.
     """
     _smoothing(smoothed)
     text("example", example)
