@@ -144,7 +144,7 @@ def test_a_ledger_comes_back_as_it_was(tmp_path):
     assert read_claims(path) == CLAIMS
     assert len(to_frame(CLAIMS)) == len(CLAIMS)
     write_claims([CLAIMS[0], CLAIMS[0]], path)
-    with pytest.raises(ValueError, match=r"give every claim of claims\.json a name of its own"):
+    with pytest.raises(ValueError, match=r"give each claim of claims\.json its own name"):
         read_claims(path)
     unknown = Claim("T0", "", "", "", "", "", ())
     with pytest.raises(ValueError, match=r"id = 'T0': no check of this name"):
