@@ -34,7 +34,8 @@ class Chromium:
     def __init__(self, seconds: float = 120) -> None:
         self.seconds = seconds
         self.events: list[dict[str, Any]] = []
-        self._asked, self._read, self._session = 0, b"", {}
+        self._asked, self._read = 0, b""
+        self._session: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if PROGRAM is None:
