@@ -193,7 +193,7 @@ class Smoothing:
     beta: o.Beta = 0.25
     threat: o.ThreatOption = "suffix"
     max_edits: o.MaxEdits = 8
-    noise: o.NoiseOption = "float32"
+    noise: o.NoiseOption = "lattice"
     per_d: bool = False  # an option only of the commands that can use it
 
     def __post_init__(self) -> None:

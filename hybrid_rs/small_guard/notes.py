@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import choice, flag, integer
 from hybrid_rs._extras import needs
 from hybrid_rs.small_guard.language import FAMILIES, Language, encode, write_note
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, eight_bits
 
 Split = Literal["train", "validation", "test"]
 
@@ -84,7 +84,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
         scan: shape ``(8, 8)``, ink from 0 to 1.
 
     Returns:
-        shape ``(3, 32, 32)``, float32, pixel units [0, 1].
+        shape ``(3, 32, 32)``, float32, in [0, 1], of 8 bits a channel.
     """
     side, margin = _DIGIT_SIDE, IMAGE_SHAPE[1] - _DIGIT_SIDE
     enlarge = _enlarger()
@@ -92,7 +92,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
     ink = np.zeros(IMAGE_SHAPE[1:], np.float32)
     ink[top : top + side, left : left + side] = enlarge @ scan @ enlarge.T
     paper, pen = rng.uniform(0.85, 1.0, size=(3, 1, 1)), rng.uniform(0.0, 0.4, size=(3, 1, 1))
-    return (paper + (pen - paper) * ink).astype(np.float32)
+    return eight_bits(paper + (pen - paper) * ink)
 
 
 @cache

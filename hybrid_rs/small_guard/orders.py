@@ -9,7 +9,7 @@ from scipy.ndimage import affine_transform
 from hybrid_rs._checks import flag, integer
 from hybrid_rs.small_guard.language import FAMILIES, encode, fill
 from hybrid_rs.small_guard.notes import BAYS, IMAGE_SHAPE, MOST, forbidden, scans
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, eight_bits
 
 TEMPLATES = (
     "{name} , is {good} here ?",
@@ -48,7 +48,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
         scan: shape ``(8, 8)``, ink from 0 to 1.
 
     Returns:
-        shape ``(3, 32, 32)``, float32, pixel units [0, 1].
+        shape ``(3, 32, 32)``, float32, in [0, 1], of 8 bits a channel.
     """
     height = IMAGE_SHAPE[1]
     side, tilt = rng.uniform(*SIDE), np.deg2rad(rng.uniform(-TILT, TILT))
@@ -57,7 +57,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
     middle = (len(scan) - 1) / 2
     ink = affine_transform(scan, turned, offset=middle - turned @ centre, output_shape=IMAGE_SHAPE[1:], order=1)
     paper, pen = rng.uniform(*PAPER, size=(3, 1, 1)), rng.uniform(*PEN, size=(3, 1, 1))
-    return (paper + (pen - paper) * np.clip(ink, 0, 1)).astype(np.float32)
+    return eight_bits(paper + (pen - paper) * np.clip(ink, 0, 1))
 
 
 def examples(n: int, seed: int = 0, unsafe: bool | None = None) -> list[Example]:

@@ -76,8 +76,12 @@ class Example:
             >>> example.rounded().levels().max()
             np.int16(115)
         """
-        levels = np.rint(self.image.astype(np.float64) * 255)
-        return replace(self, image=(levels.astype(np.float32) / np.float32(255)))
+        return replace(self, image=eight_bits(self.image))
+
+
+def eight_bits(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the nearest image of 8 bits a channel: whole numbers of 255ths, in float32."""
+    return np.rint(np.asarray(image, dtype=np.float64) * 255).astype(np.float32) / np.float32(255)
 
 
 def token_ids_of(name: str, value: Any) -> NDArray[np.int64]:

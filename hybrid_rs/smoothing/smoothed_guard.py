@@ -69,7 +69,7 @@ class SmoothedGuard:
     kernel: UniformKernel | AbsorbingKernel
     sigma: float
     threat: Threat
-    noise: Noise = "float32"
+    noise: Noise = "lattice"
 
     def __post_init__(self) -> None:
         known = isinstance(self.noise, str) and self.noise in SAMPLERS

@@ -69,7 +69,7 @@ class Unit:
     masked: bool = False
     margins: tuple[float, ...] = ()
     texts: int = 1
-    noise: Noise = "float32"
+    noise: Noise = "lattice"
 
     def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel, or for each margin."""
