@@ -134,7 +134,7 @@ def throughput(shape: str) -> Callable[[Run], dict[str, Any]]:
         guard = random_guard(SHAPES[shape](run.tiny), run.device, run.dtype, policy=0, batch_size=128)
         n = 64 if run.tiny else 256
         found = report(shape, guard, run.device, n, run.speed or ceiling(run.device, run.dtype), tiny=run.tiny)
-        image = np.full((3, *guard.image_size), 0.5, dtype=np.float32)
+        image = np.full((3, *guard.image_size), 128 / 255, dtype=np.float32)
         example, law = (
             hrs.Example("grey", guard.alphabet[:20], image),
             (hrs.UniformKernel(BETA, guard.alphabet.size), SIGMA),

@@ -180,7 +180,7 @@ def noise_seconds(guard: VisionLanguageGuard, example: hrs.Example, n: int) -> f
 def report(name: str, guard: VisionLanguageGuard, device: str, n: int, best: float, *, tiny: bool) -> dict[str, Any]:
     """Measure one guard in every way; print a line for each, and return what was measured."""
     print(f"\n{name}: {guard}")
-    image = np.full((3, *guard.image_size), 0.5, dtype=np.float32)
+    image = np.full((3, *guard.image_size), 128 / 255, dtype=np.float32)
     example = hrs.Example("grey", guard.alphabet[:TEXT], image)
     noise = noise_seconds(guard, example, n)
     print(f"noise and bookkeeping: {1e3 * noise:.3g} ms per draw")

@@ -25,6 +25,6 @@ class ToyGuard:
         return np.concatenate(texts), np.concatenate(images)
 
 
-EXAMPLE = hrs.Example("toy/0", np.array([11, 13, 29]), np.full((3, 4, 4), 0.45, np.float32), unsafe=True)
+EXAMPLE = hrs.Example("toy/0", np.array([11, 13, 29]), np.full((3, 4, 4), 115 / 255, np.float32), unsafe=True)
 KERNEL = hrs.UniformKernel(beta=0.4, vocab_size=20)
 SUFFIX, NESTED = hrs.SuffixThreat(4), hrs.SuffixThreat(4, one_shot=False)

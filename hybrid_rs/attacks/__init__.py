@@ -23,10 +23,10 @@ Example:
     ...     def gradients(self, token_ids, images):
     ...         return self.scores(token_ids, images), None, np.full(images.shape, 1 / 8, np.float32)
     >>> smoothed = hrs.SmoothedGuard(Linear(), hrs.UniformKernel(0.25, 10), sigma=0.5, threat=hrs.L0Threat(1))
-    >>> example = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 0.5, np.float32))
+    >>> example = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 128 / 255, np.float32))
     >>> found = attack_jointly(smoothed, example, d=1, epsilon=1.0)
     >>> found.edits, round(found.epsilon_used, 3)
-    (1, 1.0)
+    (1, 0.978)
     >>> clean = smoothed.sample(example, n=2000).unsafe[0] / 2000
     >>> evaluate(smoothed, example, found, n=2000).upper < 0.5 * clean
     True

@@ -44,7 +44,7 @@ def attack_jointly(
         ...         return images.mean(axis=(1, 2, 3)) * 8 > (token_ids == 7).sum(axis=1) + 2
         >>> threat = hrs.SuffixThreat(max_edits=2)
         >>> smoothed = hrs.SmoothedGuard(Guard(), hrs.UniformKernel(0.25, 10), sigma=0.5, threat=threat)
-        >>> example = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 0.5, np.float32))
+        >>> example = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 128 / 255, np.float32))
         >>> found = attack_jointly(smoothed, example, d=2, epsilon=1.0, effort=Effort(draws=500))
         >>> clean = smoothed.sample(example, n=10_000).unsafe[0] / 10_000
         >>> evaluate(smoothed, example, found, n=10_000).upper < 0.5 * clean
@@ -117,7 +117,8 @@ def evaluate(
         alpha: risk that the value is outside the bounds, half of it on each side.
 
     Raises:
-        ValueError: if the attack does not belong to this example, or d is missing.
+        ValueError: if the attack does not belong to this example, its image is not of 8 bits a channel where the noise
+            is, or d is missing.
     """
     kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
     kind("example", example, Example, "give a hybrid_rs.Example")
@@ -130,6 +131,10 @@ def evaluate(
     stray = np.flatnonzero((attack.token_ids != text) & ~noised)
     require(stray.size == 0, "attack.token_ids", f"edits at {stray}", "the attack may edit only noised positions")
     attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
+    if smoothed.noise == "lattice":
+        off = attacked.off_lattice()
+        remedy = "give an attack on images of 8 bits a channel, of which alone the noise speaks"
+        require(not off, "attack.image", f"{off} of {attack.image.size} pixels are no whole number of 255ths", remedy)
     counts = replace(smoothed, threat=_Filled(noised)).sample(attacked, n, seed=seed)
     k = counts.unsafe[0]
     return Estimate(k, n, float(counts.p_a(alpha / 2)[0]), float(counts.p_a_upper(alpha / 2)[0]))

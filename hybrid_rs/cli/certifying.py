@@ -108,7 +108,7 @@ class Report:
         guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
         guard["guard"] = described(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
-        law |= {"noise": s.noise, "distance": counts.distance} if s.noise != "float32" else {}
+        law |= {"noise": s.noise, "distance": counts.distance}
         law |= {"texts": counts.texts} if counts.texts > 1 else {}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat

@@ -61,12 +61,15 @@ class Example:
             >>> Example("a", np.array([3]), np.full((3, 8, 8), 51 / 255, np.float32)).levels().max()
             np.int16(51)
         """
+        off = self.off_lattice()
+        said = f"{off} of {self.image.size} pixels of example {self.id!r} are not whole numbers of 255ths"
+        require(not off, "image", said, "give 8 bits per channel: example.rounded() has the nearest such image")
+        return np.rint(self.image.astype(np.float64) * 255).astype(np.int16)
+
+    def off_lattice(self) -> int:
+        """Return the number of pixels that are not whole numbers of 255ths: 0 for an image of 8 bits."""
         scaled = self.image.astype(np.float64) * 255
-        levels = np.rint(scaled)
-        off = np.abs(scaled - levels) > OFF
-        said = f"{np.count_nonzero(off)} of {off.size} pixels of example {self.id!r} are not whole numbers of 255ths"
-        require(not off.any(), "image", said, "give 8 bits per channel: example.rounded() has the nearest such image")
-        return levels.astype(np.int16)
+        return int(np.count_nonzero(np.abs(scaled - np.rint(scaled)) > OFF))
 
     def rounded(self) -> Example:
         """Return this example with its image rounded to 8 bits per channel.

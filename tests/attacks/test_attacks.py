@@ -24,7 +24,7 @@ from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.guard import load_bay_guard, new_model
 
 SHAPE = (3, 4, 4)
-GREY = np.full(SHAPE, 0.5, np.float32)
+GREY = np.full(SHAPE, 128 / 255, np.float32)
 V = 6
 WORST = Effort(draws=1000, probes=2000, candidates=16, select=4000, uses="verdicts")
 QUICK = Effort(draws=60, probes=120, candidates=12, steps=6, rounds=1, select=200)
@@ -61,7 +61,7 @@ class ScoringGuard(RandomGuard):
 
 def setting(seed, *, threat, kernel=None, sigma=0.5, guard=RandomGuard, length=3):
     rng = np.random.default_rng(seed)
-    example = hrs.Example(f"toy/{seed}", rng.choice([1, *RandomGuard.alphabet], length), rng.random(SHAPE))
+    example = hrs.Example(f"toy/{seed}", rng.choice([1, *RandomGuard.alphabet], length), rng.random(SHAPE)).rounded()
     kernel = kernel or hrs.UniformKernel(0.25, V)
     return hrs.SmoothedGuard(guard(rng, length + threat.slot), kernel, sigma, threat), example
 
@@ -241,7 +241,6 @@ def test_candidates_are_at_most_one_edit_away_and_within_the_editable():
 def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_size, p_a):
     d, epsilon, sigma, length, n = 2, 0.5, 0.5, 4, 20_000
     kernel = hrs.UniformKernel(0.25, vocab_size)
-    floor = float(hrs.p_adv(p_a, epsilon, kernel.likelihood_ratio(d), sigma=sigma))
     for seed in range(2):
         rng = np.random.default_rng(seed)
         example = hrs.Example(f"worst/{seed}", rng.integers(1, vocab_size, length), GREY)
@@ -251,7 +250,9 @@ def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_s
         attacked[edited] = (clean[edited] + rng.integers(1, vocab_size, d)) % vocab_size
         direction = rng.standard_normal(SHAPE)
         direction /= np.linalg.norm(direction)
-        guard = WorstGuard(kernel, sigma, p_a, clean, attacked, GREY, (GREY + epsilon * direction).astype(np.float32))
+        there = on_lattice((GREY + epsilon * direction).astype(np.float32), GREY)
+        floor = float(hrs.p_adv(p_a, distance(there, GREY), kernel.likelihood_ratio(d), sigma=sigma))
+        guard = WorstGuard(kernel, sigma, p_a, clean, attacked, GREY, there)
         smoothed = hrs.SmoothedGuard(guard, kernel, sigma, threat)
         assert within(smoothed.sample(example, n).unsafe[0], n, p_a)
         ideal = Attack(attacked, guard.attacked_image, d, epsilon, 0.0, 0)
@@ -360,7 +361,8 @@ def test_the_small_guard_is_attacked_further_than_by_chance(trained):
     way = rng.standard_normal(example.image.shape)
     tokens = np.append(example.token_ids, [trained.pad_id] * 8)
     tokens[-8:-6] = rng.choice(trained.alphabet, 2)
-    chance = Attack(tokens, project(example.image + way, example.image, 1.0), 2, 1.0, 0.0, 0)
+    there = on_lattice(project(example.image + way, example.image, 1.0), example.image)
+    chance = Attack(tokens, there, 2, 1.0, 0.0, 0)
     ours, theirs = (evaluate(smoothed, example, attack, n, alpha=1e-3) for attack in (found, chance))
     assert ours.upper < theirs.lower
     p_a = hrs.clopper_pearson_lower(smoothed.sample(example, n).unsafe[0], n, 1e-3)

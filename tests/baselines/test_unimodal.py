@@ -10,7 +10,7 @@ from hybrid_rs.attacks import Effort
 from hybrid_rs.baselines.unimodal import image_only, text_only, trials
 
 SEVEN, EFFORT = 7, Effort(draws=64, steps=4, rounds=1, restarts=1, select=64)
-EXAMPLE = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 0.5, np.float32))
+EXAMPLE = hrs.Example("grey", np.array([1, 2]), np.full((3, 4, 4), 128 / 255, np.float32))
 
 
 class Together:

@@ -236,7 +236,7 @@ class TestLength:
 
     def test_the_slot_counts(self, guard):
         smoothed = hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, hrs.SuffixThreat(3))
-        image = np.full((3, 32, 32), 0.5, np.float32)
+        image = np.full((3, 32, 32), 128 / 255, np.float32)
         smoothed.sample(hrs.Example("fits", np.full(guard.max_length - 3, guard.pad_id), image), 1)
         with pytest.raises(ValueError, match=f"example 'long' = {guard.max_length + 1} tokens with its slot"):
             smoothed.sample(hrs.Example("long", np.full(guard.max_length - 2, guard.pad_id), image), 1)

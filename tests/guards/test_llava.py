@@ -101,7 +101,7 @@ def test_every_choice_that_makes_another_classifier_is_in_its_identity(folders, 
 
 
 def test_counts_in_bfloat16_are_stored_as_those_of_another_classifier(folders, guard, tmp_path):
-    path, image = tmp_path / "counts.jsonl", np.full((3, SIDE, SIDE), 0.5, np.float32)
+    path, image = tmp_path / "counts.jsonl", np.full((3, SIDE, SIDE), 128 / 255, np.float32)
     example, kernel = hrs.Example("grey", guard.encode("text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
     half = VisionLanguageGuard.from_pretrained(folders["llava"], dtype="bfloat16")
     assert half.model.dtype == torch.bfloat16
@@ -141,7 +141,7 @@ def test_batches_that_do_not_fit_are_halved_and_nothing_else_changes(guard, draw
 
 
 def test_counts_do_not_change_when_memory_runs_out(guard, monkeypatch):
-    image = np.full((3, SIDE, SIDE), 0.5, np.float32)
+    image = np.full((3, SIDE, SIDE), 128 / 255, np.float32)
     example, kernel = hrs.Example("grey", guard.encode("the text"), image), hrs.UniformKernel(0.25, guard.alphabet.size)
     expected = hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(4)).sample(example, 200)
     inputs, calls = type(guard.vision).inputs, itertools.count()

@@ -8,7 +8,7 @@ import pytest
 import hybrid_rs as hrs
 from hybrid_rs.guards.worst_guard import WorstGuard
 
-GREY = np.full((3, 4, 4), 0.5, np.float32)
+GREY = np.full((3, 4, 4), 128 / 255, np.float32)
 
 
 def worst(**changes):
@@ -19,7 +19,7 @@ def worst(**changes):
         "clean_ids": np.array([1, 2, 3]),
         "attacked_ids": np.array([1, 5, 6]),
         "clean_image": GREY,
-        "attacked_image": GREY + np.float32(0.05),
+        "attacked_image": GREY + np.float32(13 / 255),
     }
     return WorstGuard(**given | changes)
 

@@ -50,7 +50,7 @@ def smoothed_value(words, slot, image):
 def setting():
     image = np.full((3, SIDE, SIDE), 0.3, np.float32)
     image[0] += 0.6
-    example = hrs.Example("red", np.array([1, 3, 4, 1]), image, unsafe=True)
+    example = hrs.Example("red", np.array([1, 3, 4, 1]), image, unsafe=True).rounded()
     kernel = hrs.UniformKernel(BETA, len(RedAndOpen.words))
     return example, hrs.SmoothedGuard(RedAndOpen(), kernel, SIGMA, hrs.SuffixThreat(SLOT))
 

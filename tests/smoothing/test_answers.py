@@ -21,7 +21,7 @@ from hybrid_rs.smoothing.answers import AnswerError, gradients, scores, verdicts
 from hybrid_rs.smoothing.margins import sample_margins
 from hybrid_rs.tables.linear import sample
 
-EXAMPLE = hrs.Example("a", np.array([1, 2]), np.full((3, 4, 4), 0.5, np.float32))
+EXAMPLE = hrs.Example("a", np.array([1, 2]), np.full((3, 4, 4), 128 / 255, np.float32))
 KERNEL = hrs.UniformKernel(0.25, 50)
 
 
