@@ -214,10 +214,11 @@ def test_rounding_to_the_nearest_rounds_up_and_floored_does_not():
     assert np.all(hrs.floored(radii, 2) <= radii)
 
 
-def test_the_default_noise_is_the_one_that_the_page_warns_of():
-    assert smoothed().noise == "float32"
-    assert 'The default is still `noise="float32"`' in PAGE
-    stored = {
-        line["noise"] for line in map(json.loads, checkout("data/counts/standard.jsonl").read_text().splitlines())
-    }
-    assert stored == {"philox-float32"}
+def test_the_default_noise_is_exact_and_all_stored_counts_are_of_it():
+    assert smoothed().noise == "lattice"
+    assert 'The default, `noise="lattice"`' in PAGE
+    files = [*checkout("data/counts").glob("*.jsonl"), *checkout("data/attacks").glob("*.jsonl")]
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert {line["noise"] for line in lines if line["sigma"] > 0} == {"philox-lattice"}
+    with pytest.raises(ValueError, match=r"image = .* 8 bits a channel"):
+        smoothed().sample(hrs.Example("grey", np.array([7, 8]), np.full((3, 4, 4), 0.5, np.float32)), 64)

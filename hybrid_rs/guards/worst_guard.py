@@ -18,7 +18,8 @@ from hybrid_rs.certificates.neyman_pearson import log_threshold
 class WorstGuard:
     r"""Unsafe where the likelihood ratio of a noisy input, attacked over clean, is at most a threshold.
 
-    Under the kernel's noise, its smoothed value is ``p_a`` at the clean input and p_adv at the attacked one. No
+    Under the kernel's noise and real Gaussian noise, its smoothed value is ``p_a`` at the clean input and p_adv at the
+    attacked one; noise on the lattice changes both a little, since the threshold lies between two levels. No
     classifier with that p_A has a lower value there. It also has scores and gradients (a token's embedding is a one-hot
     vector), so that an attack can use on it everything that it can use on a network.
 

@@ -41,6 +41,11 @@ def tight(hits: int) -> float:
     return float(hrs.clopper_pearson_lower(hits, DRAWS, ALPHA)) * BELOW
 
 
+def real(guard: Any, threat: Any, kernel: Any = KERNEL) -> hrs.SmoothedGuard:
+    """Smooth by real noise, for which the value of a guard that cuts between two levels of brightness is known."""
+    return hrs.SmoothedGuard(guard, kernel, SIGMA, threat, noise="float32")
+
+
 def example(name: str) -> hrs.Example:
     """Two tokens and a black pixel."""
     return hrs.Example(name, np.array([1, 2]), image())
@@ -112,20 +117,20 @@ def value(p_a: float, d: int = D) -> float:
 def one_shot(runs: int, seed: int) -> int:
     p_a = tight(61)
     guard = worst_guard(p_a, [1, 2, 0, 0], [1, 2, 3, 4])
-    return plain(hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.SuffixThreat(2)), value(p_a), runs, seed)
+    return plain(real(guard, hrs.SuffixThreat(2)), value(p_a), runs, seed)
 
 
 def suffix_per_d(runs: int, seed: int) -> int:
     p_a = tight(60)
     guard = worst_guard(p_a, [1, 2, 0, 0], [1, 2, 3, 0])
-    smoothed = hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.SuffixThreat(2, one_shot=False))
+    smoothed = real(guard, hrs.SuffixThreat(2, one_shot=False))
     return plain(smoothed, value(p_a, 1), runs, seed, d=1)
 
 
 def l0(runs: int, seed: int) -> int:
     p_a = tight(62)
     guard = worst_guard(p_a, [1, 2], [3, 4])
-    return plain(hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.L0Threat(2)), value(p_a), runs, seed)
+    return plain(real(guard, hrs.L0Threat(2)), value(p_a), runs, seed)
 
 
 def absorbing(runs: int, seed: int) -> int:
@@ -137,7 +142,7 @@ def absorbing(runs: int, seed: int) -> int:
         def unsafe(self, token_ids: np.ndarray, images: np.ndarray) -> np.ndarray:
             return (token_ids[:, 2:] != V).any(axis=1) | (images[:, 0, 0, 0] <= cut)
 
-    smoothed = hrs.SmoothedGuard(Guard(cut, 0), hrs.AbsorbingKernel(BETA), SIGMA, hrs.SuffixThreat(D))
+    smoothed = real(Guard(cut, 0), hrs.SuffixThreat(D), hrs.AbsorbingKernel(BETA))
     # the worst classifier says safe wherever the attacked slot shows; of the clean input it says what this one does
     return plain(smoothed, v * float(ndtr(cut / SIGMA - SHIFT)), runs, seed)
 
@@ -145,7 +150,7 @@ def absorbing(runs: int, seed: int) -> int:
 def masked_suffix(runs: int, seed: int) -> int:
     p_s = tight(61)
     cut = SIGMA * float(ndtri(p_s))
-    smoothed = hrs.SmoothedGuard(HalfSpace(cut, (1, 2, 0, 0), (2, 3)), KERNEL, SIGMA, hrs.SuffixThreat(D))
+    smoothed = real(HalfSpace(cut, (1, 2, 0, 0), (2, 3)), hrs.SuffixThreat(D))
     truth, false = BETA**D * float(ndtr(cut / SIGMA - SHIFT)), 0
     law = {"d": D, "epsilon": EPSILON, "sigma": SIGMA, "tau": 0.01, "alpha": ALPHA}
     claims: dict[int, float] = {}
@@ -160,7 +165,7 @@ def masked_suffix(runs: int, seed: int) -> int:
 def subsets(runs: int, seed: int) -> int:
     """All bounds at once: p_A and the least p_S of one position, against their true values."""
     cut = SIGMA * float(ndtri(0.9))
-    smoothed = hrs.SmoothedGuard(Missing(cut, 1), KERNEL, SIGMA, hrs.L0Threat(1))
+    smoothed = real(Missing(cut, 1), hrs.L0Threat(1))
     truth, false = np.array([1 - BETA * 0.1, 0.9]), 0
     attacked = 1 - (1 - BETA / (V - 1)) * float(ndtr(SHIFT - cut / SIGMA))  # the first token edited, the pixel raised
     known: dict[tuple[int, ...], bool] = {}
@@ -177,7 +182,7 @@ def deciding(verdict: str, tau: float, runs: int, seed: int) -> int:
     """Decisions of that verdict, each on draws of its own, at the probability that tau requires."""
     p_a = 0.9
     guard = worst_guard(p_a, [1, 2, 0, 0], [1, 2, 3, 4])
-    smoothed = hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.SuffixThreat(2))
+    smoothed = real(guard, hrs.SuffixThreat(2))
     p_star = float(hrs.required_p_a(EPSILON, KERNEL.likelihood_ratio(D), sigma=SIGMA, tau=value(p_a) + tau))
     most = 2 * DRAWS
     batches = smoothed.verdicts(example("runs"), runs * most, seed=seed, batch_draws=64 * 64)
@@ -199,7 +204,7 @@ def watching(runs: int, seed: int) -> int:
     """False at any of the moments at which one may look."""
     p_a = 0.9
     guard = worst_guard(p_a, [1, 2, 0, 0], [1, 2, 3, 4])
-    smoothed = hrs.SmoothedGuard(guard, KERNEL, SIGMA, hrs.SuffixThreat(2))
+    smoothed = real(guard, hrs.SuffixThreat(2))
     law = {"alpha": ALPHA, "tau": value(p_a) + SLACK, "max_draws": 2 * DRAWS, "seed": seed, "batch_draws": DRAWS}
     return sum(
         any(front.radii[D] >= EPSILON for front in smoothed.watch(example(f"run {run}"), **law)) for run in range(runs)
