@@ -12,11 +12,16 @@ nothing, and p_A handles that case. The minimum must be taken over all e.
 
 The evidence is written as a mapping from the number of replaced positions to the probability: ``p[0]`` is p_A, and
 ``p[j]`` is p_S of a set of j positions that holds all edited ones.
+
+Where the positions are unknown, ``p[j]`` bounds p_S of *every* set of j positions. Then it can also be used
+against more than j edits: any j of the edited positions are taken as replaced, and the other edits are edits of clean
+text. This serves numbers of edits for which no larger set was counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,28 +40,48 @@ FAILURES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # the failure rates that :
 
 
 def ratio_of(kernel: TokenKernel, replaced: int, edited: int) -> LikelihoodRatio:
-    """Return the ratio of exactly ``edited`` edits; the clean law is given that ``replaced`` positions were replaced.
+    """Return the ratio of exactly ``edited`` edits to the clean law, given that ``replaced`` positions were replaced.
+
+    The replaced positions are around the edited ones or, where there are fewer of them, among the edited ones.
 
     Args:
         kernel: the token kernel.
-        replaced: number of replaced positions; they include the edited ones. 0 for the clean law without a condition.
+        replaced: number of replaced positions; 0 for the clean law without a condition.
         edited: number of edited positions.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> kernel = hrs.UniformKernel(beta=0.25, vocab_size=32_000)
+        >>> one_of_two = ratio_of(kernel, replaced=1, edited=2)  # given one of the two was replaced, p_S = 0.99
+        >>> hrs.floored(hrs.p_adv(0.99, 0.0, one_of_two, sigma=1.0), 4)
+        np.float64(0.06)
     """
-    return masked_ratio(kernel, replaced, edited=edited) if replaced else kernel.likelihood_ratio(edited)
+    if replaced == 0:
+        return kernel.likelihood_ratio(edited)
+    within = masked_ratio(kernel, replaced, edited=min(edited, replaced))
+    return within.compose(replace(kernel.likelihood_ratio(max(edited - replaced, 0)), masked=True))
 
 
 def p_adv_committed(
-    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, epsilon: ArrayLike, *, sigma: ArrayLike
+    p: Mapping[int, ArrayLike],
+    kernel: TokenKernel,
+    d: int,
+    epsilon: ArrayLike,
+    *,
+    sigma: ArrayLike,
+    all_sets: bool = False,
 ) -> FloatArray:
     """Return the least value of the smoothed classifier under attack, from p_A and p_S.
 
     Args:
-        p: the evidence, lower bounds that hold together: entry 0 is p_A, entry j is p_S of sets of j positions, each in
-            [0, 1]. The bounds with j = 0 and with j >= e are used against e edits.
+        p: the evidence, lower bounds that hold together: entry 0 is p_A, entry j is p_S of j positions, each in [0, 1].
+            The bounds with j = 0 and with j >= e are used against e edits.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of ``sigma``.
         sigma: standard deviation of the image noise; 0 to infinity.
+        all_sets: True if each entry j holds for every set of j positions. Then the largest j is used against more
+            edits than j, too.
 
     Returns:
         float64 in [0, 1], of the broadcast shape; never above the exact value.
@@ -75,13 +100,20 @@ def p_adv_committed(
     """
     values = [
         np.max([p_adv(p[j], epsilon, ratio_of(kernel, j, e), sigma=sigma) for j in sizes], axis=0)
-        for e, sizes in enumerate(_speaking(p, kernel, d))
+        for e, sizes in enumerate(_speaking(p, kernel, d, all_sets))
     ]
     return np.asarray(np.min(values, axis=0))[()]
 
 
 def radii_committed(
-    p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, *, sigma: float, tau: float, texts: bool = False
+    p: Mapping[int, ArrayLike],
+    kernel: TokenKernel,
+    d: int,
+    *,
+    sigma: float,
+    tau: float,
+    texts: bool = False,
+    all_sets: bool = False,
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
 
@@ -94,6 +126,7 @@ def radii_committed(
         sigma: standard deviation of the image noise, finite.
         tau: decision threshold, in [0, 1].
         texts: True if the last axis of each ``p[j]`` holds the levels P(K >= k) of several texts for each image.
+        all_sets: as in :func:`p_adv_committed`.
 
     Returns:
         two arrays of shape ``(d + 1, ...)``: the radii, nan where not even epsilon = 0 is certified; and the number of
@@ -107,7 +140,7 @@ def radii_committed(
         (array([2.46, 1.91, 0.96, 0.92]), array([0, 0, 0, 3]))
     """
     radii, evidence, search = [], [], certified_radius_texts if texts else certified_radius
-    for e, sizes in enumerate(_speaking(p, kernel, d)):
+    for e, sizes in enumerate(_speaking(p, kernel, d, all_sets)):
         each = np.stack([search(p[j], ratio_of(kernel, j, e), sigma=sigma, tau=tau) for j in sizes])
         best = np.argmax(np.nan_to_num(each, nan=-1.0), axis=0)
         radii.append(np.take_along_axis(each, best[None], axis=0)[0])
@@ -143,13 +176,28 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
     return True
 
 
-def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int) -> list[list[int]]:
+def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, all_sets: bool) -> list[list[int]]:
     """Return, for e = 0..d, the numbers of replaced positions whose evidence can be used against e edits."""
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     kind("p", p, Mapping, "give {0: p_A, d: p_S}")
     for j, bound in p.items():
         integer("p", j, at_least=0)
         probability(f"p[{j}]", bound)
-    speaking = [[j for j in p if j == 0 or j >= max(e, 1)] for e in range(text_budget("d", d) + 1)]
-    require(all(speaking), "p", sorted(p), f"give p_A, or p_S of {d} positions, among them")
-    return speaking
+    most = text_budget("d", d)
+    require(
+        len(p) > 0 and (all_sets or 0 in p or max(p) >= most), "p", sorted(p), f"give p_A, or p_S of {most} positions"
+    )
+    return [sizes_for(e, p, all_sets=all_sets) for e in range(most + 1)]
+
+
+def sizes_for(edits: int, sizes: Collection[int], *, all_sets: bool) -> list[int]:
+    """Return the sizes that are used against this number of edits: 0, those not below it, or else the largest.
+
+    The largest counts only with ``all_sets``, that is, if its bound holds for every set of that size.
+
+    Example:
+        >>> sizes_for(2, range(5), all_sets=True), sizes_for(7, range(5), all_sets=True)
+        ([0, 2, 3, 4], [0, 4])
+    """
+    least = min(max(edits, 1), max(sizes)) if all_sets else max(edits, 1)
+    return [j for j in sizes if j == 0 or j >= least]

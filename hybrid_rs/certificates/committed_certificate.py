@@ -9,7 +9,7 @@ import numpy as np
 
 from hybrid_rs._checks import kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
-from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
+from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
@@ -105,7 +105,8 @@ class CommittedCertificate(Target):
             places, "choices", self.choices, f"give the index of a bound for each of {edits} numbers of edits", repr
         )
         for e, i in enumerate(self.choices):
-            speaks = self.bounds[i].replaced == 0 or self.bounds[i].replaced >= e
+            bound = self.bounds[i]
+            speaks = bound.replaced == 0 or bound.replaced >= e or bound.subsets is not None
             require(speaks, "choices", self.choices, f"bound {i} does not cover {e} edits")
 
     @classmethod
@@ -163,7 +164,8 @@ def certify_committed(
 def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, alpha: float) -> tuple[Bound, ...]:
     """Return the bounds that hold together: of p_A and of p_S for d positions, or for all sizes counted."""
     largest = len(counts.drawn()["unsafe" if isinstance(counts, MaskedCounts) else "safe"]) - 1
-    require(1 <= d <= largest, "d", d, f"give 1 to {largest}, the largest budget sampled")
+    most = largest if isinstance(counts, MaskedCounts) else counts.length
+    require(1 <= d <= most, "d", d, f"give 1 to {most}, the largest budget that the counts cover")
     if isinstance(counts, MaskedCounts):
         half = counts.p_s(alpha / 2)
         return tuple(Bound(j, float(half[j]), counts.unsafe[j]) for j in (0, d))
@@ -177,9 +179,10 @@ def _sides(
     bounds: tuple[Bound, ...], kernel: TokenKernel, edits: int, shift: np.ndarray
 ) -> list[tuple[float, int, float]]:
     """Return, for each bound that covers this number of edits: the worst-case value, minus its index, the witness."""
-    sides = []
+    sides, all_sets = [], bounds[0].subsets is not None
+    speaking = sizes_for(edits, [bound.replaced for bound in bounds], all_sets=all_sets)
     for i, bound in enumerate(bounds):
-        if bound.replaced == 0 or bound.replaced >= edits:
+        if bound.replaced in speaking:
             ratio, at = ratio_of(kernel, bound.replaced, edits), np.array(bound.p)
             log_t = neyman_pearson.log_threshold(at, ratio, shift)
             sides.append((float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), -i, float(log_t)))

@@ -142,19 +142,17 @@ def _of_subsets(
     law = cast(TokenKernel, kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws"))
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     made: list[Frontier | None] = [None] * len(counts)
-    by_largest: dict[int, list[int]] = {}
+    alike: dict[tuple[int, int], list[int]] = {}  # by the largest size counted, and the most positions to edit
     for i, c in enumerate(counts):
         largest = len(c.safe if isinstance(c, SubsetCounts) else c.reached) - 1
-        enough = d_max <= largest or largest == c.length
-        require(enough, "d_max", d_max, f"give at most {largest}, the largest size counted")
         require(c.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {c.beta}")
-        by_largest.setdefault(largest, []).append(i)
-    for largest, which in by_largest.items():
+        alike.setdefault((largest, min(c.length, d_max)), []).append(i)
+    for (largest, edits), which in alike.items():
         p = np.array([counts[i].bounds(alpha) for i in which])
-        evidence, edits = [_evidence(counts[i], alpha) for i in which], min(largest, d_max)
+        evidence = [_evidence(counts[i], alpha) for i in which]
         together = {j: np.array([rows[j] for rows in evidence]) for j in range(largest + 1)}
         texts = isinstance(counts[0], SubsetTextCounts)
-        each, size = radii_committed(together, law, edits, sigma=sigma, tau=tau, texts=texts)
+        each, size = radii_committed(together, law, edits, sigma=sigma, tau=tau, texts=texts, all_sets=True)
         for i, bounds, radii, sizes in zip(which, p, each.T, size.T, strict=True):
             worst = [int(np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0))) for d in range(edits + 1)]
             at = np.array([worst[min(d, edits)] for d in range(d_max + 1)])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs._checks import kind, probability, require
-from hybrid_rs.certificates.commitment import TokenKernel, ratio_of
+from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.text_certificate import witnessed
@@ -21,7 +21,7 @@ class Witness:
     """For one number of edits, the row of levels that is used, and the witnesses.
 
     Args:
-        size: the row: the number of positions that were replaced in its texts; 0, or at least the number of edits.
+        size: the row: the number of positions that were replaced in its texts.
         image_log_t: the witnesses of the image tests, one per level; empty if the texts are pooled.
         log_t: the witness of the text channel.
     """
@@ -89,12 +89,9 @@ class SubsetTextCertificate(Target):
         probability("levels", [x for row in self.levels for x in row])
         good = type(self.witnesses) is tuple and all(isinstance(w, Witness) for w in self.witnesses)
         require(good and len(self.witnesses) == edits, "witnesses", self.witnesses, f"give {edits}, one per e", repr)
-        for e, witness in enumerate(self.witnesses):
-            speaks = witness.size == 0 or e <= witness.size
+        for witness in self.witnesses:
             fits = 0 <= witness.size < len(shape) and len(witness.image_log_t) in (0, shape[witness.size])
-            require(
-                speaks and fits, "witnesses", witness, f"give a row that covers {e} edits, one witness per level", repr
-            )
+            require(fits, "witnesses", witness, "give the size of a row, and one image witness for each level", repr)
 
     @property
     def distance(self) -> float:  # type: ignore[override]
@@ -143,18 +140,17 @@ def certify_subset_texts(
         alpha: risk, in (0, 1).
 
     Raises:
-        ValueError: if an argument is outside its range, or d is above the sizes counted.
+        ValueError: if an argument is outside its range, or d is above the number of positions.
     """
     kind("counts", counts, SubsetTextCounts, "give SubsetTextCounts")
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
-    largest = len(counts.reached) - 1
-    require(budget <= largest, "d", d, f"give at most {largest}, the largest size counted")
+    require(budget <= counts.length, "d", d, f"give at most {counts.length}, the number of positions")
     for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
         require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
     levels, found = counts.levels(alpha), []
     for e in range(budget + 1):
-        sizes = [0, *range(max(e, 1), largest + 1)]
+        sizes = sizes_for(e, range(len(counts.reached)), all_sets=True)
         each = [witnessed(levels[j], ratio_of(kernel, j, e), float(epsilon), float(sigma)) for j in sizes]
         best = int(np.argmax([value for value, _, _ in each]))
         found.append((each[best][0], Witness(sizes[best], *each[best][1:])))

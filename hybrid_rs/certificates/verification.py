@@ -197,10 +197,18 @@ def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
 
 
 def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: int) -> list[Atom]:
-    """Return the atoms of exactly ``edited`` edits; P is given that ``replaced`` positions were replaced, if not 0."""
+    """Return the atoms of exactly ``edited`` edits; P is given that ``replaced`` positions were replaced, if not 0.
+
+    The replaced positions are around the edited ones or, where there are fewer of them, among the edited ones.
+    """
+    beyond = max(edited - replaced, 0)  # edits of clean text
     if isinstance(kernel, AbsorbingKernel):
-        return _masked_absorbing(kernel, replaced) if replaced else _absorbing(kernel, edited)
-    return _masked_uniform(kernel, replaced, edited) if replaced else _uniform(kernel, edited)
+        within, clean = _masked_absorbing(kernel, replaced), _absorbing(kernel, beyond)
+    else:
+        within, clean = _masked_uniform(kernel, replaced, edited - beyond), _uniform(kernel, beyond)
+    if not replaced:
+        return clean
+    return _both(within, clean) if beyond else within
 
 
 def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
@@ -288,12 +296,16 @@ def _features(beta: float, arities: tuple[int, ...]) -> list[Atom]:
         raise VerificationError(f"d = {len(arities)}: these arities make {atoms} atoms, more than {MAX_ATOMS}")
     law: list[Atom] = [(arb(1), arb(1), arb(0))]
     for size, count in Counter(arities).items():
-        one = _uniform(UniformKernel(beta, size), count)
-        law = [
-            (p * p_one, q * q_one, None if log is None or log_one is None else log + log_one)
-            for (p, q, log), (p_one, q_one, log_one) in product(law, one)
-        ]
+        law = _both(law, _uniform(UniformKernel(beta, size), count))
     return law
+
+
+def _both(law: list[Atom], other: list[Atom]) -> list[Atom]:
+    """Return the atoms of two independent channels."""
+    return [
+        (p * p_other, q * q_other, None if log is None or log_other is None else log + log_other)
+        for (p, q, log), (p_other, q_other, log_other) in product(law, other)
+    ]
 
 
 def _masked_uniform(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:

@@ -10,7 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.checkout import require_tree
@@ -64,9 +64,13 @@ class Setting:
         """Return the path of another store of this setting, such as "streams", in the folder of the counts."""
         return self.store.path.with_name(f"{kind}_{self.store.path.name}")
 
-    def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False) -> list[Any]:
-        """Return the counts of a set's examples, one entry each; missing counts are drawn."""
-        return self.store.sample(smoothed, self.sets[name], n=self.size.n, seed=self.seed, masked=masked)
+    def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False, texts: int = 1) -> list[Any]:
+        """Return the counts of a set's examples, one entry each; missing counts are drawn.
+
+        With several texts for each image there are as many fewer images: the number of evaluations stays the same.
+        """
+        n = max(1, self.size.n // integer("texts", texts, at_least=1))
+        return self.store.sample(smoothed, self.sets[name], n=n, seed=self.seed, masked=masked, texts=texts)
 
     def counts_together(self, name: str, smoothed: Sequence[SmoothedGuard]) -> list[list[Any]]:
         """Return :meth:`counts` under smoothed guards that differ only in kernel, drawn with the same noise."""

@@ -15,6 +15,7 @@ from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threshold import threshold
 from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.experiments.alarms import alarm_shares
 
 
@@ -28,7 +29,7 @@ class Column:
         kernel: the token kernel.
         sigma: standard deviation of the image noise; 0 for text-only smoothing.
         d_max: the largest text budget it certifies; 0 for image-only smoothing.
-        counts: counts by set: "unsafe" (examples to certify; they bound p_A or p_S), "safe" (examples that measure
+        counts: counts by set: "unsafe" (examples to certify; of any kind), "safe" (examples that measure
             false alarms) and "calibration" (further safe examples, on which tau may be chosen).
         edits_are_free: the guard never sees the adversary's tokens, so every d has the radius of d = 0.
     """
@@ -104,6 +105,7 @@ def columns(
     nested: dict[float, dict[str, list[Counts]]],
     masked: dict[float, list[MaskedCounts]],
     l0: dict[float, dict[str, list[Any]]],
+    several: dict[float, list[SubsetTextCounts]],
 ) -> list[Column]:
     """Sort counts into the table's ways of smoothing.
 
@@ -113,6 +115,7 @@ def columns(
             a count for every d = 0, 1, ..., m, as ``SuffixThreat(m, one_shot=False)`` gives them.
         masked: by sigma, of the unsafe examples, as ``SuffixThreat(m)`` gives them with ``masked=True``.
         l0: by sigma, as ``nested``, from ``L0Threat``: SubsetCounts of the unsafe examples, Counts of the others.
+        several: by sigma, of the unsafe examples, from ``L0Threat`` with several texts for each image.
     """
     found = []
     for sigma, sets in nested.items():
@@ -130,6 +133,8 @@ def columns(
         clean = anywhere | {"unsafe": [counts.clean for counts in anywhere["unsafe"]]}
         found.append(Column("hybrid", "l0", kernel, sigma, d_max, clean))
         found.append(Column("hybrid, best of plain and masked", "l0", kernel, sigma, d_max, anywhere))
+        name = f"hybrid, {several[sigma][0].texts} texts an image"
+        found.append(Column(name, "l0", kernel, sigma, d_max, anywhere | {"unsafe": several[sigma]}))
     return found
 
 

@@ -57,15 +57,41 @@ def test_the_least_counts_are_those_of_a_plain_enumeration(seed, n, texts, lengt
         assert list(row) == least
 
 
-def test_sizes_with_too_many_sets_are_left_out_and_said_to_be():
+def test_sizes_with_too_many_sets_are_left_out_and_the_largest_counted_speaks_of_more_edits():
     rng = np.random.default_rng(0)
     flagged, replaced = rng.random((20, 4)) < 0.9, rng.random((20, 4, 9)) < 0.5
     short = SubsetTextCounts.from_draws(flagged, replaced, 4, 0.5, max_sets=20)
     whole = SubsetTextCounts.from_draws(flagged, replaced, 4, 0.5)
     assert len(short.reached) == 2  # 36 pairs are too many
     assert whole.reached[:2] == short.reached
-    with pytest.raises(ValueError, match="d_max = 2: give at most 1, the largest size counted"):
-        hrs.frontier_of(short, SMALL, sigma=0.5, tau=0.05, d_max=2)
+    sure = replace(short, reached=((20, 20, 20, 20), *((row[0],) * len(row) for row in short.reached[1:])), n=20)
+    front = hrs.frontier_of(sure, SMALL, sigma=0.5, tau=1e-9, d_max=12)
+    assert np.all(np.diff(np.nan_to_num(front.radii, nan=-1.0)) <= 0)
+    np.testing.assert_array_equal(front.radii[9:], front.radii[9])  # there are 9 positions to edit
+
+
+def test_more_edits_than_any_set_counted_has_are_certified_and_proved():
+    """A long text, of which only pairs could be counted; of one text for each image, too."""
+    n, kernel = 20_000, hrs.UniformKernel(0.7, 32_000)
+    images = [images_of_size(n, 3, 0.7, j) for j in range(3)]
+    rows = tuple((images[j],) * texts_of_size(3, 0.7, j) for j in range(3))
+    law, one_text = {"sigma": 0.5, "tau": 1e-3}, hrs.SubsetCounts((10, 10, 9), n, 400, 0.7)
+    for counts in (SubsetTextCounts(rows, n, 3, 400, 0.7), one_text):
+        front = hrs.frontier_of(counts, kernel, d_max=6, **law)
+        assert front.edits() > 2
+        for d in (3, front.edits()):
+            at = hrs.certify(counts, kernel, d=d, epsilon=front.radius(d), **law)
+            beyond = hrs.certify(counts, kernel, d=d, epsilon=front.radius(d) * (1 + 1e-8), **law)
+            assert (at.certified, beyond.certified) == (True, False)
+            assert hrs.verify(at) >= at.p_adv
+            assert hrs.read_certificate(at.to_json()) == at
+            with pytest.raises(hrs.VerificationError):
+                hrs.verify(replace(at, p_adv=hrs.verify(at) * (1 + 1e-9)))
+    fixed = tuple(
+        replace(bound, subsets=None) for bound in at.bounds
+    )  # of one known set: it may hold none of the edits
+    with pytest.raises(ValueError, match="does not cover"):
+        replace(at, bounds=fixed)
 
 
 def test_how_many_texts_and_images_is_fixed_beforehand():
@@ -267,7 +293,7 @@ def test_one_set_of_ordinary_draws_serves_all_sets(tmp_path):
         (lambda: SubsetTextCounts(((11, 9),), n=10, texts=2, length=5, beta=0.5), "reached"),
         (lambda: SubsetTextCounts(((9,), (1,), (1,)), n=10, texts=1, length=1, beta=0.5), "reached"),
         (lambda: SubsetTextCounts(((9,),), n=10, texts=1, length=1, beta=0.0), "beta"),
-        (lambda: hrs.certify(counts_of(np.random.default_rng(8)), SMALL, **LAW | {"d": 3}), "d"),
+        (lambda: hrs.certify(counts_of(np.random.default_rng(8)), SMALL, **LAW | {"d": 21}), "d"),
         (lambda: hrs.certify(counts_of(np.random.default_rng(8)), SMALL, **LAW, masked=False), "masked"),
         (lambda: hrs.certify(counts_of(np.random.default_rng(8)), hrs.UniformKernel(0.4, 9), **LAW), "kernel"),
     ],

@@ -50,7 +50,7 @@ def test_where_no_threshold_keeps_false_alarms_rare_nothing_is_certified(column)
 
 
 def test_every_sigma_of_suffixes_has_its_baseline_without_the_slot(column):
-    found = columns(KERNEL, {0.0: column.counts}, {}, {})
+    found = columns(KERNEL, {0.0: column.counts}, {}, {}, {})
     assert [(way.name, way.sigma, way.edits_are_free) for way in found] == [
         ("text only", 0.0, False),
         ("slot removed", 0.0, True),
