@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import overload
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -10,15 +11,28 @@ from scipy.stats import hypergeom
 from hybrid_rs._checks import integer, kind, require
 from hybrid_rs.certificates.frontier_of import frontier_of
 from hybrid_rs.certificates.kernels import Kernel
+from hybrid_rs.evidence.subset_counts import SubsetCounts
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts, images_of_size, texts_of_size
 from hybrid_rs.evidence.text_counts import TextCounts
 
 
-def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts:
+@overload
+def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts: ...
+
+
+@overload
+def expected_counts(pilot: SubsetTextCounts, texts: int, n: int) -> SubsetTextCounts | SubsetCounts: ...
+
+
+def expected_counts(
+    pilot: TextCounts | SubsetTextCounts, texts: int, n: int
+) -> TextCounts | SubsetTextCounts | SubsetCounts:
     """Predict the counts of ``n`` images with ``texts`` texts each, rounded down.
 
     Any m of the M texts of a pilot image are m independent texts for that image. Choose m of the M texts at random. The
     probability that k or more of these are flagged is a hypergeometric tail. Its mean over the pilot's images predicts
-    the share of images with k or more flagged texts.
+    the share of images with k or more flagged texts. Where positions are unknown, each size of sets has its own row, of
+    the pilot's worst set. The worst set of a small pilot looks worse than it is: for d >= 1 its prediction is cautious.
 
     Args:
         pilot: counts of the pilot draws.
@@ -26,7 +40,8 @@ def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts:
         n: number of images.
 
     Returns:
-        counts without a seed: they were not drawn, and certify nothing.
+        counts without a seed: they were not drawn, and certify nothing. Of the pilot's kind, but for one text and
+        unknown positions: SubsetCounts, as such draws would be counted.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -35,20 +50,39 @@ def expected_counts(pilot: TextCounts, texts: int, n: int) -> TextCounts:
         >>> expected_counts(TextCounts(((100, 80, 60, 20),), n=100), texts=2, n=1_000).reached
         ((866, 433),)
     """
-    kind("pilot", pilot, TextCounts, "give the TextCounts of pilot draws")
+    kind("pilot", pilot, (TextCounts, SubsetTextCounts), "give counts of several texts for each image, of pilot draws")
     m, images = integer("texts", texts, at_least=1), integer("n", n, at_least=1)
     require(m <= pilot.texts, "texts", m, f"give at most {pilot.texts}, the pilot's number of texts")
-    flagged = np.arange(pilot.texts + 1)
-    reached = [[pilot.n, *row, 0] for row in pilot.reached]
-    shares = -np.diff(reached, axis=1) / pilot.n  # of images with exactly 0..M flagged texts
-    tails = hypergeom.sf(np.arange(m)[:, None], pilot.texts, flagged, m)  # k = 1..m, by the number flagged
-    expected = np.minimum(np.floor(images * (shares @ tails.T) + 1e-9), images).astype(int)
-    falling = np.minimum.accumulate(expected, axis=1)
-    return TextCounts(tuple(map(tuple, falling.tolist())), images, pilot.example)
+    if isinstance(pilot, TextCounts):
+        return TextCounts(tuple(_thinned(row, pilot.n, m, images) for row in pilot.reached), images, pilot.example)
+    law, sizes = {"length": pilot.length, "beta": pilot.beta, "example": pilot.example}, range(len(pilot.reached))
+    if m == 1:
+        missed = [1 - sum(row) / (len(row) * pilot.images(j)) for j, row in enumerate(pilot.reached)]
+        safe = np.minimum.accumulate([int(np.ceil(images * pilot.beta**j * missed[j] - 1e-9)) for j in sizes])
+        return SubsetCounts(tuple(safe.tolist()), images, **law)
+    rows = [
+        _thinned(
+            pilot.reached[j],
+            pilot.images(j),
+            texts_of_size(m, pilot.beta, j),
+            images_of_size(images, m, pilot.beta, j),
+        )
+        for j in sizes
+    ]
+    return SubsetTextCounts(tuple(rows), images, m, **law)
+
+
+def _thinned(row: Sequence[int], drawn: int, texts: int, images: int) -> tuple[int, ...]:
+    """Predict the row of fewer texts for each of another number of images, from one of ``drawn`` images."""
+    many = len(row)
+    shares = -np.diff([drawn, *row, 0]) / drawn  # of images with exactly 0..M flagged texts
+    tails = hypergeom.sf(np.arange(texts)[:, None], many, np.arange(many + 1), texts)  # k = 1..m, by the number flagged
+    expected = np.minimum(np.floor(images * (tails @ shares) + 1e-9), images).astype(int)
+    return tuple(np.minimum.accumulate(expected).tolist())
 
 
 def expected_radii(
-    pilot: TextCounts,
+    pilot: TextCounts | SubsetTextCounts,
     plans: Mapping[int, int],
     kernel: Kernel,
     *,

@@ -6,6 +6,7 @@ from scipy.stats import binom
 
 import hybrid_rs as hrs
 from hybrid_rs.decisions.text_plan import expected_counts, expected_radii
+from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts, images_of_size, texts_of_size
 
 KERNEL = hrs.UniformKernel(0.5, 32_000)
 LAW = {"sigma": 0.5, "tau": 0.05}
@@ -43,6 +44,26 @@ def test_the_radius_is_that_of_the_expected_counts_and_several_texts_win_where_t
             counts = expected_counts(pilot, texts, n)
             assert radii[texts] == hrs.frontier_of(counts, KERNEL, d_max=0, **LAW).radius(0)
         assert (max(radii, key=radii.get) == 1) is (name == "image")
+
+
+def test_where_positions_are_unknown_each_size_is_thinned_by_itself():
+    """A guard that ignores the text: at full size the pilot is found again; one text gives the counts of one text."""
+    rng, beta, length = np.random.default_rng(2), 0.5, 6
+    replaced = rng.random((400, 8, length)) < beta
+    flagged = np.repeat(rng.random(400) < 0.95, 8).reshape(400, 8)
+    pilot = SubsetTextCounts.from_draws(flagged, replaced, 2, beta)
+    assert expected_counts(pilot, 8, 400) == pilot
+    fewer = expected_counts(pilot, 4, 800)
+    assert [len(row) for row in fewer.reached] == [texts_of_size(4, beta, j) for j in range(3)]
+    for row, j in zip(fewer.reached, range(3), strict=True):
+        share = pilot.reached[j][0] / pilot.images(j)  # the image decides: all levels are alike
+        assert np.array(row) == pytest.approx(images_of_size(800, 4, beta, j) * share, abs=1)
+    one = expected_counts(pilot, 1, 3_200)
+    assert isinstance(one, hrs.SubsetCounts)
+    missed = 1 - np.array([row[0] / pilot.images(j) for j, row in enumerate(pilot.reached)])
+    assert np.array(one.safe) == pytest.approx(3_200 * beta ** np.arange(3) * missed, abs=1)
+    radii = expected_radii(pilot, {1: 3_200, 4: 800, 8: 400}, hrs.UniformKernel(beta, 32_000), d=1, **LAW)
+    assert max(radii, key=radii.get) == 1  # there is nothing to gain from more texts
 
 
 @pytest.mark.parametrize(
