@@ -8,6 +8,11 @@ VENV := .venv
 BIN  := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Large arrays are taken from the heap again, not asked from the kernel each time (glibc): 1,000 draws of the small guard
+# took 0.5 s instead of 0.7.
+export MALLOC_MMAP_THRESHOLD_ := 1073741824
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
+
 .DEFAULT_GOAL := help
 LOWEST := .venv-lowest
 

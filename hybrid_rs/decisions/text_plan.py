@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from scipy.stats import hypergeom
@@ -55,7 +55,8 @@ def expected_counts(
     require(m <= pilot.texts, "texts", m, f"give at most {pilot.texts}, the pilot's number of texts")
     if isinstance(pilot, TextCounts):
         return TextCounts(tuple(_thinned(row, pilot.n, m, images) for row in pilot.reached), images, pilot.example)
-    law, sizes = {"length": pilot.length, "beta": pilot.beta, "example": pilot.example}, range(len(pilot.reached))
+    law: dict[str, Any] = {"length": pilot.length, "beta": pilot.beta, "example": pilot.example}
+    sizes = range(len(pilot.reached))
     if m == 1:
         missed = [1 - sum(row) / (len(row) * pilot.images(j)) for j, row in enumerate(pilot.reached)]
         safe = np.minimum.accumulate([int(np.ceil(images * pilot.beta**j * missed[j] - 1e-9)) for j in sizes])
