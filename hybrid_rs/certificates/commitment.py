@@ -8,7 +8,8 @@ replaced. So
 
 The better of the plain and the masked certificate is :math:`\max(V_d(p_A), \min_e M_{d,e}(p_S))`. It is weaker, because
 it lets the adversary choose e separately for each bound. Masked evidence is weakest against an adversary who edits
-nothing, and p_A handles that case. The minimum must be taken over all e.
+nothing, and p_A handles that case. The minimum must be taken over all e. Against each e, p_A and p_S constrain one
+classifier, and that gives more than the better of the two bounds: :mod:`hybrid_rs.certificates.joint_evidence`.
 
 The evidence is written as a mapping from the number of replaced positions to the probability: ``p[0]`` is p_A, and
 ``p[j]`` is p_S of a set of j positions that holds all edited ones.
@@ -20,7 +21,7 @@ text. This serves numbers of edits for which no larger set was counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -28,10 +29,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, kind, probability, require
+from hybrid_rs.certificates.joint_evidence import joint_bound, joint_radius
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, masked_ratio, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.several_texts import certified_radius_texts
-from hybrid_rs.certificates.worst_case import certified_radius, p_adv
+from hybrid_rs.certificates.worst_case import attack_shift, certified_radius, p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
 
 FloatArray = NDArray[np.float64]
@@ -98,11 +100,13 @@ def p_adv_committed(
         >>> hrs.floored([plain, masked, both], 3)
         array([0.015, 0.015, 0.091])
     """
-    values = [
-        np.max([p_adv(p[j], epsilon, ratio_of(kernel, j, e), sigma=sigma) for j in sizes], axis=0)
-        for e, sizes in enumerate(_speaking(p, kernel, d, all_sets))
-    ]
-    return np.asarray(np.min(values, axis=0))[()]
+    values, shift = [], attack_shift(epsilon, sigma)
+    for e, sizes in enumerate(_speaking(p, kernel, d, all_sets)):
+        sides = [p_adv(p[j], epsilon, ratio_of(kernel, j, e), sigma=sigma) for j in sizes]
+        if isinstance(kernel, UniformKernel) and (j := joined(e, sizes)):
+            sides.append(joint_bound(np.asarray(p[0]), np.asarray(p[j]), kernel, j, e, shift)[0])
+        values.append(np.max(np.broadcast_arrays(*sides), axis=0))
+    return np.asarray(np.min(np.broadcast_arrays(*values), axis=0))[()]
 
 
 def radii_committed(
@@ -117,7 +121,8 @@ def radii_committed(
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
 
-    The radius at a text budget d is the least of these radii over e = 0..d.
+    The radius at a text budget d is the least of these radii over e = 0..d. What p_A and p_S certify together is
+    computed where it decides that least radius: at d, or with ``all_sets`` at any budget up to d.
 
     Args:
         p: as in :func:`p_adv_committed`, each of shape ``(...)``.
@@ -140,12 +145,53 @@ def radii_committed(
         (array([2.46, 1.91, 0.96, 0.92]), array([0, 0, 0, 3]))
     """
     radii, evidence, search = [], [], certified_radius_texts if texts else certified_radius
-    for e, sizes in enumerate(_speaking(p, kernel, d, all_sets)):
+    speaking = _speaking(p, kernel, d, all_sets)
+    for e, sizes in enumerate(speaking):
         each = np.stack([search(p[j], ratio_of(kernel, j, e), sigma=sigma, tau=tau) for j in sizes])
         best = np.argmax(np.nan_to_num(each, nan=-1.0), axis=0)
         radii.append(np.take_along_axis(each, best[None], axis=0)[0])
         evidence.append(np.array(sizes)[best])
-    return np.array(radii), np.array(evidence)
+    found = np.array(radii), np.array(evidence)
+    if texts or not isinstance(kernel, UniformKernel):
+        return found
+    return _jointly(*found, p, kernel, speaking, range(1, d + 1) if all_sets else [d], sigma=sigma, tau=tau)
+
+
+def joined(edits: int, sizes: Collection[int]) -> int:
+    """Return the size whose p_S is joined with p_A against this number of edits, 0 for none: the least around them."""
+    around = [j for j in sizes if j >= edits]
+    return min(around) if edits and around and 0 in sizes else 0
+
+
+def _jointly(
+    radii: FloatArray,
+    evidence: NDArray[np.int64],
+    p: Mapping[int, ArrayLike],
+    kernel: UniformKernel,
+    speaking: list[list[int]],
+    budgets: Iterable[int],
+    *,
+    sigma: float,
+    tau: float,
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Replace by that of the joint bound each radius that is the least within one of the budgets."""
+    shape = radii.shape
+    radii, evidence = radii.reshape(shape[0], -1).copy(), evidence.reshape(shape[0], -1).copy()
+    flat = {j: np.broadcast_to(np.asarray(x, dtype=np.float64), shape[1:]).ravel() for j, x in p.items()}
+    done = np.array([np.full(radii.shape[1], not joined(e, sizes)) for e, sizes in enumerate(speaking)])
+    for d in budgets:
+        while True:
+            worst = np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0), axis=0)
+            left = ~np.take_along_axis(done, worst[None], axis=0)[0]
+            if not left.any():
+                break
+            for e in np.unique(worst[left]).tolist():
+                at, j = np.flatnonzero(left & (worst == e)), joined(e, speaking[e])
+                before, done[e, at] = radii[e, at], True
+                both = {"known": before, "sigma": sigma, "tau": tau}
+                radii[e, at] = joint_radius(flat[0][at], flat[j][at], kernel, j, e, **both)
+                evidence[e, at] = np.where(radii[e, at] == before, evidence[e, at], j)
+    return radii.reshape(shape), evidence.reshape(shape)
 
 
 @lru_cache(maxsize=4096)

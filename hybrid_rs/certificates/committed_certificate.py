@@ -9,7 +9,8 @@ import numpy as np
 
 from hybrid_rs._checks import kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
-from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
+from hybrid_rs.certificates.commitment import TokenKernel, joined, ratio_of, sizes_for
+from hybrid_rs.certificates.joint_evidence import joint_bound
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
@@ -62,6 +63,8 @@ class CommittedCertificate(Target):
         tau: decision threshold.
         choices: for e = 0..d edits, the index in ``bounds`` of the bound that is used.
         log_t: for e = 0..d edits, the witness. By weak duality any numbers here give a valid bound.
+        log_t_outside: for e = 0..d edits, the second witness where p_A is joined with the chosen p_S: the threshold
+            outside the event that its positions were all replaced. Minus infinity where one bound is used by itself.
         p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         alpha: risk that one of the bounds is wrong.
         n: number of draws behind each bound.
@@ -83,6 +86,7 @@ class CommittedCertificate(Target):
     tau: float
     choices: tuple[int, ...]
     log_t: tuple[float, ...]
+    log_t_outside: tuple[float, ...]
     p_adv: float
     alpha: float
     n: int
@@ -93,8 +97,10 @@ class CommittedCertificate(Target):
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
         require(type(self.n) is int and 1 <= self.n <= MAX_COUNT, "n", self.n, "give a number of draws", repr)
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
-        real = type(self.log_t) is tuple and all(isinstance(u, float) and u == u for u in self.log_t)
-        require(real and len(self.log_t) == edits, "log_t", self.log_t, f"give {edits} witnesses, floats", repr)
+        for name in ("log_t", "log_t_outside"):
+            given = getattr(self, name)
+            real = type(given) is tuple and all(isinstance(u, float) and u == u for u in given)
+            require(real and len(given) == edits, name, given, f"give {edits} witnesses, floats", repr)
         good = type(self.bounds) is tuple and all(isinstance(bound, Bound) for bound in self.bounds)
         require(good and len(self.bounds) > 0, "bounds", self.bounds, "give a tuple of Bound", repr)
         for bound in self.bounds:
@@ -108,10 +114,15 @@ class CommittedCertificate(Target):
             bound = self.bounds[i]
             speaks = bound.replaced == 0 or bound.replaced >= e or bound.subsets is not None
             require(speaks, "choices", self.choices, f"bound {i} does not cover {e} edits")
+            joins = bound.replaced >= max(e, 1) and self.bounds[0].replaced == 0
+            joins = joins and isinstance(self.kernel, UniformKernel)
+            remedy = f"bound {i} cannot be joined with p_A against {e} edits: give -inf"
+            require(self.log_t_outside[e] == -np.inf or joins, "log_t_outside", self.log_t_outside, remedy)
 
     @classmethod
     def _restore(cls, fields: dict[str, Any]) -> None:
-        fields["log_t"] = tuple(map(infinite, fields["log_t"]))
+        for name in ("log_t", "log_t_outside"):
+            fields[name] = tuple(map(infinite, fields[name]))
         fields["choices"] = tuple(fields["choices"])
         fields["bounds"] = tuple(_bound(bound) for bound in fields["bounds"])
 
@@ -155,10 +166,10 @@ def certify_committed(
         require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
     bounds, shift = _bounds(counts, kernel, budget, alpha), attack_shift(epsilon, sigma)
     found = [max(_sides(bounds, kernel, e, shift)) for e in range(budget + 1)]
-    value = min(value for value, _, _ in found)
-    choices, log_t = tuple(-i for _, i, _ in found), tuple(u for _, _, u in found)
-    law = (kernel, budget, float(epsilon), float(sigma), float(level))
-    return CommittedCertificate(bounds, *law, choices, log_t, value, float(alpha), counts.n, counts.distance)
+    value = min(value for value, *_ in found)
+    places, inside, outside = zip(*(rest for _, *rest in found), strict=True)
+    law = (kernel, budget, float(epsilon), float(sigma), float(level), tuple(-i for i in places), inside, outside)
+    return CommittedCertificate(bounds, *law, value, float(alpha), counts.n, counts.distance)
 
 
 def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, alpha: float) -> tuple[Bound, ...]:
@@ -177,15 +188,19 @@ def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, al
 
 def _sides(
     bounds: tuple[Bound, ...], kernel: TokenKernel, edits: int, shift: np.ndarray
-) -> list[tuple[float, int, float]]:
-    """Return, for each bound that covers this number of edits: the worst-case value, minus its index, the witness."""
+) -> list[tuple[float, int, float, float]]:
+    """Return, for each bound that covers these edits: the worst-case value, minus its index, and two witnesses."""
     sides, all_sets = [], bounds[0].subsets is not None
     speaking = sizes_for(edits, [bound.replaced for bound in bounds], all_sets=all_sets)
     for i, bound in enumerate(bounds):
         if bound.replaced in speaking:
             ratio, at = ratio_of(kernel, bound.replaced, edits), np.array(bound.p)
             log_t = neyman_pearson.log_threshold(at, ratio, shift)
-            sides.append((float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), -i, float(log_t)))
+            sides.append((float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), -i, float(log_t), -np.inf))
+            if bound.replaced == joined(edits, speaking) and bound.replaced and isinstance(kernel, UniformKernel):
+                p_a = np.array(bounds[0].p)
+                value, *log_ts = joint_bound(p_a, at, kernel, bound.replaced, edits, shift)
+                sides.append((float(value), -i, *map(float, log_ts)))
     return sides
 
 

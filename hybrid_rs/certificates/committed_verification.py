@@ -2,16 +2,19 @@ r"""Checking a certificate from p_A and p_S without trusting the solver that mad
 
 For every number of edits e within the budget, the certificate names one of its bounds and a witness. The dual bound of
 that witness is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, which also gives the
-laws: that of e edits of clean text, or that of exactly e edits among positions which were all replaced. The least dual
-bound must be at least ``p_adv``. Every bound is checked against its counts, at its share of the risk.
+laws: that of e edits of clean text, or that of exactly e edits among positions which were all replaced. Where p_A is
+joined with p_S, a second witness is for the draws in which not all of these were replaced. The least dual bound must be
+at least ``p_adv``. Every bound is checked against its counts, at its share of the risk.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.committed_certificate import Bound, CommittedCertificate
+from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.verification import (
     MAX_CHECKED_DRAWS,
     VerificationError,
@@ -19,6 +22,7 @@ from hybrid_rs.certificates.verification import (
     dual,
     law_of,
     least,
+    outside_law,
     proved_by,
     shift_of,
     shown_by,
@@ -56,11 +60,30 @@ def verify_committed(certificate: CommittedCertificate) -> float:
 
 def _bound(certificate: CommittedCertificate) -> arb:
     """Return the bound that the witnesses prove against every number of edits, as a ball."""
-    shift = shift_of(certificate.epsilon, certificate.sigma)
-    sides = zip(certificate.choices, certificate.log_t, strict=True)
-    used = [(certificate.bounds[i], edits, log_t) for edits, (i, log_t) in enumerate(sides)]
-    laws = [law_of(certificate.kernel, edits, replaced=bound.replaced) for bound, edits, _ in used]
-    return least(dual(bound.p, log_t, shift, law) for (bound, _, log_t), law in zip(used, laws, strict=True))
+    shift, kernel = shift_of(certificate.epsilon, certificate.sigma), certificate.kernel
+    sides, bounds = [], certificate.bounds
+    for edits, (i, log_t, outside) in enumerate(
+        zip(certificate.choices, certificate.log_t, certificate.log_t_outside, strict=True)
+    ):
+        law = law_of(kernel, edits, replaced=bounds[i].replaced)
+        sides.append(dual(bounds[i].p, log_t, shift, law))
+        if outside > -math.inf and isinstance(kernel, UniformKernel):
+            sides[-1] += _outside(certificate, bounds[i], edits, (log_t, outside), shift)
+    return least(sides)
+
+
+def _outside(
+    certificate: CommittedCertificate, bound: Bound, edits: int, log_t: tuple[float, float], shift: arb | None
+) -> arb:
+    """What p_A adds outside the event that all positions of the bound were replaced, if the thresholds allow it."""
+    from flint import arb
+
+    kernel, inside = certificate.kernel, arb(certificate.kernel.beta) ** bound.replaced
+    ordered = inside < 1 and arb(log_t[0]) - inside.log() >= arb(log_t[1]) - (1 - inside).log()
+    if not (ordered and isinstance(kernel, UniformKernel) and certificate.bounds[0].replaced == 0):
+        raise VerificationError(f"log_t, log_t_outside = {log_t}: the threshold outside is above the one inside")
+    share = (arb(certificate.bounds[0].p) - inside * arb(bound.p)) / (1 - inside)
+    return dual(share, log_t[1], shift, outside_law(kernel, bound.replaced, edits))
 
 
 def _check_bounds(certificate: CommittedCertificate, context: Any) -> None:

@@ -11,7 +11,7 @@ from hybrid_rs._checks import kind, nonnegative, probability, require
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 
-SCHEMA = 3  # of a certificate's JSON; 1 carried no counts, 2 no distance
+SCHEMA = 4  # of a certificate's JSON; 1 carried no counts, 2 no distance, 3 no second witness
 KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
 
 
@@ -109,7 +109,7 @@ def _fields(text: str, names: set[str]) -> dict[str, Any]:
     fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     require(isinstance(fields, dict) and "schema" in fields, "schema", None, "there is none")
     schema = fields.pop("schema")
-    older = " (an older format with fewer fields: certify again)" if schema in (1, 2) else ""
+    older = " (an older format with fewer fields: certify again)" if schema in (1, 2, 3) else ""
     known = type(schema) is int and schema == SCHEMA
     require(known, "schema", f"{schema!r}{older}", f"this version reads schema {SCHEMA}")
     missing = names ^ set(fields)

@@ -211,6 +211,30 @@ def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: in
     return _both(within, clean) if beyond else within
 
 
+def outside_law(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:
+    """Return the atoms of exactly ``edited`` of d edits, given under P that not all d positions were replaced.
+
+    They are those of the plain law by surplus, less the ways in which all were: those without a clean token on show,
+    with the unedited positions replaced. Q is not divided by anything.
+    """
+    from flint import arb
+
+    beta = arb(kernel.beta)
+    keep, hit = 1 - beta, beta / (kernel.vocab_size - 1)
+    other, kept, total = hit * (kernel.vocab_size - 2), 1 - beta ** (d - edited), 1 - beta**d
+    step = (keep / hit).log() if keep != 0 and hit != 0 else None
+    atoms: list[Atom] = []
+    for surplus in range(-edited, edited + 1):
+        p = q = arb(0)
+        for ours in range(max(0, -surplus), (edited - surplus) // 2 + 1):
+            theirs, rest = ours + surplus, edited - 2 * ours - surplus
+            ways = math.comb(edited, ours) * math.comb(edited - ours, theirs) * other**rest * (1 if ours else kept)
+            p += ways * keep**ours * hit**theirs / total
+            q += ways * hit**ours * keep**theirs
+        atoms.append((p, q, None if step is None else surplus * step + total.log()))
+    return atoms
+
+
 def _absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
     from flint import arb
 

@@ -1,0 +1,183 @@
+r"""p_A and p_S constrain one classifier: together they say more than the better of the two.
+
+Let R be the event that the d positions of a set were all replaced; under the clean law it has probability
+:math:`b = \beta^d`. Let the adversary edit e of them. The probability that the clean text is flagged *and* R happens is
+at least :math:`b\,p_S`. If it is exactly that, then it is flagged outside R with probability at least
+:math:`p_A - b\,p_S`. Inside R and outside R the least attacked probability is a Neyman-Pearson problem each, with
+thresholds :math:`t_R` and :math:`t_O`, and
+
+.. math:: g(x_{adv}) \ge M_{d,e}(p_S) + O_{d,e}\Big(\frac{p_A - b\,p_S}{1 - b}\Big) \quad\text{if } t_R \ge t_O .
+
+M is the masked bound; O is that of the clean law given that R did *not* happen. The condition says that it does not pay
+the adversary to have more flagged inside R and less outside. If it fails, p_S adds nothing to p_A, and the plain bound
+is exact. With large alphabets O is nearly 0, and so is the gain.
+
+The two thresholds are the multipliers of the generalised Neyman-Pearson lemma (Dantzig and Wald, 1951): for any
+:math:`t_R \ge t_O \ge 0`, as proportions of clean mass, the sum of the two dual bounds is valid.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from hybrid_rs._checks import integer
+from hybrid_rs._roots import bracketed_root
+from hybrid_rs.certificates.kernels import DIGITS, UniformKernel, masked_ratio, ratio_of_decimals, text_budget
+from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
+from hybrid_rs.certificates.neyman_pearson import log_threshold, lower_bound
+from hybrid_rs.certificates.worst_case import attack_shift
+
+FloatArray = NDArray[np.float64]
+ORDER = 1e-9  # by so much more, in its logarithm, the inner threshold must be the larger one, so that it can be proved
+LEAST_OUTSIDE = 1e-6  # where R is more likely than 1 minus this, nothing is left outside of it
+
+
+def outside_ratio(kernel: UniformKernel, d: int, *, edited: int) -> LikelihoodRatio:
+    """Return the ratio of exactly ``edited`` edits to the clean law, given that not all of d positions were replaced.
+
+    The ratio is the adversary's law restricted to the same event: what it does on R counts as ratio infinity.
+
+    Args:
+        kernel: the token kernel, with beta < 1.
+        d: number of positions, 1 to 512.
+        edited: how many of these the adversary edits, 0 to d.
+
+    Example:
+        >>> ratio = outside_ratio(UniformKernel(beta=0.25, vocab_size=4), d=1, edited=1)
+        >>> ratio.p.round(9), ratio.q.round(9)  # the clean token alone is left
+        (array([1.]), array([0.08333333]))
+    """
+    part = integer("edited", edited, at_least=0, at_most=text_budget("d", d))
+    return _outside(kernel.beta, kernel.vocab_size, d, part)
+
+
+def joint_bound(
+    p_a: FloatArray, p_s: FloatArray, kernel: UniformKernel, d: int, edited: int, shift: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the bound from both probabilities, and its witnesses: the log-thresholds inside R and outside.
+
+    Args:
+        p_a: lower bounds of p_A, in [0, 1].
+        p_s: lower bounds of p_S of the d positions that hold together with those of p_A.
+        kernel: the token kernel.
+        d: number of positions, at least 1.
+        edited: how many of these the adversary edits.
+        shift: epsilon / sigma, as from :func:`hybrid_rs.certificates.worst_case.attack_shift`.
+
+    Returns:
+        three arrays of the broadcast shape. Where the thresholds are in the wrong order, or nothing is outside R, the
+        bound is that of p_S alone, and the outer log-threshold is minus infinity.
+
+    Example:
+        >>> kernel = UniformKernel(beta=0.25, vocab_size=376)
+        >>> both, *_ = joint_bound(np.array(0.9995), np.array(0.999), kernel, 3, 3, np.array(0.4))
+        >>> alone = lower_bound(np.array(0.999), _[0], masked_ratio(kernel, 3, edited=3), np.array(0.4))
+        >>> both > alone
+        np.True_
+    """
+    p_a, p_s, shift = np.broadcast_arrays(p_a, p_s, shift)
+    inside = masked_ratio(kernel, d, edited=edited)
+    log_t = log_threshold(p_s, inside, shift)
+    value = lower_bound(p_s, log_t, inside, shift)
+    log_t_outside, log_b = np.full(value.shape, -np.inf), d * math.log(kernel.beta) if kernel.beta else -math.inf
+    b = math.exp(log_b)
+    if not 0 < b < 1 - LEAST_OUTSIDE:
+        return value, log_t, log_t_outside
+    rest = np.clip((p_a - b * p_s) / (1 - b) - 8 * EPS / (1 - b), 0.0, 1.0)
+    outside = outside_ratio(kernel, d, edited=edited)
+    found = log_threshold(rest, outside, shift)
+    ordered = (log_t - log_b >= found - math.log1p(-b) + ORDER) & np.isfinite(log_t) & (found < np.inf)
+    more = lower_bound(rest, np.where(ordered, found, -np.inf), outside, shift)
+    return np.where(ordered, (value + more) * (1 - 2 * EPS), value), log_t, np.where(ordered, found, -np.inf)
+
+
+def joint_radius(
+    p_a: FloatArray,
+    p_s: FloatArray,
+    kernel: UniformKernel,
+    d: int,
+    edited: int,
+    *,
+    known: FloatArray,
+    sigma: float,
+    tau: float,
+) -> FloatArray:
+    """Return the radius that both probabilities certify together; never below one that is known already.
+
+    Args:
+        p_a: lower bounds of p_A, shape ``(n,)``.
+        p_s: lower bounds of p_S, shape ``(n,)``.
+        kernel: the token kernel.
+        d: number of positions.
+        edited: how many of these the adversary edits.
+        known: a radius that is certified otherwise, shape ``(n,)``; nan where there is none.
+        sigma: standard deviation of the image noise, finite.
+        tau: decision threshold.
+
+    Example:
+        >>> kernel = UniformKernel(beta=0.25, vocab_size=376)
+        >>> law = {"known": np.array([np.nan]), "sigma": 1.0, "tau": 0.05}
+        >>> joint_radius(np.array([0.9995]), np.array([0.9995]), kernel, 3, 3, **law).round(2)
+        array([2.24])
+    """
+    radius = known.copy()
+    start = np.nan_to_num(known, nan=0.0)
+
+    def holds(at: NDArray[np.intp], reach: FloatArray) -> NDArray[np.bool_]:
+        return joint_bound(p_a[at], p_s[at], kernel, d, edited, attack_shift(reach, sigma))[0] >= tau
+
+    everyone = np.flatnonzero(np.isfinite(start))
+    at = everyone[holds(everyone, start[everyone])]
+    radius[at] = start[at]
+    most = (ndtri(np.maximum(p_a, p_s)) - ndtri(tau)) * sigma  # an image test of this mass is one such classifier
+    at = at[(most[at] > start[at]) & np.isfinite(most[at])]
+    if sigma == 0 or not at.size:
+        return radius
+
+    def excess(reach: FloatArray, p_a: FloatArray, p_s: FloatArray) -> FloatArray:
+        value = joint_bound(p_a, p_s, kernel, d, edited, attack_shift(reach, sigma))[0]
+        return np.clip(ndtri(value), -1e3, 1e3) - ndtri(tau)
+
+    found = bracketed_root(excess, start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12, xrtol=1e-12)
+    step = 2.0**-50
+    while (over := ~holds(at, found)).any():  # the search may stop a hair above the root
+        found[over] = np.maximum(found[over] * (1 - step), start[at][over]) if step < 0.5 else start[at][over]
+        step *= 4
+    radius[at] = found
+    return radius
+
+
+@cache
+def _outside(beta: float, vocab_size: int, d: int, edited: int) -> LikelihoodRatio:
+    """Return atoms by the surplus of the adversary's tokens over clean ones, as in the plain ratio.
+
+    A way without a clean token among the edited positions is outside R only if an unedited position was not replaced.
+    """
+    with localcontext(prec=DIGITS):
+        keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)
+        other, kept = hit * (vocab_size - 2), 1 - Decimal(beta) ** (d - edited)
+        total = 1 - Decimal(beta) ** d
+        masses: dict[Decimal, list[Decimal]] = {}
+        step = (keep / hit).ln() if keep and keep != hit else Decimal(0)
+        for ours in range(edited + 1):
+            for theirs in range(edited - ours + 1):
+                rest = edited - ours - theirs
+                ways = math.comb(edited, ours) * math.comb(edited - ours, theirs) * _power(other, rest)
+                ways *= Decimal(1) if ours else kept
+                atom = masses.setdefault(step * (theirs - ours) + total.ln(), [Decimal(0), Decimal(0)])
+                atom[0] += ways * _power(keep, ours) * _power(hit, theirs) / total
+                atom[1] += ways * _power(hit, ours) * _power(keep, theirs)
+        log_gamma = list(masses)
+        p, q = ([atom[side] for atom in masses.values()] for side in (0, 1))
+        inside = 1 - sum(q, Decimal(0))
+        return ratio_of_decimals([*log_gamma, Decimal(0)], [*p, Decimal(0)], [*q, inside], masked=True)
+
+
+def _power(base: Decimal, exponent: int) -> Decimal:
+    return base**exponent if exponent else Decimal(1)
