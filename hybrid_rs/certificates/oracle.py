@@ -7,9 +7,11 @@ Neyman-Pearson lemma. It needs mpmath: ``pip install "hybrid_rs[verify]"``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from typing import Any, TypeAlias
 
 from hybrid_rs._extras import needs
@@ -74,15 +76,15 @@ def atoms(positions: Iterable[Sequence[Masses]]) -> Law:
     """
     law: dict[Any, Masses] = {Fraction(1): (Fraction(1), Fraction(1))}
     for position in positions:
-        product: dict[Any, Masses] = {}
+        joined: dict[Any, Masses] = {}
         for ratio, (p, q) in law.items():
             for p_token, q_token in position:
                 if (p == 0 or p_token == 0) and (q == 0 or q_token == 0):
                     continue
                 key = INFINITY if ratio is INFINITY or p_token == 0 else ratio * q_token / p_token
-                p_sum, q_sum = product.get(key, (Fraction(0), Fraction(0)))
-                product[key] = (p_sum + p * p_token, q_sum + q * q_token)
-        law = product
+                p_sum, q_sum = joined.get(key, (Fraction(0), Fraction(0)))
+                joined[key] = (p_sum + p * p_token, q_sum + q * q_token)
+        law = joined
     return {ratio if ratio is INFINITY else to_mpf(ratio): (to_mpf(p), to_mpf(q)) for ratio, (p, q) in law.items()}
 
 
@@ -204,7 +206,37 @@ def absorbing_law(beta: Number, d: int) -> Law:
 
 
 @cache
-def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -> Law:
-    """Return the law of the ratio over edited and unedited positions, all replaced under P; see :func:`atoms`."""
+def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0, beyond: int = 0) -> Law:
+    """Return the law of the ratio over edited and unedited positions, all replaced under P; see :func:`atoms`.
+
+    ``beyond`` further positions are edited, and are of clean text under P.
+    """
     touched, untouched = (masked_position(beta, vocab_size, flag) for flag in (True, False))
-    return atoms([touched] * edited + [untouched] * unedited)
+    return atoms([touched] * edited + [untouched] * unedited + [uniform_position(beta, vocab_size)] * beyond)
+
+
+@cache
+def outside_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -> Law:
+    """Return the law of the ratio given that the clean draw did not replace all positions; Q is that part of its law.
+
+    Every way in which the positions can come out is listed, so it is for a few positions.
+
+    Example:
+        >>> law = outside_law(0.25, 4, edited=1)
+        >>> [(float(p), round(float(q), 9)) for p, q in law.values()]  # the clean token alone is left
+        [(1.0, 0.083333333)]
+    """
+    clean, others = Fraction(beta), vocab_size - 1
+    shown = [(1 - clean, clean / others), (clean / others, 1 - clean), (clean * (others - 1) / others,) * 2]
+    ways = [*[shown] * edited, *[[(1 - clean, 1 - clean), (clean, clean)]] * unedited]
+    law: dict[Any, Masses] = {}
+    for outcome in product(*(range(len(way)) for way in ways)):
+        if any(i == 0 for i in outcome):  # the first way of each position is the clean token
+            p, q = (math.prod(way[i][side] for way, i in zip(ways, outcome, strict=True)) for side in (0, 1))
+            if p or q:
+                key = q / p if p else INFINITY
+                before = law.get(key, (Fraction(0), Fraction(0)))
+                law[key] = before[0] + p, before[1] + q
+    total = 1 - clean ** (edited + unedited)
+    scaled = {key: (p / total, q) for key, (p, q) in law.items()}
+    return {key if key is INFINITY else to_mpf(key * total): (to_mpf(p), to_mpf(q)) for key, (p, q) in scaled.items()}

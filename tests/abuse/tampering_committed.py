@@ -7,8 +7,10 @@ figures; so does this file as a script, with ``tests`` on the path.
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import fields, replace
+from functools import cache
 
 from abuse.tampering import ODD, enclosed, tail, tampered
 from mpmath import mp, mpf
@@ -46,7 +48,7 @@ def moved(certificate, rng):
         elif name == "kernel":
             beta = float(rng.choice([old.beta / 2, old.beta * (1 - 1e-9), 1.0]))
             values[name] = hrs.UniformKernel(beta, int(rng.choice([2, 3, 100])))
-        elif name in ("choices", "log_t"):
+        elif name in ("choices", "log_t", "log_t_outside"):
             values[name] = tuple(number(x, rng) if rng.random() < 0.7 else x for x in old)
         elif name == "bounds":
             values[name] = tuple(bound(x, rng) if rng.random() < 0.7 else x for x in old)
@@ -96,9 +98,28 @@ def false(c):
     shift = mpf(0) if c.epsilon == 0 or c.sigma == float("inf") else mpf(c.epsilon) / mpf(c.sigma)
     for edits, i in enumerate(c.choices):
         b = c.bounds[i]
-        values.append(enclosed(mpf(b.p), shift, law(kernel, b.replaced, edits)))
+        if c.log_t_outside[edits] > -math.inf and mpf(kernel.beta) ** b.replaced < 1:
+            values.append(joint(mpf(c.bounds[0].p), mpf(b.p), shift, kernel, b.replaced, edits))
+        else:
+            values.append(enclosed(mpf(b.p), shift, law(kernel, b.replaced, edits))[0])
     claim = c.p_adv * (1 - mpf(10) ** -40)
-    return any(claim > low for low, _ in values)
+    return any(claim > low for low in values)
+
+
+def joint(p_a, p_s, shift, kernel, d, edits):
+    """The least value of a classifier with both probabilities: how much is flagged where all d were replaced is free.
+
+    The value is convex in it. So it is least at the left end, which p_S and p_A allow, or else where p_A alone has it.
+    """
+    b, plain = mpf(kernel.beta) ** d, enclosed(p_a, shift, law(kernel, 0, edits))[0]
+    outside = oracle.outside_law(kernel.beta, kernel.vocab_size, edits, d - edits)
+
+    def at(x):
+        inner = enclosed(min(x / b, mpf(1)), shift, law(kernel, d, edits))[0]
+        return inner + enclosed(min(max((p_a - x) / (1 - b), mpf(0)), mpf(1)), shift, outside)[0]
+
+    first, step = max(b * p_s, p_a - (1 - b)), mpf(10) ** -9
+    return at(first) if at(first + step) >= at(first) else plain
 
 
 def law(kernel, replaced, edits):
@@ -108,9 +129,17 @@ def law(kernel, replaced, edits):
             if isinstance(kernel, hrs.UniformKernel)
             else oracle.absorbing_law(kernel.beta, edits)
         )
+    beyond = max(edits - replaced, 0)  # edits of clean text
     if isinstance(kernel, hrs.UniformKernel):
-        return oracle.masked_law(kernel.beta, kernel.vocab_size, edits, replaced - edits)
-    return oracle.masked_law(kernel.beta, 2, 0, replaced)  # seen through the mask, nobody edits
+        return oracle.masked_law(kernel.beta, kernel.vocab_size, edits - beyond, max(replaced - edits, 0), beyond)
+    return absorbing_law(kernel.beta, replaced, beyond)
+
+
+@cache
+def absorbing_law(beta, replaced, beyond):
+    """Seen through the mask, nobody edits; what is shown beyond it excludes one of the two laws."""
+    hidden = oracle.masked_position(beta, 2, edited=False)
+    return oracle.atoms([hidden] * replaced + [oracle.absorbing_position(beta)] * beyond)
 
 
 def run(count: int, seed: int = 0) -> dict:

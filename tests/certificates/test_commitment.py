@@ -257,7 +257,7 @@ def test_certificates_of_sets_anywhere_include_the_plain_one():
 
 def test_certificates_of_every_kind_are_proved_and_below_the_exact_value():
     rng = np.random.default_rng(3)
-    loose = []
+    loose, joined = [], 0
     for _ in range(60):
         d, n, beta = int(rng.integers(1, 5)), int(rng.integers(10, 20_000)), float(rng.uniform(0.01, 1))
         size = int(np.exp(rng.uniform(np.log(2), np.log(1e5))))
@@ -277,14 +277,46 @@ def test_certificates_of_every_kind_are_proved_and_below_the_exact_value():
         if d < 3 and isinstance(kernel, hrs.UniformKernel) and len(loose) < 20:
             exact = min(
                 max(
-                    oracle.value(b.p, made.epsilon, exact_law(kernel, b.replaced, e))
-                    for b in made.bounds
-                    if b.replaced == 0 or b.replaced >= e
+                    *(
+                        oracle.value(b.p, made.epsilon, exact_law(kernel, b.replaced, e))
+                        for b in made.bounds
+                        if b.replaced == 0 or b.replaced >= e
+                    ),
+                    exact_joint(made, e),
                 )
                 for e in range(d + 1)
             )
-            assert mpf(proved) <= exact
+            assert mpf(proved) <= exact * (1 + mpf(10) ** -12)  # the share of a mixture is rounded
+            joined += any(outside > -math.inf for outside in made.log_t_outside)
     assert max(loose) < 1e-8
+    assert joined > 2
+
+
+def exact_joint(made, e):
+    """The two multipliers of a joint bound, as one of a mixture of the two laws: the plain problem from it."""
+    inside, outside, bound = made.log_t[e], made.log_t_outside[e], made.bounds[made.choices[e]]
+    if outside == -math.inf:
+        return mpf(0)
+    beta, size, d = Fraction(made.kernel.beta), made.kernel.vocab_size, bound.replaced
+    b = mpf(beta.numerator) / beta.denominator
+    t_a, t_s = mp.exp(outside) / (1 - b**d), mp.exp(inside) - b**d * mp.exp(outside) / (1 - b**d)
+    share, hit = Fraction(float(t_s / (t_a + t_s))), beta / (size - 1)
+    edited = [  # a position's clean mass, its mass given that it was replaced, and its attacked mass
+        (1 - beta, Fraction(0), hit),
+        (hit, Fraction(1, size - 1), 1 - beta),
+        (hit * (size - 2), Fraction(size - 2, size - 1), hit * (size - 2)),
+    ]
+    untouched = [(1 - beta, Fraction(0), 1 - beta), (beta, Fraction(1), beta)]
+    law = {}
+    for ways in product(*[edited] * e, *[untouched] * (d - e)):
+        clean, given_s, attacked = (math.prod(masses) for masses in zip(*ways, strict=True))
+        mixed = (1 - share) * clean + share * given_s
+        if mixed or attacked:
+            key = oracle.to_mpf(attacked / mixed) if mixed else oracle.INFINITY
+            p, q = law.get(key, (mpf(0), mpf(0)))
+            law[key] = p + oracle.to_mpf(mixed), q + oracle.to_mpf(attacked)
+    p = (1 - oracle.to_mpf(share)) * mpf(made.bounds[0].p) + oracle.to_mpf(share) * mpf(bound.p)
+    return oracle.value(p, made.epsilon, law)
 
 
 def exact_law(kernel, replaced, edited):
@@ -298,29 +330,29 @@ def test_what_the_witnesses_and_counts_do_not_prove_is_refused():
     up = math.nextafter(hrs.verify(made), 1) * (1 + 1e-10)
     first, second = made.bounds
     wrong = [
-        replace(made, p_adv=up),
-        replace(made, epsilon=made.epsilon * (1 + 1e-6)),
-        replace(made, sigma=made.sigma * (1 - 1e-6)),
-        replace(made, kernel=hrs.UniformKernel(0.2499, 376)),
-        replace(made, kernel=hrs.UniformKernel(0.25, 377)),
-        replace(made, kernel=hrs.AbsorbingKernel(0.25)),
-        replace(made, alpha=0.0099),
-        replace(made, n=10_001),
-        replace(made, bounds=(replace(first, p=first.p + 1e-9), second)),
-        replace(made, bounds=(first, replace(second, k=second.k - 1))),
-        replace(made, bounds=(replace(first, replaced=3), second)),
-        replace(made, bounds=(first, replace(second, replaced=4))),
-        replace(made, bounds=(*made.bounds, second)),
-        replace(made, bounds=(first, replace(second, subsets=hrs.SubsetCounts((9, 1, 1, 1), 10, 5, 0.25).subsets(1)))),
-        replace(made, choices=(0, 0, 0, 0)),
-        replace(made, choices=(1, 1, 1, 1)),
-        replace(made, log_t=(*made.log_t[:3], made.log_t[3] + 0.3)),
-        replace(made, log_t=(math.inf, *made.log_t[1:])),
+        {"p_adv": up},
+        {"epsilon": made.epsilon * (1 + 1e-6)},
+        {"sigma": made.sigma * (1 - 1e-6)},
+        {"kernel": hrs.UniformKernel(0.2499, 376)},
+        {"kernel": hrs.UniformKernel(0.25, 377)},
+        {"kernel": hrs.AbsorbingKernel(0.25)},
+        {"alpha": 0.0099},
+        {"n": 10_001},
+        {"bounds": (replace(first, p=first.p + 1e-9), second)},
+        {"bounds": (first, replace(second, k=second.k - 1))},
+        {"bounds": (replace(first, replaced=3), second)},
+        {"bounds": (first, replace(second, replaced=4))},
+        {"bounds": (*made.bounds, second)},
+        {"bounds": (first, replace(second, subsets=hrs.SubsetCounts((9, 1, 1, 1), 10, 5, 0.25).subsets(1)))},
+        {"choices": (0, 0, 0, 0)},
+        {"choices": (1, 1, 1, 1)},
+        {"log_t": (*made.log_t[:3], made.log_t[3] + 0.3)},
+        {"log_t": (math.inf, *made.log_t[1:])},
     ]
-    for certificate in wrong:
-        with pytest.raises(hrs.VerificationError):
-            hrs.verify(certificate)
-    dropped = replace(made, d=2, choices=made.choices[:3], log_t=made.log_t[:3])
+    for change in wrong:
+        with pytest.raises((hrs.VerificationError, ValueError)):
+            hrs.verify(replace(made, **change))
+    dropped = replace(made, d=2, choices=made.choices[:3], log_t=made.log_t[:3], log_t_outside=made.log_t_outside[:3])
     assert hrs.verify(dropped) >= made.p_adv  # fewer edits: true, and proved
 
 
