@@ -199,8 +199,8 @@ def _sides(
             sides.append((float(neyman_pearson.lower_bound(at, log_t, ratio, shift)), -i, float(log_t), -np.inf))
             if bound.replaced == joined(edits, speaking) and bound.replaced and isinstance(kernel, UniformKernel):
                 p_a = np.array(bounds[0].p)
-                value, *log_ts = joint_bound(p_a, at, kernel, bound.replaced, edits, shift)
-                sides.append((float(value), -i, *map(float, log_ts)))
+                value, inside, outside = joint_bound(p_a, at, kernel, bound.replaced, edits, shift)
+                sides.append((float(value), -i, float(inside), float(outside)))
     return sides
 
 
