@@ -98,8 +98,7 @@ def get_setting(
         seed: seed of the draws.
         resample: draw all counts again, into a folder ``resampled`` (in ``data``, or next to the user's data), where a
             stopped run resumes; by default stored counts are used.
-        engine: where missing counts are drawn; see :func:`hybrid_rs.storage.engines.get_engine`. Streams of
-            verdicts, and attacks, are made in this process.
+        engine: where missing counts, streams and attacks are made; see :func:`hybrid_rs.storage.engines.get_engine`.
         guard: how the guard is loaded: keyword arguments of
             :meth:`hybrid_rs.guards.vlm.VisionLanguageGuard.from_pretrained`, such as ``{"device": "cuda"}``, or
             ``{"policy": "...", "dtype": "bfloat16"}``. Another classifier has its own counts.

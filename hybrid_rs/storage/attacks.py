@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,37 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate, without_noise
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.storage.counts import described, name_of
-from hybrid_rs.storage.records import records
+from hybrid_rs.storage.engines import Engine, engine_or_local
+from hybrid_rs.storage.records import key, records
 
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """One attack, as a unit of work.
+
+    Args:
+        example: the clean input.
+        smoothing: kernel, sigma, threat and noise of the smoothed guard.
+        asked: the fields that say what is asked for, as the store writes them.
+    """
+
+    example: Example
+    smoothing: tuple[Any, ...]
+    asked: dict[str, Any]
+
+    def draw(self, guard: Guard, *, progress: bool = False) -> dict[str, Any]:
+        """Search, and return the attack with its verdicts on fresh draws."""
+        asked, smoothed = self.asked, SmoothedGuard(guard, *self.smoothing)
+        searched = smoothed if asked["adaptive"] else without_noise(smoothed)
+        budget, law, how = asked["d"], {name: asked[name] for name in ("n", "seed")}, Effort(**asked["effort"])
+        found = attack_jointly(searched, self.example, budget, asked["epsilon"], effort=how, seed=law["seed"])
+        row = {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
+        return row | {"unsafe": evaluate(smoothed, self.example, found, **law, d=budget).unsafe}
 
 
 class AttackStore:
@@ -28,13 +55,14 @@ class AttackStore:
     Args:
         path: the file; made when the first attack is finished.
         classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
+        engine: where attacks are searched; by default in this process.
 
     Raises:
         ValueError: if the file does not contain attacks, or was written with another schema.
     """
 
-    def __init__(self, path: Path, classifier: str) -> None:
-        self.path, self.classifier = path, classifier
+    def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
+        self.path, self.classifier, self.engine = path, classifier, engine_or_local(engine)
         self._kept = records(path, FOUND, _checked)
 
     def __len__(self) -> int:
@@ -68,17 +96,29 @@ class AttackStore:
             seed: seed of the search and of the fresh draws; the two are independent.
             n: number of fresh draws of the smoothed guard at the attacked input.
         """
-        asked = self._asked(smoothed, example, d, epsilon, adaptive=adaptive, effort=effort, seed=seed, n=n)
+        how: dict[str, Any] = {"adaptive": adaptive, "effort": effort, "seed": seed, "n": n}
+        return self.attack_each([(smoothed, example, d, epsilon)], **how)[0]
 
-        def search() -> dict[str, Any]:
-            searched = smoothed if adaptive else without_noise(smoothed)
-            budget, law = asked["d"], {name: asked[name] for name in ("n", "seed")}
-            how = Effort(**asked["effort"])
-            found = attack_jointly(searched, example, budget, epsilon, effort=how, seed=law["seed"])
-            row = {name: getattr(found, name) for name in FOUND[1:-1]} | {"token_ids": found.token_ids.tolist()}
-            return row | {"unsafe": evaluate(smoothed, example, found, **law, d=budget).unsafe}
+    def attack_each(
+        self, attacks: Iterable[tuple[SmoothedGuard, Example, int, float]], **how: Any
+    ) -> list[dict[str, Any]]:
+        """Return many attacks; the engine searches those that are not in the store, and each is stored when done.
 
-        return self._kept.get_or_make(asked, search)
+        Args:
+            attacks: smoothed guard, example, d and epsilon of each; all smoothed guards have one base.
+            how: the keyword arguments of :meth:`attack`, for all of them.
+        """
+        asked = [(each, self._asked(*each, **how)) for each in attacks]
+        self._kept.read()
+        left = {key(question, FOUND): (each, question) for each, question in asked if not self._kept.get(question)}
+        if left:
+            bases = {id(smoothed.guard): smoothed.guard for (smoothed, *_), _ in left.values()}
+            require(len(bases) == 1, "attacks", len(bases), "give attacks of one guard, smoothed in any ways")
+            units = [Search(each[1], _smoothing(each[0]), question) for each, question in left.values()]
+            with closing(self.engine.draw(next(iter(bases.values())), units)) as searching:
+                for unit, row in searching:
+                    self._kept.append([unit.asked | row])
+        return [found for _, question in asked if (found := self._kept.get(question)) is not None]
 
     def _asked(
         self,
@@ -110,3 +150,8 @@ def _checked(row: Mapping[str, Any]) -> None:
     for each in row["token_ids"]:
         integer("token_ids", each, at_least=0)
     require(row["edits"] <= row["d"], "edits", row["edits"], f"the budget was {row['d']}")
+
+
+def _smoothing(smoothed: SmoothedGuard) -> tuple[Any, ...]:
+    """Return what a worker needs to smooth its own copy of the guard."""
+    return smoothed.kernel, smoothed.sigma, smoothed.threat, smoothed.noise

@@ -26,7 +26,7 @@ from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import at_margin, levels_of
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import require_alike
-from hybrid_rs.storage.engines import Engine, Evidence, Local, Unit
+from hybrid_rs.storage.engines import Engine, Evidence, Unit, engine_or_local
 from hybrid_rs.storage.records import SCHEMA, Records, key, rows
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class CountsStore:
     """
 
     def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
-        able = engine is None or callable(getattr(engine, "draw", None))
-        require(able, "engine", engine, "give Local() or Ray(...), or leave it out", repr)
         self.path, self.classifier = path_of("path", path), text("classifier", classifier)
-        self.engine = Local() if engine is None else engine
+        self.engine = engine_or_local(engine)
         self._kept = Records(path, DRAWN, _evidence, _same)
 
     def __len__(self) -> int:

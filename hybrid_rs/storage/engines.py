@@ -1,4 +1,6 @@
-"""Where draws are made: in this process, or by the workers of a Ray cluster. The draws are the same everywhere.
+"""Where work is done: in this process, or by the workers of a Ray cluster. The results are the same everywhere.
+
+A unit of work is the counts of one example, one attack, or one stream of verdicts.
 
 A worker loads the guard itself, so that no weights are sent. If a worker dies, only the unit that it was drawing is
 lost: Ray starts another worker, which draws that unit again.
@@ -15,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -40,7 +42,21 @@ PATIENCE = {  # how long Ray waits for its own processes, unless the user has se
     "RAY_agent_register_timeout_ms": "600000",  # milliseconds; not used by Ray 2.60, perhaps by later versions
 }
 Evidence: TypeAlias = AnyCounts
-Drawing: TypeAlias = "Generator[tuple[Unit, list[Evidence]], None, None]"
+W = TypeVar("W", bound="Work[Any]")
+R = TypeVar("R", covariant=True)
+
+
+class Work(Protocol[R]):
+    """A unit of work: what any copy of the guard can compute from it. A worker receives it pickled."""
+
+    @property
+    def example(self) -> Example:
+        """The input: its id names the unit where something goes wrong."""
+        ...
+
+    def draw(self, guard: Guard, *, progress: bool = False) -> R:
+        """Return the result, a function of this unit and the guard."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +100,10 @@ class Unit:
 
 
 class Engine(Protocol):
-    """Anything that draws units."""
+    """Anything that does units of work."""
 
-    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield every unit with its counts, in the order of ``units``, which are read as workers become free."""
+    def draw(self, guard: Guard, units: Iterable[W]) -> Generator[tuple[W, Any], None, None]:
+        """Yield every unit with its result, in the order of ``units``, which are read as workers become free."""
         ...
 
 
@@ -101,10 +117,17 @@ class Local:
 
     progress: bool = False
 
-    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield every unit with its counts, in the order of ``units``."""
+    def draw(self, guard: Guard, units: Iterable[W]) -> Generator[tuple[W, Any], None, None]:
+        """Yield every unit with its result, in the order of ``units``."""
         for unit in units:
             yield unit, unit.draw(guard, progress=self.progress)
+
+
+def engine_or_local(engine: Engine | None) -> Engine:
+    """Return the engine, by default :class:`Local`; anything that has no ``draw`` is refused."""
+    able = engine is None or callable(getattr(engine, "draw", None))
+    require(able, "engine", engine, "give Local() or Ray(...), or leave it out", repr)
+    return Local() if engine is None else engine
 
 
 class Ray:
@@ -138,14 +161,14 @@ class Ray:
         self._actors: list[Any] = []
         self._started = False
 
-    def draw(self, guard: Guard, units: Iterable[Unit]) -> Drawing:
-        """Yield every unit with its counts, in the order of ``units``."""
+    def draw(self, guard: Guard, units: Iterable[W]) -> Generator[tuple[W, Any], None, None]:
+        """Yield every unit with its result, in the order of ``units``."""
         self._connect()
         import ray
 
         expected, idle = _traits(guard), list(self._actors)
         busy: dict[Any, Any] = {}
-        out: deque[tuple[Unit, Any]] = deque()
+        out: deque[tuple[W, Any]] = deque()
         try:
             for unit in units:
                 if not idle:
@@ -277,7 +300,7 @@ def _parts(name: str) -> tuple[str, int | None, str | None]:
     return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
 
 
-def _answer(unit: Unit, answer: Any) -> list[Evidence]:
+def _answer(unit: Work[Any], answer: Any) -> Any:
     """Return a worker's result; an exception in the worker is raised here."""
     import ray
 
@@ -303,8 +326,8 @@ class _Drawer:
             torch.set_num_threads(1)  # the workers share the processors
         return guard
 
-    def draw(self, unit: Unit, expected: tuple[Any, ...]) -> list[Evidence]:
-        """Return the counts of a unit, after checking that the loaded guard is the expected one."""
+    def draw(self, unit: Work[Any], expected: tuple[Any, ...]) -> Any:
+        """Return the result of a unit, after checking that the loaded guard is the expected one."""
         found = _traits(self._guard)
         require(found == expected, "load", found, f"it must load the smoothed guard, {expected}")
         return unit.draw(self._guard)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, kind, require
+from hybrid_rs._checks import integer, kind, require, several
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.storage.counts import described, name_of
+from hybrid_rs.storage.engines import Engine, engine_or_local
 from hybrid_rs.storage.records import Records
 
 BoolArray = NDArray[np.bool_]
@@ -22,23 +26,53 @@ MAX_DRAWS = 2**27  # of one stream; a draw takes one byte of memory
 FOUND = ("n", "unsafe", "rarer", "at")
 
 
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One stream of verdicts, as a unit of work.
+
+    Args:
+        example: the input.
+        smoothing: kernel, sigma, threat and noise of the smoothed guard.
+        enough: says whether the verdicts so far suffice.
+        at_least: go on at least so far.
+        max_draws: the largest number of draws.
+        seed: seed of the draws.
+    """
+
+    example: Example
+    smoothing: tuple[Any, ...]
+    enough: Callable[[BoolArray], bool]
+    at_least: int
+    max_draws: int
+    seed: int
+
+    def draw(self, guard: Guard, *, progress: bool = False) -> BoolArray:
+        """Return the verdicts, as many as are enough."""
+        row = np.zeros(0, dtype=bool)
+        for verdicts in SmoothedGuard(guard, *self.smoothing).verdicts(self.example, self.max_draws, seed=self.seed):
+            row = np.append(row, verdicts[:, 0])
+            if row.size > self.at_least and self.enough(row):
+                break
+        return row
+
+
 class StreamStore:
     """An append-only file of the first verdicts of examples, one JSON object per line.
 
     Each line describes ``n`` draws, of which ``unsafe`` were unsafe. ``at`` has the numbers (from 0) of the draws whose
     verdict was the rarer one, ``rarer``. If a stream is too short, a longer one is drawn, and the longest line counts.
-    Streams are always drawn in this process.
 
     Args:
         path: the file; made when the first stream is drawn.
         classifier: as in :class:`hybrid_rs.storage.counts.CountsStore`.
+        engine: where streams are drawn; by default in this process.
 
     Raises:
         ValueError: if the file does not contain streams, or has another schema.
     """
 
-    def __init__(self, path: Path, classifier: str) -> None:
-        self.path, self.classifier = path, classifier
+    def __init__(self, path: Path, classifier: str, engine: Engine | None = None) -> None:
+        self.path, self.classifier, self.engine = path, classifier, engine_or_local(engine)
         self._kept = Records(path, FOUND, _row, _longer)
 
     def __len__(self) -> int:
@@ -77,32 +111,65 @@ class StreamStore:
         Raises:
             ValueError: if there is one classifier per text budget, or repeated draws differ from the stored ones.
         """
-        kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
         kind("example", example, Example, "give a hybrid_rs.Example")
+        law: dict[str, Any] = {"max_draws": max_draws, "seed": seed}
+        return self.until_each(smoothed, [example], enough, **law, counts=None if counts is None else [counts])[0]
+
+    def until_each(
+        self,
+        smoothed: SmoothedGuard,
+        examples: Iterable[Example],
+        enough: Callable[[BoolArray], bool],
+        *,
+        max_draws: int,
+        seed: int = 0,
+        counts: Sequence[Counts] | None = None,
+    ) -> list[BoolArray]:
+        """Return :meth:`until` of every example; the engine draws what is missing, and each stream is stored when done.
+
+        Args:
+            smoothed: as in :meth:`until`, and so are ``enough``, ``max_draws`` and ``seed``.
+            examples: the inputs.
+            counts: the counts of the streams, one for each example, if they are known.
+        """
+        kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+        inputs = several("examples", examples, "give examples", Example)
         remedy = "give a function of the verdicts so far"
         require(callable(enough) and not isinstance(enough, type), "enough", enough, remedy, repr)
-        max_draws = integer("max_draws", max_draws, 1, MAX_DRAWS)
-        require(counts is None or isinstance(counts, Counts), "counts", counts, "give Counts, or leave it out", repr)
-        one = len(smoothed.threat.noised(example.token_ids.size)) == 1
-        require(one, "smoothed.threat", smoothed.threat, "a stream belongs to one classifier: use one_shot=True")
+        max_draws, seed = integer("max_draws", max_draws, 1, MAX_DRAWS), integer("seed", seed, at_least=0)
+        known = [] if counts is None else several("counts", counts, "give Counts, or leave it out", Counts)
+        fits = counts is None or len(known) == len(inputs)
+        require(fits, "counts", len(known), f"give one for each of {len(inputs)} examples")
+        for example in inputs:
+            one = len(smoothed.threat.noised(example.token_ids.size)) == 1
+            require(one, "smoothed.threat", smoothed.threat, "a stream belongs to one classifier: use one_shot=True")
+        self._kept.read()
+        rows = [self._known(smoothed, example, seed, known[i : i + 1], max_draws) for i, example in enumerate(inputs)]
+        left = [i for i, row in enumerate(rows) if row.size < max_draws and not (row.size and enough(row))]
+        smoothing = smoothed.kernel, smoothed.sigma, smoothed.threat, smoothed.noise
+        units = [Stream(inputs[i], smoothing, enough, rows[i].size, max_draws, seed) for i in left]
+        with closing(self.engine.draw(smoothed.guard, units)) as drawing:
+            for i, (unit, row) in zip(left, drawing, strict=True):
+                same, name = np.array_equal(row[: rows[i].size], rows[i]), unit.example.id
+                require(same, "classifier", self.classifier, f"draws of {name} differ from those in {self.path}")
+                self._keep(self._unit(smoothed, unit.example, seed), row)
+                rows[i] = row
+        return rows
+
+    def _known(
+        self, smoothed: SmoothedGuard, example: Example, seed: int, counts: Sequence[Counts], max_draws: int
+    ) -> BoolArray:
+        """Return the verdicts that are stored, or that counts of equal verdicts determine."""
         known = self.get(smoothed, example, seed=seed)
-        if counts is not None and counts.n > known.size and counts.unsafe in ((0,), (counts.n,)):
-            known = np.full(counts.n, counts.unsafe[0] > 0)
-        known = known[:max_draws]
-        if known.size >= max_draws or (known.size and enough(known)):
-            return known
-        row = np.zeros(0, dtype=bool)
-        for verdicts in smoothed.verdicts(example, max_draws, seed=seed):
-            row = np.append(row, verdicts[:, 0])
-            if row.size > known.size and enough(row):
-                break
-        same = np.array_equal(row[: known.size], known)
-        require(same, "classifier", self.classifier, f"draws of {example.id} differ from those in {self.path}")
+        for each in counts:
+            if each.n > known.size and each.unsafe in ((0,), (each.n,)):
+                known = np.full(each.n, each.unsafe[0] > 0)
+        return known[:max_draws]
+
+    def _keep(self, unit: dict[str, Any], row: BoolArray) -> None:
         rarer = bool(2 * row.sum() < row.size)
         drawn = {"n": row.size, "unsafe": int(row.sum()), "rarer": "unsafe" if rarer else "safe"}
-        unit = self._unit(smoothed, example, seed) | drawn | {"at": np.flatnonzero(row == rarer).tolist()}
-        self._kept.append([unit])
-        return row
+        self._kept.append([unit | drawn | {"at": np.flatnonzero(row == rarer).tolist()}])
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
         law = {"seed": integer("seed", seed, at_least=0)}

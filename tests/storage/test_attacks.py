@@ -28,6 +28,15 @@ class Bright:
         return images.mean(axis=(1, 2, 3)) > 0.3 + 0.2 * (token_ids == 7).sum(axis=1)
 
 
+def test_attacks_of_two_guards_are_not_one_piece_of_work(tmp_path):
+    (one, example), (other, _) = setting(hrs.L0Threat(1)), setting(hrs.L0Threat(1))
+    store = AttackStore(tmp_path / "attacks.jsonl", "bright")
+    with pytest.raises(ValueError, match="^attacks = 2"):
+        store.attack_each([(one, example, 1, 0.1), (other, example, 0, 0.1)], effort=TINY, n=50)
+    with pytest.raises(ValueError, match="^engine = 3"):
+        AttackStore(tmp_path / "attacks.jsonl", "bright", engine=3)
+
+
 def setting(threat, sigma=0.5):
     smoothed = hrs.SmoothedGuard(Bright(), hrs.UniformKernel(0.25, 10), sigma, threat)
     return smoothed, hrs.Example("grey", np.array([1, 2, 3]), np.full((3, 4, 4), 0.6, np.float32))

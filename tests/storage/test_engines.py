@@ -13,9 +13,12 @@ from toys import KERNEL, NESTED, ToyGuard
 from workers import EXAMPLES, MortalGuard, SlowGuard, smoothed
 
 import hybrid_rs as hrs
+from hybrid_rs.attacks import Effort
 from hybrid_rs.storage import engines
+from hybrid_rs.storage.attacks import AttackStore
 from hybrid_rs.storage.counts import CountsStore
 from hybrid_rs.storage.engines import Local, Ray, Unit, engine_name, get_engine
+from hybrid_rs.storage.streams import StreamStore
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 UNITS = [Unit(example, (KERNEL,), 0.2, NESTED, 100, 0, False) for example in EXAMPLES]
@@ -64,6 +67,20 @@ def test_ray_gives_the_counts_and_the_bytes_of_one_process_although_a_worker_die
     found = drawn_with(tmp_path / "ray.jsonl", make(load), load())
     assert (tmp_path / "death").exists()
     assert found == drawn_with(tmp_path / "1.jsonl", None, load())
+
+
+def test_ray_finds_the_attacks_and_streams_of_one_process(tmp_path, make):
+    engine, guard, found = make(ToyGuard), ToyGuard(), []
+    one_shot = hrs.SmoothedGuard(guard, KERNEL, sigma=0.2, threat=hrs.SuffixThreat(2))
+    tiny = {"effort": Effort(draws=4, probes=4, candidates=2, steps=1, rounds=1, select=4), "n": 32}
+    for name, where in (("ray", engine), ("here", None)):
+        attacks, streams = (tmp_path / f"{name}.{kind}.jsonl" for kind in ("attacks", "streams"))
+        asked = [(one_shot, example, d, 0.1) for example in EXAMPLES[:2] for d in (0, 1)]
+        AttackStore(attacks, "a", where).attack_each([*asked, asked[0]], **tiny)
+        StreamStore(streams, "a", where).until_each(one_shot, EXAMPLES[:3], lambda row: row.size >= 64, max_draws=128)
+        found.append((attacks.read_bytes(), streams.read_bytes()))
+    assert found[0] == found[1]
+    assert found[0][0].count(b"\n") == 4
 
 
 def test_units_are_read_as_workers_become_free(make):
