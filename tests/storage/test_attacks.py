@@ -31,9 +31,9 @@ class Bright:
 def test_attacks_of_two_guards_are_not_one_piece_of_work(tmp_path):
     (one, example), (other, _) = setting(hrs.L0Threat(1)), setting(hrs.L0Threat(1))
     store = AttackStore(tmp_path / "attacks.jsonl", "bright")
-    with pytest.raises(ValueError, match="^attacks = 2"):
+    with pytest.raises(ValueError, match=r"^attacks = 2"):
         store.attack_each([(one, example, 1, 0.1), (other, example, 0, 0.1)], effort=TINY, n=50)
-    with pytest.raises(ValueError, match="^engine = 3"):
+    with pytest.raises(ValueError, match=r"^engine = 3"):
         AttackStore(tmp_path / "attacks.jsonl", "bright", engine=3)
 
 
