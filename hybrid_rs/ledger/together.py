@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import accumulate, combinations, product
 from math import prod
 
 import numpy as np
@@ -23,23 +23,21 @@ from hybrid_rs.ledger.theory import BETA
 
 
 def adversary_commits() -> Finding:
-    """The committed value compared with a knapsack over all noisy words, in fractions; and a radius that it gives."""
+    """The value from both probabilities compared with the worst classifier of all noisy words, in fractions."""
     rng, beta, worst, cases = np.random.default_rng(0), Fraction(1, 4), 0.0, 0
     for size, d in ((2, 2), (3, 2), (5, 2), (3, 3)):
         words = list(product(range(size), repeat=d))
-        clean = [[_position(t, 0, size, beta, masked) for t in range(size)] for masked in (False, True)]
-        laws = [[prod((law[t] for t in word), start=Fraction(1)) for word in words] for law in clean]
+        law = _law(words, (0,) * d, size, beta)
         for _ in range(10):
             p_a, p_s = 1 - 10 ** rng.uniform(-4, -0.3, 2)
-            sides = []
+            values = []
             for e in range(d + 1):
-                shown_by = [[_position(t, int(i < e), size, beta, False) for t in range(size)] for i in range(d)]
-                attacked = [prod((shown_by[i][t] for i, t in enumerate(word)), start=Fraction(1)) for word in words]
-                pairs = zip((p_a, p_s), laws, strict=True)
-                sides.append(max(_least(Fraction(float(p)), law, attacked) for p, law in pairs))
+                attacked = _law(words, (1,) * e + (0,) * (d - e), size, beta)
+                replaced = [0 not in word for word in words]
+                values.append(_worst(Fraction(float(p_a)), Fraction(float(p_s)) * beta**d, law, attacked, replaced))
             kernel = UniformKernel(float(beta), size)
             found = float(p_adv_committed({0: p_a, d: p_s}, kernel, d, 0.0, sigma=1.0))
-            worst, cases = max(worst, abs(found / float(min(sides)) - 1)), cases + 1
+            worst, cases = max(worst, abs(found / float(min(values)) - 1)), cases + 1
     kernel, half = UniformKernel(BETA, 376), clopper_pearson_lower(10_000, 10_000, 0.005)
     alone = [certified_radius(half, kernel.likelihood_ratio(3, masked=m), sigma=1.0, tau=0.05) for m in (False, True)]
     radius = float(radii_committed({0: half, 3: half}, kernel, 3, sigma=1.0, tau=0.05)[0].min())
@@ -50,14 +48,29 @@ def adversary_commits() -> Finding:
     return shown(worst < 1e-9 and bool(np.isnan(alone).all()) and radius > 0, text)
 
 
-def _position(token: int, written: int, size: int, beta: Fraction, masked: bool) -> Fraction:
-    """Return the probability that noise turns ``written`` into a token; ``masked``: given that it was replaced."""
-    if masked:
-        return Fraction(int(token != written), size - 1)
-    return 1 - beta if token == written else beta / (size - 1)
+def _law(words: list[tuple[int, ...]], written: tuple[int, ...], size: int, beta: Fraction) -> list[Fraction]:
+    """Return the probability of every noisy word."""
+    shows = (1 - beta, beta / (size - 1))
+    return [prod((shows[int(t != w)] for t, w in zip(word, written, strict=True)), start=Fraction(1)) for word in words]
 
 
-def _least(p: Fraction, clean: list[Fraction], attacked: list[Fraction]) -> Fraction:
+def _worst(
+    p_a: Fraction, p_inside: Fraction, clean: list[Fraction], attacked: list[Fraction], inside: list[bool]
+) -> Fraction:
+    """Return the least attacked mass of a classifier that flags p_a of the clean mass, and p_inside of that inside.
+
+    What it flags inside is x >= p_inside; the rest of p_a is outside. The least mass is convex and piecewise linear in
+    x, so it is least at an end, or where one of the two knapsacks takes up its next word.
+    """
+    parts = [[(a, b) for a, b, i in zip(clean, attacked, inside, strict=True) if i is side] for side in (True, False)]
+    ordered = [sorted(part, key=lambda cell: cell[1] / cell[0]) for part in parts]
+    (within, beyond), filled = parts, [list(accumulate((a for a, _ in part), initial=Fraction(0))) for part in ordered]
+    ends = [p_inside, *filled[0], *(p_a - x for x in filled[1])]
+    allowed = [x for x in ends if max(p_inside, p_a - filled[1][-1]) <= x <= filled[0][-1]]
+    return min(_least(x, *zip(*within, strict=True)) + _least(p_a - x, *zip(*beyond, strict=True)) for x in allowed)
+
+
+def _least(p: Fraction, clean: Sequence[Fraction], attacked: Sequence[Fraction]) -> Fraction:
     """Return the least attacked mass of a test with clean mass p, by the knapsack."""
     left, value = p, Fraction(0)
     cells = [(a, b) for a, b in zip(clean, attacked, strict=True) if a]
