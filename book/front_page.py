@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -35,7 +34,7 @@ def main() -> None:
     """Attack the second unsafe test pair, and draw it beside its frontier; keep the attack, for the tests."""
     torch.set_num_threads(1)
     setting = bay_setting("standard")
-    smoothed, example = lattice(setting)
+    smoothed, example = deployed(setting)
     found = attack_jointly(without_noise(smoothed), example, *ATTACK)
     front, alarms = certified(setting)
     tried = evaluate(smoothed, example, found, DRAWS, seed=1)
@@ -48,10 +47,9 @@ def main() -> None:
     print(front, f"attack: {found.edits} edits, {found.epsilon_used:.3f}; {tried}; alarms {alarms}", file=sys.stderr)
 
 
-def lattice(setting: Setting) -> tuple[hrs.SmoothedGuard, hrs.Example]:
-    """The smoothed guard, with noise on the 8-bit lattice, and the example."""
-    smoothed = setting.smoothed(SIGMA, hrs.SuffixThreat(EDITS), BETA)
-    return replace(smoothed, noise="lattice"), setting.sets["unsafe"][1].rounded()
+def deployed(setting: Setting) -> tuple[hrs.SmoothedGuard, hrs.Example]:
+    """The smoothed guard, and the example."""
+    return setting.smoothed(SIGMA, hrs.SuffixThreat(EDITS), BETA), setting.sets["unsafe"][1]
 
 
 def certified(setting: Setting) -> tuple[hrs.Frontier, dict[str, float]]:
