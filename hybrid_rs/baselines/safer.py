@@ -23,15 +23,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, kind, require
+from hybrid_rs._checks import integer, kind, nonnegative, one, require
 from hybrid_rs.certificates.kernels import DIGITS, ratio_of_decimals
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.deletion import Groups, count_unsafe
+from hybrid_rs.smoothing.draws import BLOCK, SAMPLERS, Noise
+from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.lattice import rounded_gaussian
 
+SYNONYMS = 6  # kind of random stream; see hybrid_rs.smoothing.deletion
 SETS = "give for each token its replacements, the token itself among them"
 
 
@@ -99,10 +105,48 @@ class SynonymKernel:
         columns = [members[chosen[:, i]] for i, members in enumerate(sets)]
         return np.stack(columns, axis=1) if columns else np.zeros((n, 0), dtype=np.int64)
 
-    @cached_property
-    def largest(self) -> int:
-        """The size of the largest set."""
-        return max((len(members) for members in self.sets.values()), default=1)
+
+@dataclass(frozen=True, eq=False)
+class SynonymGuard:
+    """A guard smoothed by synonyms and image noise.
+
+    Args:
+        guard: the base classifier.
+        kernel: the synonyms.
+        sigma: standard deviation of the image noise in pixel units; 0 leaves images alone.
+        noise: how image noise is drawn; see :class:`hybrid_rs.SmoothedGuard`.
+    """
+
+    guard: Guard
+    kernel: SynonymKernel
+    sigma: float
+    noise: Noise = "float32"
+
+    def __post_init__(self) -> None:
+        kind("kernel", self.kernel, SynonymKernel, "give SynonymKernel(...)")
+        object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
+        require(self.noise in SAMPLERS, "noise", self.noise, f"give one of {', '.join(SAMPLERS)}", repr)
+
+    def sample(self, example: Example, n: int, *, seed: int = 0, batch_draws: int = 256) -> Counts:
+        """Draw noise ``n`` times and count the guard's unsafe verdicts.
+
+        NumPy's integers from a range are exactly uniform, so the law of the texts is that of the theorem.
+
+        Args:
+            example: the input.
+            n: number of draws, at least 1.
+            seed: a non-negative whole number.
+            batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
+        """
+        tokens = kind("example", example, Example, "give a hybrid_rs.Example").token_ids
+
+        def noisy(blocks: list[np.random.Generator], draws: int) -> Groups:
+            texts = np.concatenate([self.kernel.sample(tokens, BLOCK, rng) for rng in blocks])[:draws]
+            yield texts, np.arange(draws)
+
+        unsafe = count_unsafe(self, example, n, seed, batch_draws, SYNONYMS, noisy)
+        off = example.image.size * rounded_gaussian(self.sigma).distance if self.noise == "lattice" else 0.0
+        return Counts((unsafe,), n, example.id, seed, float(np.nextafter(off, 1.0)) if off else 0.0)
 
 
 def _product(factors: Sequence[Fraction]) -> Decimal:

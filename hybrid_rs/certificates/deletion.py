@@ -39,9 +39,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import choice, integer, kind, one, probability
-from hybrid_rs.certificates.kernels import DIGITS, MAX_EDITS, ratio_of_decimals
+from hybrid_rs.certificates.kernels import DIGITS, MAX_EDITS, MOST, ratio_of_decimals
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 
+MAX_LENGTH = 2**20  # tokens of a text
 Edits = Literal["insertions", "deletions", "insertions and deletions", "all"]
 
 
@@ -102,7 +103,8 @@ class DeletionKernel:
             rng: the source of randomness; uses ``n * length`` uniforms.
         """
         kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
-        return rng.random((integer("n", n, at_least=0), integer("length", length, at_least=0))) >= self.beta
+        size = integer("length", length, at_least=0, at_most=MAX_LENGTH)
+        return rng.random((integer("n", n, at_least=0, at_most=MOST // max(1, size)), size)) >= self.beta
 
 
 @cache

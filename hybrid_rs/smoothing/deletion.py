@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, SAMPLERS, Noise, Stream,
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 
+Groups: TypeAlias = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
 KEPT = 5  # kind of random stream; smoothing uses 0, 1 and 8, attacks 2, subsampling 3 and 4
 
 
@@ -80,18 +82,13 @@ class DeletionSmoothedGuard:
         Raises:
             ValueError: if n, seed or batch_draws is out of range.
         """
-        kind("example", example, Example, "give a hybrid_rs.Example")
-        n, seed = integer("n", n, at_least=1, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
-        step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
-        length, stream = example.token_ids.size, Stream(seed, example.id)
-        unsafe = 0
-        for start in range(0, n, step):
-            stop = min(n, start + step)
-            images = noisy_images(self, example, stream, start, stop)  # type: ignore[arg-type]  # no kernel is used
-            blocks = [self.kernel.kept(length, BLOCK, rng) for rng in stream.blocks(KEPT, start, stop)]
-            for texts, draws in _by_length(example.token_ids, np.concatenate(blocks)[: stop - start]):
-                image_of = draws if len(images) > 1 else np.zeros_like(draws)
-                unsafe += int(asked(self.guard, "unsafe", texts, images, image_of).sum())
+        length = kind("example", example, Example, "give a hybrid_rs.Example").token_ids.size
+
+        def noisy(blocks: list[np.random.Generator], draws: int) -> Groups:
+            kept = np.concatenate([self.kernel.kept(length, BLOCK, rng) for rng in blocks])[:draws]
+            return _by_length(example.token_ids, kept)
+
+        unsafe = count_unsafe(self, example, n, seed, batch_draws, KEPT, noisy)
         return Counts((unsafe,), n, example.id, seed, self.distance(example))
 
     def distance(self, example: Example) -> float:
@@ -121,9 +118,40 @@ class DeletionSmoothedGuard:
         return replace(found, alpha=alpha, n=counts.n, example=counts.example)
 
 
-def _by_length(
-    tokens: NDArray[np.int64], kept: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def count_unsafe(
+    smoothed: Any,
+    example: Example,
+    n: int,
+    seed: int,
+    batch_draws: int,
+    stream_kind: int,
+    noisy: Callable[[list[np.random.Generator], int], Groups],
+) -> int:
+    """Return how many of ``n`` draws are unsafe, for noise on texts that :class:`SmoothedGuard` does not have.
+
+    Args:
+        smoothed: has the guard, sigma and the kind of image noise.
+        example: the input.
+        n: number of draws, at least 1.
+        seed: a non-negative whole number.
+        batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
+        stream_kind: the kind of random stream of the texts.
+        noisy: of the generators of whole blocks of 64 draws, and the number of draws wanted, groups of texts of one
+            length, shape ``(group, length)``, with the numbers of their draws.
+    """
+    n, seed = integer("n", n, at_least=1, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
+    step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
+    stream, unsafe = Stream(seed, example.id), 0
+    for start in range(0, n, step):
+        stop = min(n, start + step)
+        images = noisy_images(smoothed, example, stream, start, stop)
+        for texts, draws in noisy(stream.blocks(stream_kind, start, stop), stop - start):
+            image_of = draws if len(images) > 1 else np.zeros_like(draws)
+            unsafe += int(asked(smoothed.guard, "unsafe", texts, images, image_of).sum())
+    return unsafe
+
+
+def _by_length(tokens: NDArray[np.int64], kept: NDArray[np.bool_]) -> Groups:
     """Yield the texts of each length, shape ``(draws, length)``, and the numbers of their draws."""
     lengths = kept.sum(axis=1)
     for length in np.unique(lengths).tolist():

@@ -9,10 +9,12 @@ from abuse import values
 from abuse.room import Room, broadcast, one_probability, probabilities, radii
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.layers import layer_bounds, p_adv_layers
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
-from hybrid_rs.certificates.upper import certified_radius_top, p_adv_upper
+from hybrid_rs.certificates.threats import InPlaceThreat
+from hybrid_rs.certificates.upper import certified_radius_below, certified_radius_top, p_adv_upper
 from hybrid_rs.certificates.worst_case import log_p_adv
 
 
@@ -78,12 +80,13 @@ ROOM = Room(
         *(hrs.ceiled, hrs.certified_edits, hrs.certified_radius, hrs.certify, hrs.floored, hrs.frontier),
         *(hrs.frontier_of, hrs.p_adv, hrs.read_certificate, hrs.required_p_a, hrs.verify),
         *(certified_radius_texts, certified_radius_top, frontiers_of, layer_bounds, log_p_adv, p_adv_layers),
-        *(p_adv_texts, p_adv_upper),
+        *(p_adv_texts, p_adv_upper, certified_radius_below, DeletionKernel, InPlaceThreat),
     ),
     good={
         "ax": lambda r: None,
         "certificate": lambda r: r.choice((values.certificate, values.text_certificate))(r),
         "clean": lambda r: np.zeros(3, dtype=np.int64),
+        "edits": lambda r: r.choice(("insertions", "deletions", "insertions and deletions", "all")),
         "digits": lambda r: r.randrange(9),
         "other": values.frontier,
         "sizes": lambda r: (2, 5, 3),
@@ -98,13 +101,16 @@ ROOM = Room(
         "LikelihoodRatio.compose": {"other": values.ratio},
         "LikelihoodRatio.power": {"d": lambda r: r.randrange(4)},
         "SuffixThreat.noised": {"length": lambda r: r.randrange(4)},
+        "InPlaceThreat.conditions": {"length": lambda r: r.randrange(4)},
         "frontiers_of": {"counts": lambda r: [hrs.Counts((90,), 100, "u", 1)] * 2},
     },
     selves={
         "AbsorbingKernel": lambda r: hrs.AbsorbingKernel(0.5),
         "Certificate": values.certificate,
+        "DeletionKernel": lambda r: DeletionKernel(0.25),
         "FeatureKernel": lambda r: values.KERNELS[-1],
         "Frontier": values.frontier,
+        "InPlaceThreat": lambda r: InPlaceThreat(2),
         "L0Threat": lambda r: hrs.L0Threat(2),
         "LikelihoodRatio": values.ratio,
         "SuffixThreat": lambda r: hrs.SuffixThreat(2),
@@ -114,6 +120,7 @@ ROOM = Room(
     rules={
         "certified_edits": _edits,
         "certified_radius": radii("p_a", "sigma", "tau"),
+        "certified_radius_below": radii("p_a", "sigma", "tau"),
         "certified_radius_texts": _text_radii,
         "certified_radius_top": radii("p_a", "p_b", "sigma"),
         "floored": _floored,
