@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import path as path_of, require, shown
+from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.showing import note
+from hybrid_rs.datasets.layouts import guessed_layout as guessed_layout, jsonl_of
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Problem
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = 0.1  # share of unknown tokens above which a text is noted
 MM_SAFETYBENCH = "these options are for MM-SafetyBench; leave them out"
-KINDS = ("SD", "SD_TYPO", "TYPO")
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
 
@@ -63,8 +63,7 @@ class Source:
         if layout != "mm-safetybench":
             require(not self.scenario and not self.tiny, "scenario, tiny", (self.scenario, self.tiny), MM_SAFETYBENCH)
         if layout == "jsonl":
-            file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
-            usual = {"image": "file_name"} if file.name == "metadata.jsonl" else {}  # an imagefolder of Hugging Face
+            file, usual = jsonl_of(path)
             found = datasets.load_jsonl(file, **usual | names, **common)
         elif layout == "hateful-memes":
             found = datasets.load_hateful_memes(path, split or "dev_seen", **common)  # type: ignore[arg-type]
@@ -173,30 +172,3 @@ def tell_unknown(shares: Mapping[str, float]) -> None:
 def _some(usable: int | bool, data: Path, problems: Iterable[Problem]) -> None:
     shown = "".join(f"\n  {problem}" for problem in problems)
     require(bool(usable), "data", str(data), f"none of its entries can be used{shown}", repr)
-
-
-def guessed_layout(path: Path) -> str:
-    """Detect the layout of a data set from its files.
-
-    Raises:
-        ValueError: if there is no such path, or it fits no layout or several.
-    """
-    path = path_of("data", path)
-    require(path.exists(), "data", str(path), "no such file or folder; nothing is downloaded", repr)
-    if path.is_file():
-        if path.suffix == ".parquet":
-            return "hugging-face"
-        require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
-        return "jsonl"
-    signs = {
-        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
-        "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
-        "mm-safetybench": any((home / "processed_questions").is_dir() for home in (path, path / "data"))
-        or any(next(home.glob(f"*/{kind}.parquet"), None) for home in (path, path / "data") for kind in KINDS),
-        "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
-    }
-    found = [name for name, shown in signs.items() if shown]
-    seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
-    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder of one"
-    require(len(found) == 1, "data", str(path), f"{seen}; {choice}", repr)
-    return found[0]

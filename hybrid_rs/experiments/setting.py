@@ -14,7 +14,7 @@ from hybrid_rs._checks import integer, require
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.checkout import require_tree
-from hybrid_rs.datasets import load_jsonl
+from hybrid_rs.datasets.layouts import load_any
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.experiments.provenance import shown
 from hybrid_rs.small_guard import notes as bay_notes
@@ -92,9 +92,9 @@ def get_setting(
     Args:
         profile: "quick", "standard" or "full".
         model: folder of a checkpoint for :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`; empty: the small guard.
-        data: a JSONL file of labelled entries, see :func:`hybrid_rs.datasets.load_jsonl`; empty: BayNotes. Its first
-            unsafe entries are certified; every second safe entry is used for calibration. There may be fewer entries
-            than in the profile. Counts are stored in the folder of the file.
+        data: labelled entries in any layout that :func:`hybrid_rs.datasets.layouts.load_any` reads; empty: BayNotes.
+            The first unsafe entries are certified; every second safe entry is used for calibration. There may be fewer
+            entries than in the profile. Counts are stored next to the file or folder.
         seed: seed of the draws.
         resample: draw all counts again, into a folder ``resampled`` (in ``data``, or next to the user's data), where a
             stopped run resumes; by default stored counts are used.
@@ -114,7 +114,7 @@ def get_setting(
     from hybrid_rs.guards.vlm import VisionLanguageGuard
 
     size, load = get_profile(profile), _loader(partial(VisionLanguageGuard.from_pretrained, model), guard)
-    loaded, entries = load(), load_jsonl(data)
+    loaded, entries = load(), load_any(data)
     unlabelled = [entry.id for entry in entries if entry.unsafe is None]
     require(not unlabelled, "data", data, f"entries without a label, such as {unlabelled[:1]}; label them")
     examples = list(entries.examples(loaded.encode, loaded.image_size))

@@ -177,9 +177,8 @@ class Comparison:
         """Return what a method certifies at its threshold, and what it costs."""
         chosen = self.threshold(method)
         tau = chosen if isinstance(chosen, float) else chosen.tau
-        radii = np.array(
-            [method.radii(counts, tau) for counts in self.counts(method.evidence or method.draws, "unsafe")]
-        )
+        unsafe = zip(self.counts(method.evidence or method.draws, "unsafe"), self.sets["unsafe"], strict=True)
+        radii = np.array([method.radii(counts, tau, example) for counts, example in unsafe])
         safe = self.counts(method.draws, "safe")
         held = ~np.isnan(radii)
         share = {f"d = {d}": float(held[:, d].mean()) for d in range(EDITS + 1)}

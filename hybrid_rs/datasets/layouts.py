@@ -1,0 +1,82 @@
+"""Which layout a data set on disk has, and loading it by that layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from hybrid_rs._checks import path as path_of, require
+from hybrid_rs.datasets.entries import Entries
+from hybrid_rs.datasets.hateful_memes import load_hateful_memes
+from hybrid_rs.datasets.hugging_face import PARQUET, load_hugging_face
+from hybrid_rs.datasets.jsonl import load_jsonl
+from hybrid_rs.datasets.mm_safetybench import QUESTIONS, Kind, load_mm_safetybench
+
+
+def load_any(path: Path | str, *, first: int | None = None) -> Entries:
+    """Load a data set in the layout that its files show, with the usual names of fields.
+
+    Args:
+        path: a JSONL or Parquet file, or the folder of a data set.
+        first: load only this many usable entries, the first ones.
+
+    Raises:
+        ValueError: as in :func:`guessed_layout`, or if an entry cannot be used.
+
+    Example:
+        >>> load_any("nowhere")
+        Traceback (most recent call last):
+        ValueError: data = 'nowhere': no such file or folder; nothing is downloaded
+    """
+    place = path_of("data", path)
+    layout = guessed_layout(place)
+    if layout == "jsonl":
+        file, usual = jsonl_of(place)
+        return load_jsonl(file, **usual, first=first)
+    load: Any = {
+        "hateful-memes": load_hateful_memes,
+        "mm-safetybench": load_mm_safetybench,
+        "hugging-face": load_hugging_face,
+    }[layout]
+    found: Entries = load(place, first=first)
+    return found
+
+
+def jsonl_of(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the JSONL file of a path, and the names of fields if it is an imagefolder of Hugging Face."""
+    file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
+    return file, {"image": "file_name"} if file.name == "metadata.jsonl" else {}
+
+
+def guessed_layout(path: Path) -> str:
+    """Detect the layout of a data set from its files.
+
+    Raises:
+        ValueError: if there is no such path, or it fits no layout or several.
+    """
+    path = path_of("data", path)
+    require(path.exists(), "data", str(path), "no such file or folder; nothing is downloaded", repr)
+    if path.is_file():
+        if path.suffix == PARQUET:
+            return "hugging-face"
+        require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
+        return "jsonl"
+    signs = {
+        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
+        "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
+        "mm-safetybench": any((home / QUESTIONS).is_dir() for home in (path, path / "data"))
+        or any(
+            next(home.glob(f"*/{kind}{PARQUET}"), None) for home in (path, path / "data") for kind in get_args(Kind)
+        ),
+        "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
+    }
+    found = [name for name, shown in signs.items() if shown]
+    seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
+    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder of one"
+    require(len(found) == 1, "data", str(path), f"{seen}; {choice}", repr)
+    return found[0]
+
+
+def _questions(home: Path) -> bool:
+    """Return whether a folder holds MM-SafetyBench, as its authors lay it out or as Parquet files."""
+    return (home / QUESTIONS).is_dir() or any(next(home.glob(f"*/{kind}{PARQUET}"), None) for kind in get_args(Kind))
