@@ -131,7 +131,9 @@ def test_safe_examples_are_false_alarms_at_a_threshold_of_zero_and_none_at_one(r
         assert f"k / n >= tau for {alarms} of 1 safe examples" in printed.out
 
 
-@pytest.mark.parametrize("options", [("--masked",), ("--per-d",), ("--threat", "l0", "--masked")])
+@pytest.mark.parametrize(
+    "options", [("--masked",), ("--per-d",), ("--threat", "l0", "--masked"), ("--threat", "in-place", "--masked")]
+)
 def test_every_evidence_keeps_the_claim_that_it_supports(run, notes, options):
     code, printed = run("certify", notes, *MODEL, *SMALL, "--limit", 3, "--json", *options)
     rows = [json.loads(line) for line in printed.out.splitlines()]

@@ -8,6 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 
 from hybrid_rs.datasets import load_hateful_memes, load_hugging_face, load_mm_safetybench
+from hybrid_rs.datasets.layouts import guessed_layout, load_any
 
 WATCHED = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "subprocess.Popen")
 SEEN = []
@@ -157,6 +158,26 @@ def test_mm_safetybench_as_parquet(tmp_path, image_bytes):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"bad.parquet: give a Parquet file"):
         load_hugging_face(tmp_path / "bad.parquet")
+
+
+def test_a_data_set_is_loaded_by_the_layout_that_its_files_show(safetybench, tmp_path_factory, image_bytes):
+    assert load_any(safetybench).entries == load_mm_safetybench(safetybench).entries
+    assert len(load_any(safetybench, first=2)) == 2
+    home = tmp_path_factory.mktemp("other")
+    rows = {
+        "text": ["a", "b"],
+        "label": [1, 0],
+        "image": [{"bytes": image_bytes(seed=i), "path": None} for i in (1, 2)],
+    }
+    Dataset.from_dict(rows).cast_column("image", Image()).to_parquet(home / "rows.parquet")
+    assert [(e.text, e.unsafe) for e in load_any(home / "rows.parquet")] == [("a", True), ("b", False)]
+    (home / "a.png").write_bytes(image_bytes(seed=1))
+    (home / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "text": "c"}))
+    assert [e.text for e in load_any(home)] == ["c"]
+    (home / "data" / "Malware").mkdir(parents=True)
+    (home / "data" / "Malware" / "TYPO.parquet").write_bytes(b"")
+    (home / "metadata.jsonl").unlink()
+    assert guessed_layout(home) == "mm-safetybench"
 
 
 def test_no_more_is_opened_than_is_wanted(safetybench, memes):
