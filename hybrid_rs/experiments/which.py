@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 Radii: TypeAlias = Callable[[Any, float, Example], FloatArray]
-SIZES = {"quick": (4, 500), "standard": (20, 1000), "full": (400, 10_000)}  # examples of each set, questions each
+SIZES = {"quick": (4, 500), "standard": (12, 500), "full": (400, 10_000)}  # examples of each set, questions each
 SIGMA, BETA, EDITS, TEXTS = 0.5, 0.25, 3, 10
 ALPHA, FALSE_ALARMS = 0.01, 0.05
 KEPT = Subsampling(keep_tokens=5, keep_pixels=128, token_fill=0)
@@ -82,8 +82,8 @@ class Comparison:
 
     def __init__(self, profile: str) -> None:
         self.many, self.budget = SIZES[profile]
-        self._path = COUNTS / f"which_{profile}.jsonl"
-        self._others = records(COUNTS / f"which_others_{profile}.jsonl", made=("unsafe", "distance"))
+        self._path = COUNTS / "which.jsonl"
+        self._others = records(COUNTS / "which_others.jsonl", made=("unsafe", "distance"))
 
     @cached_property
     def guard(self) -> Any:
