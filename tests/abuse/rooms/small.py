@@ -51,6 +51,7 @@ ROOM = Room(
         "language": lambda r: "seen",
         "n": lambda r: r.randrange(3),
         "name": lambda r: "a table",
+        "test": lambda r: r.choice((None, np.arange(ROWS) % 2 == 0)),
         "numeric": lambda r: ["age"],
         "sentences": lambda r: r.randrange(3),
         "split": lambda r: r.choice(("train", "test")),
