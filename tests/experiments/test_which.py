@@ -1,0 +1,49 @@
+"""The comparison of methods: whole, from stored draws, with the order that the theory demands."""
+
+import numpy as np
+import pytest
+
+from hybrid_rs.experiments import which
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return which.Comparison("quick")
+
+
+@pytest.fixture(scope="module")
+def table(comparison):
+    return comparison.table().set_index(["threat", "method"])
+
+
+def test_every_method_has_draws_and_no_decision_asks_more_than_the_others_may(comparison, table):
+    known = {*comparison.smoothed, *comparison.others}
+    for method in which.methods(comparison.guard):
+        assert {method.draws, method.evidence or method.draws} <= known
+    assert table.index.is_unique
+    assert (table["questions"] <= comparison.budget).all()
+    assert (table["questions"] > 0.9 * comparison.budget).all()
+
+
+def test_the_order_is_that_of_the_theory(table):
+    edits = [f"d = {d}" for d in range(which.EDITS + 1)]
+    assert (table[edits].diff(axis=1).iloc[:, 1:] <= 1e-12).all(axis=None)
+    slot = table.loc["suffix, known slot"]
+    assert slot.loc["slot removed", edits].nunique() == 1
+    assert (slot.loc["hybrid, plain", edits] >= slot.loc["two certificates in sequence", edits]).all()
+    added, any_edit = (table.loc[threat].iloc[0][edits] for threat in ("tokens added anywhere", "any edits"))
+    assert (added >= any_edit).all()
+
+
+def test_synonyms_of_a_closed_family_have_the_radius_of_the_image_alone(comparison):
+    example = comparison.sets["unsafe"][0]
+    [counts] = comparison.counts("synonyms", "unsafe")[:1]
+    radii = which.synonym_radii(counts, 0.05, example)
+    assert np.ptp(radii) == 0
+
+
+def test_a_guard_that_always_alarms_has_no_threshold(comparison, monkeypatch):
+    method = which.methods(comparison.guard)[0]
+    always = [which.Counts((10,), 10, f"a{i}", 0) for i in range(4)]
+    monkeypatch.setattr(comparison, "counts", lambda draws, name: always)
+    assert comparison.threshold(method) == 1.0
