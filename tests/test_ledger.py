@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = read_claims()
 
 
+@pytest.mark.slow
 def test_every_verdict_is_found_again():
     for claim, again in zip(CLAIMS, recompute(CLAIMS), strict=True):
         assert (again.ours, again.verdict) == (claim.ours, claim.verdict), claim.id

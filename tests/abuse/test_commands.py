@@ -1,5 +1,6 @@
 """Hostile strings into the options of the commands."""
 
+import pytest
 from abuse import commands
 
 import hybrid_rs.cli
@@ -11,6 +12,7 @@ def test_every_command_is_tried_or_named() -> None:
     assert set(commands.ARGUMENTS) | commands.NOT_RUN == every
 
 
+@pytest.mark.slow
 def test_a_hostile_option_is_one_error_that_names_it_and_writes_nothing() -> None:
     assert commands.run(150, seed=3) == {"cases": 150, "faults": []}
 

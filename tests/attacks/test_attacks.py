@@ -264,6 +264,7 @@ def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_s
         assert estimate.upper >= floor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_no_attack_goes_below_the_certificate(kernel):
     n, alpha, certified = 4000, 1e-5, 0

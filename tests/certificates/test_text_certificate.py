@@ -43,6 +43,7 @@ def random_certificates(cases, seed):
             yield certify_texts(levels, kernel, masked=bool(rng.random() < 0.6), **law)
 
 
+@pytest.mark.slow
 def test_every_certificate_is_proved_by_its_witnesses():
     loose, pooled = [], 0
     for certificate in random_certificates(200, seed=1):

@@ -69,6 +69,7 @@ def test_many_edits_agree_with_fifty_digits(d, vocab_size):
         assert 0 <= log_error(computed, exact) <= TOLERANCE
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.builds(hrs.UniformKernel, betas, vocab_sizes), st.integers(0, 511), probabilities, shifts, shifts)
 def test_falls_with_the_image_budget_and_with_every_edit(kernel, d, p_a, shift, more):

@@ -48,6 +48,7 @@ def choices(home):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["certify", "decide", "attack"])
 def test_each_option_of_the_guard_makes_another_classifier_in_the_store(run, notes, folders, monkeypatch, command):
     target = () if command == "certify" else ("--d", 1, "--epsilon", 0.1)

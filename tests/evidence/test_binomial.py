@@ -53,6 +53,7 @@ def test_tails_are_within_their_stated_error():
             assert abs(float(tail - exact)) < error / 3
 
 
+@pytest.mark.slow
 def test_bounds_keep_their_risk_and_lose_no_more_than_rounding():
     k, n, alpha = risky(30, seed=1)
     lower, upper = hrs.clopper_pearson_lower(k, n, alpha), hrs.clopper_pearson_upper(n - k, n, alpha)

@@ -78,6 +78,7 @@ def test_the_bound_of_a_mean_covers_bernoulli_means_exactly(n, alpha):
         assert binom.pmf(np.arange(n + 1), n, mean)[too_high].sum() <= alpha
 
 
+@pytest.mark.slow
 def test_the_bound_of_a_mean_holds_at_any_time_and_gains_from_small_variance():
     rng, alpha, runs = np.random.default_rng(0), 0.1, 400
     values, masses = np.array([0.0, 0.5, 0.98]), np.array([0.02, 0.08, 0.9])

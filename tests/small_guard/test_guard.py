@@ -100,6 +100,7 @@ def test_the_checkpoint_is_small():
     assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) < 5 * 2**20
 
 
+@pytest.mark.slow
 def test_training_is_reproducible_and_its_output_loads(tmp_path):
     for name in ("a", "b"):
         train_bay_guard(tmp_path / name, steps=6, batch_size=16, seed=3, progress=False)
