@@ -13,7 +13,7 @@ from hybrid_rs._checks import shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def attack(
             f"there is a mistake in the guard (verdicts that depend on more than the input) or in this package. Try "
             f"another --seed, and report it with {counting.store} and {attacks}."
         )
+    say(alphabet_said(smoothed))
     under = int((table["g"] < tau).sum())
     say(
         f"In {len(rows)} attacks no smoothed value is shown to be below p_adv (all bounds at once, risk {RISK:g}). "

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, check_law, described
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law, described, outside_alphabet
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def certify(
     if not as_json:
         evidence = "plain and masked together" if masked else "plain"
         result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {evidence}")
+        result(alphabet_said(smoothed))
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         if texts > 1:
             result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")
@@ -83,9 +84,12 @@ class Report:
         self.work, self.as_json, self.tau, self.alpha, self.simultaneous = work, as_json, tau, alpha, simultaneous
         self.frontiers: list[Frontier] = []
         self.safe: list[Any] = []
+        self.outside, self.tokens = 0, 0
 
     def add(self, example: Example, counts: Any) -> None:
         """Print the line of one example."""
+        self.outside += outside_alphabet(self.work.smoothed, example)
+        self.tokens += example.token_ids.size
         if example.unsafe is False:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
@@ -110,13 +114,17 @@ class Report:
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         law |= {"noise": s.noise, "distance": counts.distance}
         law |= {"texts": counts.texts} if counts.texts > 1 else {}
+        kernel = {"kernel": type(s.kernel).__name__, "vocab_size": len(s.guard.alphabet), "mask": s.guard.mask_id}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | threat
+        outside = {"outside": outside_alphabet(s, example)}
+        return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | kernel | threat | outside
 
     def close(self, problems: list[Problem]) -> None:
         """Print the summary of all examples; on stderr if stdout is for JSON."""
         say = note if self.as_json else result
-        for line in [*self._certified(), *self._false_alarms()]:
+        share = f"{self.outside} of the {self.tokens} tokens of the texts"
+        read = [f"{share} are outside the alphabet, and were read as pads."] if self.outside else []
+        for line in [*self._certified(), *self._false_alarms(), *read]:
             say(line)
         if problems:
             say(f"{len(problems)} entries were left out:")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hybrid_rs._checks import integer, probability, require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, check_law
+from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, check_law
 from hybrid_rs.cli.showing import LABEL, json_line, note, plain, result, resumable
 from hybrid_rs.storage.counts import described
 from hybrid_rs.storage.records import records
@@ -91,6 +91,7 @@ def decide(
         counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS)
         draws = sum(row["draws"] for row in rows)
         say(f"{len(rows)} examples {group}, at d = {d}, epsilon = {epsilon:g}, tau = {tau:g}: {counts}; {draws} draws")
+    say(alphabet_said(smoothed))
     say(f"Each single decision is wrong with probability at most {alpha:g}; it is about one smoothed classifier.")
     for problem in problems:
         say(f"left out: {problem}")

@@ -147,7 +147,7 @@ def _guard() -> dict[str, Any]:
         seconds = time.perf_counter() - start
         example = bay_notes.examples("test", 1, unsafe=True)[0]
         unsafe = bool(guard.unsafe(example.token_ids[None], example.image[None])[0])
-        smoothed = Smoothing(0.5, 0.25, "suffix", 8).of(guard)
+        smoothed = Smoothing(sigma=0.5, beta=0.25, max_edits=8).of(guard)
         next(smoothed.verdicts(example, 256))  # the first batch sets things up
         start, draws = time.perf_counter(), 0
         for verdicts in smoothed.verdicts(example, 10**6):

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import typer
 
 from hybrid_rs._checks import nonnegative, probability, require
@@ -22,6 +23,7 @@ from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
+    from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.guard import Guard
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.engines import Local, Ray
@@ -42,6 +44,9 @@ class Checkpoint:
     policy: o.Policy = None
     answer_prefix: o.AnswerPrefix = ""
     answers: o.Answers = "safe,unsafe"
+    alphabet: o.AlphabetOption = "all"
+    max_characters: o.MaxCharacters = None
+    mask: o.Mask = None
     image_size: o.ImageSize = None
     denoiser: o.Denoiser = None
     download: o.Download = False
@@ -53,7 +58,8 @@ class Checkpoint:
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
         if self.guard is not None:
-            self._require_unused("dtype", "margin", "policy", "answer_prefix", "answers", "image_size")
+            asked = ("policy", "answer_prefix", "answers", "alphabet", "max_characters", "mask")
+            self._require_unused("dtype", "margin", "image_size", *asked)
         if self.guard is not None and self.denoiser is None:
             self._require_unused("device", "batch_size", "download")
 
@@ -74,6 +80,9 @@ class Checkpoint:
             "policy": read_text("policy", self.policy) if self.policy else None,
             "answer_prefix": self.answer_prefix,
             "answers": tuple(word.strip() for word in self.answers.split(",")),
+            "alphabet": self.alphabet,
+            "max_characters": self.max_characters,
+            "mask": self.mask,
             "image_size": None if self.image_size is None else image_sides(self.image_size),
         }
 
@@ -190,6 +199,7 @@ class Smoothing:
     """The noise and the threat; a group of options."""
 
     sigma: o.Sigma = 0.5
+    kernel: o.KernelOption = "uniform"
     beta: o.Beta = 0.25
     threat: o.ThreatOption = "suffix"
     max_edits: o.MaxEdits = 8
@@ -203,14 +213,17 @@ class Smoothing:
         require(not twice, "per_d", True, f"{self.threat} has one classifier for all d; leave it out")
 
     def of(self, guard: Guard) -> SmoothedGuard:
-        """Return the smoothed guard, with the uniform kernel over the guard's alphabet."""
+        """Return the smoothed guard; the uniform kernel is over the guard's alphabet."""
         import hybrid_rs as hrs
         from hybrid_rs.certificates.threats import InPlaceThreat, Threat
 
         suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
         others: dict[str, Threat] = {"in-place": InPlaceThreat(self.max_edits), "l0": hrs.L0Threat(self.max_edits)}
         threat = others.get(self.threat, suffix)
-        kernel = hrs.UniformKernel(self.beta, len(guard.alphabet))
+        absorbing = self.kernel == "absorbing"
+        remedy = "this guard has no mask token; choose one with --mask, such as <unk> (in Python: mask_id)"
+        require(not absorbing or guard.mask_id is not None, "kernel", self.kernel, remedy)
+        kernel = hrs.AbsorbingKernel(self.beta) if absorbing else hrs.UniformKernel(self.beta, len(guard.alphabet))
         return hrs.SmoothedGuard(guard, kernel, self.sigma, threat, self.noise)
 
     def __str__(self) -> str:
@@ -221,7 +234,34 @@ class Smoothing:
         }
         one = ", a classifier for each d" if self.per_d else ""
         noise = " on the 8-bit lattice" if self.noise == "lattice" else ""
-        return f"sigma = {self.sigma:g}{noise}, beta = {self.beta:g}, threat: {kinds[self.threat]}{one}"
+        kernel = "" if self.kernel == "uniform" else f", {self.kernel} kernel"
+        return f"sigma = {self.sigma:g}{noise}, beta = {self.beta:g}{kernel}, threat: {kinds[self.threat]}{one}"
+
+
+def alphabet_said(smoothed: SmoothedGuard) -> str:
+    """Say what noise writes, and what an edit may write.
+
+    A token outside the alphabet is read as the pad wherever the threat allows edits: so the certificate, which speaks
+    of edits within the alphabet, covers edits to any token.
+    """
+    guard, size = smoothed.guard, len(smoothed.guard.alphabet)
+    uniform = hasattr(smoothed.kernel, "vocab_size")
+    writes = f"another of the alphabet's V = {size} tokens" if uniform else f"the mask, {spelled(guard, guard.mask_id)}"
+    edits = f"An edit writes one of the alphabet's {size} tokens; where edits are allowed, any other token is read as"
+    return f"Noise writes {writes}. {edits} {spelled(guard, guard.pad_id)}."
+
+
+def outside_alphabet(smoothed: SmoothedGuard, example: Example) -> int:
+    """Return how many tokens of an example are read as the pad: noised, and not in the alphabet."""
+    ids = example.token_ids
+    noised = smoothed.threat.noised(ids.size).any(axis=0)[: ids.size]
+    return int((noised & ~np.isin(ids, smoothed.guard.alphabet)).sum())
+
+
+def spelled(guard: Guard, token: int | None) -> str:
+    """Return a token as the guard's tokenizer spells it, or its number where there is no tokenizer."""
+    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # that behind a denoiser
+    return f"token {token}" if used is None else repr(used.convert_ids_to_tokens(token))
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:

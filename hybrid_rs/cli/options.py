@@ -130,6 +130,26 @@ Answers = Annotated[
         rich_help_panel=GUARD,
     ),
 ]
+AlphabetOption = Annotated[
+    Literal["all", "printable"],
+    typer.Option(
+        "--alphabet",
+        help="Tokens that noise may write: all but special ones, or those that are printable text alone.",
+        rich_help_panel=GUARD,
+    ),
+]
+MaxCharacters = Annotated[
+    int | None,
+    typer.Option(min=1, help="Leave tokens of more characters out of the alphabet.", rich_help_panel=GUARD),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        help="The token that the absorbing kernel writes, such as <unk>; default: the tokenizer's own mask.",
+        rich_help_panel=GUARD,
+    ),
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
@@ -164,6 +184,14 @@ NoiseOption = Annotated[
     ),
 ]
 Beta = Annotated[float, typer.Option(help="Probability that a token is replaced.", rich_help_panel=NOISE)]
+KernelOption = Annotated[
+    Literal["uniform", "absorbing"],
+    typer.Option(
+        "--kernel",
+        help="uniform: a replaced token becomes another token of the alphabet; absorbing: it becomes the mask.",
+        rich_help_panel=NOISE,
+    ),
+]
 ThreatOption = Annotated[
     ThreatName,
     typer.Option(

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
+from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
-from hybrid_rs.guards.prompt import opened, ordinary_ids, placeholders, prompt, single_ids
+from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
@@ -41,7 +42,9 @@ def parts(
     policy: str | None,
     answer_prefix: str,
     answers: tuple[str, str],
-    alphabet: ArrayLike | None,
+    alphabet: ArrayLike | str | None,
+    max_characters: int | None,
+    mask: str | None,
     download: bool,
 ) -> dict[str, Any]:
     """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`, by name.
@@ -73,17 +76,20 @@ def parts(
         vision = StockVision.of(processor, pieces, own_size(config, image_size), names)
     asked = prompt(processor, vision.image_size, policy, answer_prefix, answers)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
-    letters = ordinary_ids(tokenizer, special, alphabet)
+    written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
+    letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
+    rows = model.get_input_embeddings().num_embeddings
+    require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
     return asked._asdict() | {
         "alphabet": letters,
-        "pad_id": single_ids(tokenizer, (",",))[0],
-        "mask_id": tokenizer.mask_token_id,
+        "pad_id": pad_of(tokenizer),
+        "mask_id": tokenizer.mask_token_id if written is None else written,
         "vision": vision,
         "tokenizer": tokenizer,
         "model": model.to(device).eval(),

@@ -1,12 +1,11 @@
-"""The prompt of a guard: the ids around the untrusted text, the ids of the answers, and those that noise may write."""
+"""The prompt of a guard: the ids around the untrusted text, and the ids of the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
 from hybrid_rs.guards import template
@@ -34,18 +33,6 @@ class Prompt(NamedTuple):
 def placeholders(config: Any) -> list[int]:
     """Return the ids that stand for images and videos; no untrusted text may contain them."""
     return [i for i in (config.image_token_id, getattr(config, "video_token_id", None)) if i is not None]
-
-
-def ordinary_ids(tokenizer: Any, special: set[int], chosen: ArrayLike | None) -> NDArray[np.int64]:
-    """Return the ids of ordinary tokens, or the chosen ones among them."""
-    ordinary = set(tokenizer.get_vocab().values()) - special
-    if chosen is None:
-        return np.array(sorted(ordinary), dtype=np.int64)
-    ids = np.unique(np.asarray(chosen, dtype=np.int64))
-    for token in ids.tolist():
-        shown = f"{token} ({tokenizer.convert_ids_to_tokens(token)!r})" if token in special else token
-        require(token in ordinary, "alphabet", shown, "leave out special tokens, the image placeholder and unknown ids")
-    return ids
 
 
 def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np.int64]:
@@ -148,17 +135,3 @@ def _ending(tokenizer: Any, text: str, start: int) -> NDArray[np.int64]:
     if np.any((first < start) & (start < last)):  # a token spans the border
         return np.array(tokenizer(text[start:], add_special_tokens=False)["input_ids"], dtype=np.int64)
     return ids[first >= start]
-
-
-def single_ids(tokenizer: Any, words: Sequence[str]) -> tuple[int, ...]:
-    """Return the ids of the spellings that are one ordinary token, at the beginning of a text or within it.
-
-    Raises:
-        ValueError: if none is.
-    """
-    found = [tokenizer.encode(word, add_special_tokens=False) for word in words]
-    found += [[tokenizer.convert_tokens_to_ids(word)] for word in words]
-    unknown = (None, tokenizer.unk_token_id)
-    ids = tuple(sorted({ids[0] for ids in found if len(ids) == 1 and ids[0] not in unknown}))
-    require(len(ids) > 0, "tokenizer", list(words), "use a tokenizer that has one of these as a single token")
-    return ids

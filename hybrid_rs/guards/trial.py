@@ -15,6 +15,7 @@ from hybrid_rs.guards.prompt import placeholders
 with needs("guard"):
     import torch
 
+    from hybrid_rs.guards import passes
     from hybrid_rs.guards.prefix import forget
 
 SMALL = 1e-2  # logits: in float32, sums taken in another order differ by less, in models of any size
@@ -34,7 +35,7 @@ def require_stock(guard: Any) -> None:
     placed = f"{int(np.isin(guard.before, placeholders(guard.model.config)).sum())} image tokens in the prompt"
     texts, images = np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, *guard.image_size), dtype=np.float32)
     try:
-        found = opening._whole(texts, images, np.array([0]))
+        found = passes.whole(opening, texts, images, np.array([0]))
         stock = _stock_score(guard) if guard.vision.example else found
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         said = " ".join(str(error).split())[:300]
@@ -55,9 +56,9 @@ def reusable(guard: Any, seed: int = 0) -> bool:
     texts, index = rng.choice(guard.alphabet, (6, length)), np.array([0, 0, 0, 1, 1, 1])
     texts[1:3, : length // 2], texts[4, : length - 1] = texts[0, : length // 2], texts[5, : length - 1]
     images = rng.random((2, 3, *guard.image_size), dtype=np.float32)
-    whole = guard._whole(texts, images, index)
+    whole = passes.whole(guard, texts, images, index)
     try:
-        shared = guard._shared(texts, images, index)
+        shared = passes.shared(guard, texts, images, index)
     except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):  # keys and values of another kind
         return False
     return not np.abs(shared - whole).max() > _rounding(guard)  # nan is told when it is asked for

@@ -19,12 +19,12 @@ from hybrid_rs.smoothing import answers
 with needs("guard"):
     import torch
 
-    from hybrid_rs.guards import limits, trial
+    from hybrid_rs.guards import limits, passes, trial
     from hybrid_rs.guards.batches import BatchSize
     from hybrid_rs.guards.checkpoint import parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prefix import cache_name, moved, positions, roots, selected
+    from hybrid_rs.guards.prefix import cache_name, moved, positions
     from hybrid_rs.guards.prompt import ANSWERS, placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
@@ -44,7 +44,7 @@ class VisionLanguageGuard:
         model: the network, in evaluation mode.
         alphabet: shape ``(V,)``, the ids that are neither special nor added tokens nor the image placeholder.
         pad_id: the id of an ordinary comma.
-        mask_id: the tokenizer's mask token, or None.
+        mask_id: the id that the absorbing kernel writes, outside the alphabet; or None.
         before: prompt ids before the untrusted text, image placeholders already repeated.
         after: prompt ids after it, a forced beginning of the answer included.
         safe_ids: ids of the spellings of the word that means safe.
@@ -88,7 +88,9 @@ class VisionLanguageGuard:
         answers: tuple[str, str] = ANSWERS,
         margin: float = 0.0,
         batch_size: int = 256,
-        alphabet: ArrayLike | None = None,
+        alphabet: ArrayLike | str | None = None,
+        max_characters: int | None = None,
+        mask: str | None = None,
         download: bool = False,
     ) -> VisionLanguageGuard:
         r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.checkpoint`.
@@ -114,7 +116,10 @@ class VisionLanguageGuard:
             margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
             alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special tokens,
-                added tokens and the image placeholder.
+                added tokens and the image placeholder. "printable": those of them that are printable text alone.
+            max_characters: leave out tokens of more characters; a space at the beginning counts.
+            mask: the token that the absorbing kernel writes, such as ``"<unk>"``; by default the tokenizer's own mask.
+                It is not in the alphabet.
             download: whether files may be downloaded from the hub; by default only files on disk are used.
 
         Raises:
@@ -125,7 +130,8 @@ class VisionLanguageGuard:
         size = integer("batch_size", batch_size, at_least=1)
         made = parts(
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
-            answer_prefix=answer_prefix, answers=answers, alphabet=alphabet, download=download,
+            answer_prefix=answer_prefix, answers=answers, alphabet=alphabet, max_characters=max_characters, mask=mask,
+            download=download,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
@@ -233,41 +239,8 @@ class VisionLanguageGuard:
         pixels: Any = images if isinstance(images, torch.Tensor) else np.asarray(images, dtype=np.float32)
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         limits.require_fitting(self, texts, pixels, index)
-        found = self._shared(texts, pixels, index) if self.reuse else self._whole(texts, pixels, index)
+        found = (passes.shared if self.reuse else passes.whole)(self, texts, pixels, index)
         return answers.scores(found, len(texts), "VisionLanguageGuard.scores")
-
-    def _shared(self, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read the root of each image, then its branches."""
-        used, image = np.unique(index, return_inverse=True)
-        root, shared = roots(texts, image)
-        shared = np.minimum(shared, texts.shape[1] + len(self.after) - 1)  # the last token is always read
-        branches = np.setdiff1d(np.arange(len(texts)), root)
-        gaps = np.empty(len(texts), dtype=np.float32)
-
-        def read(batch: slice) -> None:
-            here = branches[(batch.start <= image[branches]) & (image[branches] < batch.stop)]
-            found, cache = self._read(texts[root[batch]], self._pixels(pixels[used[batch]]), keep=here.size > 0)
-            gaps[root[batch]] = found.cpu().numpy()
-            for s in np.unique(shared[here]):
-                group = here[shared[here] == s]
-                for rows in np.split(group, range(self.batch.size, len(group), self.batch.size)):
-                    known = selected(cache, image[rows] - batch.start, len(self.before) + int(s))
-                    gaps[rows] = self._read(texts[rows], known=known)[0].cpu().numpy()
-
-        with torch.inference_mode():
-            self.batch.run(len(used), read)
-        return gaps
-
-    def _whole(self, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read every prompt completely."""
-        gaps = np.empty(len(texts), dtype=np.float32)
-
-        def read(rows: slice) -> None:
-            gaps[rows] = self._read(texts[rows], self._pixels(pixels[index[rows]]))[0].cpu().numpy()
-
-        with torch.inference_mode():
-            self.batch.run(len(texts), read)
-        return gaps
 
     @property
     def embeddings(self) -> NDArray[np.float32]:

@@ -9,10 +9,12 @@ import pytest
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from small_models import save_onevision
 
+import hybrid_rs as hrs
 from hybrid_rs import cli
 from hybrid_rs.attacks import Effort
 from hybrid_rs.cli import loading
 from hybrid_rs.cli.loading import Checkpoint
+from hybrid_rs.cli.showing import plain
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.small_guard.guard import CHECKPOINT
@@ -42,6 +44,8 @@ def choices(home):
         "policy": ("--policy", home / "policy.txt"),
         "answer_prefix": ("--answer-prefix", '{\n "rating": "'),
         "answers": ("--answer-prefix", "It is a", "--answers", "text,picture"),
+        "alphabet": ("--alphabet", "printable", "--max-characters", 3),
+        "mask": ("--mask", "?"),
         "image_size": ("--image-size", "32x48"),
         "dtype": ("--dtype", "bfloat16"),
         "denoiser": ("--denoiser", home / "denoiser"),
@@ -72,6 +76,47 @@ def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
     assert "prompt of" in line["guard"]
     assert len(line["classifier"]) == 64
     assert "images 32 x 32" in printed.err
+
+
+def test_the_kernel_and_its_alphabet_are_chosen_and_said(run, notes, folders):
+    """V is the size of the alphabet; the absorbing kernel needs a mask, and then it does not depend on V."""
+    large = ("--model", folders / "guard", *SMALL, "--limit", 1)
+    code, printed = run("certify", notes, *large, "--kernel", "absorbing")
+    assert code == 1
+    assert "kernel = absorbing: this guard has no mask token; choose one with --mask" in printed.err
+    rows = {}
+    for options in ((), ("--alphabet", "printable"), ("--kernel", "absorbing", "--mask", "?")):
+        code, printed = run("certify", notes, *large, *options, "--json")
+        assert code == 0, printed.err
+        rows[options[-1:]] = row = json.loads(printed.out)
+        front = hrs.frontier(row["p"][0], kernel_of(row), sigma=row["sigma"], tau=row["tau"], d_max=1)
+        assert row["radii"] == plain(front.radii.tolist())
+    sizes = {name: row["vocab_size"] for name, row in rows.items()}
+    assert sizes["printable",] < sizes["?",] == sizes[()] - 1
+    assert [row["kernel"] for row in rows.values()] == ["UniformKernel", "UniformKernel", "AbsorbingKernel"]
+    code, printed = run("certify", notes, *large, "--kernel", "absorbing", "--mask", "?", "--threat", "l0")
+    said = f"Noise writes the mask, '?'. An edit writes one of the alphabet's {sizes['?',]} tokens; where edits are"
+    assert (code, said in printed.out, "absorbing kernel" in printed.out) == (0, True, True)
+
+
+def kernel_of(row):
+    if row["kernel"] == "AbsorbingKernel":
+        return hrs.AbsorbingKernel(row["beta"])
+    return hrs.UniformKernel(row["beta"], row["vocab_size"])
+
+
+def test_tokens_outside_of_the_alphabet_are_counted(run, notes, folders):
+    asked = ("certify", notes, "--model", folders / "guard", *SMALL, "--max-characters", 1)
+    code, printed = run(*asked, "--threat", "l0")
+    line = json.loads((notes / "notes.jsonl").read_text().splitlines()[0])
+    guard = VisionLanguageGuard.from_pretrained(folders / "guard", max_characters=1)
+    ids = guard.encode(line["text"])
+    outside = int(np.sum(~np.isin(ids, guard.alphabet)))
+    assert 0 < outside < len(ids)
+    said = f"{outside} of the {len(ids)} tokens of the texts are outside the alphabet, and were read as pads."
+    assert (code, said in printed.out) == (0, True)
+    code, printed = run(*asked)  # a suffix leaves the text alone
+    assert (code, "outside the alphabet, and" in printed.out) == (0, False)
 
 
 def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatch, tmp_path):
