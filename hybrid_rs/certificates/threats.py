@@ -51,7 +51,7 @@ class SuffixThreat:
     of one classifier (``one_shot``) covers edits of any d pads; the masked one covers edits of the first d only.
 
     Args:
-        max_edits: m, the number of pads in the slot, at least 1.
+        max_edits: m, the number of pads in the slot; with 0 there is no slot, and only the image is attacked.
         one_shot: noise the whole slot (the default): one smoothed classifier, whose certificate covers every d <= m at
             once. If False, the paper's default: for each d only the first d pads are noised, and only these may be
             changed, so that each d has its own smoothed classifier.
@@ -67,7 +67,7 @@ class SuffixThreat:
     one_shot: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=0, at_most=MAX_EDITS))
         object.__setattr__(self, "one_shot", flag("one_shot", self.one_shot))
         require(isinstance(self.one_shot, bool), "one_shot", self.one_shot, "give True or False", repr)
 

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 import hybrid_rs
-from hybrid_rs.cli import attacking, certifying, deciding, doctor, exchanging, experiments, mathematics
+from hybrid_rs.cli import (
+    attacking,
+    calibrating,
+    certifying,
+    deciding,
+    doctor,
+    exchanging,
+    experiments,
+    mathematics,
+    picturing,
+    reporting,
+)  # fmt: skip
 from hybrid_rs.cli.options import grouped
 from hybrid_rs.cli.showing import interruptible, note
 
@@ -49,7 +60,10 @@ for command in (
     doctor.doctor,
     mathematics.radius,
     mathematics.plan,
+    picturing.show,
+    calibrating.calibrate,
     certifying.certify,
+    reporting.report,
     deciding.decide,
     attacking.attack,
     mathematics.verify,

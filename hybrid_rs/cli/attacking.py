@@ -14,6 +14,7 @@ from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.resolution import Resolutions
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def attack(
         return
     rows, evidence, left_out = [], list[Any](), [str(problem) for problem in entries.problems]
     kernel: Any = smoothed.kernel
+    resolutions = Resolutions()
     if not as_json:
         result("     clean  certified  masked    attacked  (between)             edits  epsilon  label   id")
     with resumable(counting.store, attacks):
@@ -71,6 +73,7 @@ def attack(
                 continue
             row = kept.attack(smoothed, example, d, epsilon, effort=search, seed=counting.seed, n=fresh)
             rows.append(row)
+            resolutions.add(example)
             evidence.append(counts)
             found = beside_bounds([row], [counts], kernel, alpha=alpha).iloc[0]
             low, high = _between(row["unsafe"], fresh, alpha)
@@ -83,9 +86,13 @@ def attack(
                     "clean": float(found["clean"]),
                 }
                 used = {name: row[name] for name in ("d", "epsilon", "edits", "epsilon_used", "queries", "token_ids")}
-                result(
-                    json_line({"id": example.id, "label": LABEL[example.unsafe], "tau": tau} | bounds | reached | used)
-                )
+                about = {
+                    "id": example.id,
+                    "label": LABEL[example.unsafe],
+                    "image": list(example.image.shape),
+                    "tau": tau,
+                }
+                result(json_line(about | bounds | reached | used))
                 continue
             values = f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{down(bounds['certified_masked']):>8}"
             reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {1 - float(down(1 - high)):.5f}]"
@@ -107,7 +114,8 @@ def attack(
             f"there is a mistake in the guard (verdicts that depend on more than the input) or in this package. Try "
             f"another --seed, and report it with {counting.store} and {attacks}."
         )
-    say(alphabet_said(smoothed))
+    for line in [alphabet_said(smoothed), *resolutions.lines(epsilon)]:
+        say(line)
     under = int((table["g"] < tau).sum())
     say(
         f"In {len(rows)} attacks no smoothed value is shown to be below p_adv (all bounds at once, risk {RISK:g}). "

@@ -8,17 +8,21 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
+from hybrid_rs.cli.calibrating import chosen_tau
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law, described, outside_alphabet
+from hybrid_rs.cli.resolution import STEPS, Resolutions, per_value
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
 
 if TYPE_CHECKING:
     from hybrid_rs.certificates.frontier import Frontier
     from hybrid_rs.datasets import Entries, Problem
+    from hybrid_rs.decisions.calibrate import Calibration
     from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.engines import Engine
@@ -37,6 +41,7 @@ def certify(
     simultaneous: o.Simultaneous = False,
     towards: o.Towards = "safe",
     tau: o.Tau = 4.6e-5,
+    tau_from: o.TauFrom = None,
     texts: o.Texts = 1,
     alpha: o.Alpha = 0.01,
     as_json: o.Json = False,
@@ -59,9 +64,12 @@ def certify(
     smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
     if alarms:
+        require(tau_from is None, "tau_from", str(tau_from), "--alarms is for a given threshold; give --tau")
         certify_alarms(work, source, entries, tau, alpha, str(smoothing), as_json=as_json)
         return
-    report = Report(work, tau, alpha, simultaneous, as_json)
+    chosen = chosen_tau(tau, tau_from, smoothed, checkpoint.name)
+    report = Report(work, chosen, alpha, simultaneous, as_json)
+    tau = report.tau
     if not as_json:
         evidence = "plain and masked together" if masked else "plain"
         result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {evidence}")
@@ -70,7 +78,7 @@ def certify(
         if texts > 1:
             result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")
         budgets = "".join(f"{f'd = {d}':>8}" for d in range(smoothing.max_edits + 1))
-        result(f"{'p':>9}{'edits':>7}{budgets}  label   id")
+        result(f"{'p':>9}{'edits':>7}{budgets}{'image':>12}  label   id")
     with resumable(counting.store):
         for example, counts in work.counts(source, entries):
             report.add(example, counts)
@@ -80,31 +88,39 @@ def certify(
 class Report:
     """The report: a line for each example, and a summary at the end."""
 
-    def __init__(self, work: Work, tau: float, alpha: float, simultaneous: bool, as_json: bool) -> None:
-        self.work, self.as_json, self.tau, self.alpha, self.simultaneous = work, as_json, tau, alpha, simultaneous
+    def __init__(
+        self, work: Work, chosen: float | Calibration, alpha: float, simultaneous: bool, as_json: bool
+    ) -> None:
+        self.work, self.as_json, self.alpha, self.simultaneous = work, as_json, alpha, simultaneous
+        self.chosen, self.tau = chosen, chosen if isinstance(chosen, float) else chosen.tau
         self.frontiers: list[Frontier] = []
         self.safe: list[Any] = []
         self.outside, self.tokens = 0, 0
+        self.resolutions, self.sizes = Resolutions(), list[int]()
 
     def add(self, example: Example, counts: Any) -> None:
         """Print the line of one example."""
         self.outside += outside_alphabet(self.work.smoothed, example)
         self.tokens += example.token_ids.size
+        self.resolutions.add(example)
         if example.unsafe is False:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
             if self.as_json:
                 result(json_line(self._facts(example, counts) | {"flagged": flagged, "unsafe": counts.unsafe}))
             return
-        law: dict[str, Any] = {"alpha": self.alpha, "tau": self.tau, "simultaneous": self.simultaneous}
+        law: dict[str, Any] = {"alpha": self.alpha, "tau": self.chosen, "simultaneous": self.simultaneous}
         front = self.work.smoothed.frontier(counts, **law)
         self.frontiers.append(front)
+        self.sizes.append(example.image.size)
         if self.as_json:
             values = {"p": front.p.tolist(), "masked": front.masked.tolist(), "radii": front.radii.tolist()}
+            values["radii_per_value"] = [per_value(radius, example.image.size) for radius in front.radii.tolist()]
             claim = {"edits": front.edits(), "claim": front.claim}
             result(json_line(self._facts(example, counts) | values | claim))
             return
-        row = f"{down(front.p[0]):>9}{front.edits():>7}{radii_row(front.radii.tolist())}"
+        image = "{} x {}".format(*example.image.shape[1:])
+        row = f"{down(front.p[0]):>9}{front.edits():>7}{radii_row(front.radii.tolist())}{image:>12}"
         result(f"{row}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
@@ -116,7 +132,7 @@ class Report:
         law |= {"texts": counts.texts} if counts.texts > 1 else {}
         kernel = {"kernel": type(s.kernel).__name__, "vocab_size": len(s.guard.alphabet), "mask": s.guard.mask_id}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        outside = {"outside": outside_alphabet(s, example)}
+        outside = {"outside": outside_alphabet(s, example), "image": list(example.image.shape)}
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | kernel | threat | outside
 
     def close(self, problems: list[Problem]) -> None:
@@ -124,7 +140,7 @@ class Report:
         say = note if self.as_json else result
         share = f"{self.outside} of the {self.tokens} tokens of the texts"
         read = [f"{share} are outside the alphabet, and were read as pads."] if self.outside else []
-        for line in [*self._certified(), *self._false_alarms(), *read]:
+        for line in [*self._certified(), *self._false_alarms(), *self.resolutions.lines(), *read]:
             say(line)
         if problems:
             say(f"{len(problems)} entries were left out:")
@@ -136,11 +152,13 @@ class Report:
             return ["Nothing to certify: every example is labelled safe."] if self.safe else []
         radii = np.array([front.radii for front in self.frontiers])
         certified = ~np.isnan(radii)
-        means = np.where(certified.any(axis=0), np.nansum(radii, axis=0) / np.maximum(certified.sum(axis=0), 1), np.nan)
+        mixed = len(self.resolutions.shapes) > 1
+        steps = STEPS * _means(radii / np.sqrt(self.sizes)[:, None])
         edits = np.mean([max(front.edits(), 0) for front in self.frontiers])
         return [
             f"{'certified':>16}" + "".join(f"{k:>8}" for k in certified.sum(axis=0)),
-            f"{'mean radius':>16}{radii_row(means.tolist())}",
+            f"{'mean radius':>16}{radii_row(_means(radii).tolist())}",
+            *([f"{'steps per value':>16}{radii_row(steps.tolist())}"] if mixed else []),
             f"Of {len(radii)} examples not labelled safe {int(certified[:, 0].sum())} are certified at d = 0. Mean "
             f"edits: {down(float(edits), 2)} (0 where none is certified). Mean radii are over those certified at d.",
             f"Of each example: {self.frontiers[0].claim}",
@@ -152,7 +170,7 @@ class Report:
         if not self.safe:
             return ["No example is labelled safe, so nothing is known about false alarms at this tau."]
         m = len(self.safe)
-        seen, deployed = (flagged_share(self.safe, self.tau, alpha) for alpha in (None, self.alpha))
+        seen, deployed = (flagged_share(self.safe, self.chosen, alpha) for alpha in (None, self.alpha))
         lines = []
         for d, (by_estimate, by_bound) in enumerate(zip(seen, deployed, strict=True)):
             where = f", classifier of d = {d}" if len(seen) > 1 else ""
@@ -161,6 +179,12 @@ class Report:
                 f"flagged as deployed (upper bound of k / n not below tau): {round(by_bound * m)}."
             )
         return lines
+
+
+def _means(radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the means over certified examples, by d; nan where none is certified."""
+    number = (~np.isnan(radii)).sum(axis=0)
+    return np.where(number > 0, np.nansum(radii, axis=0) / np.maximum(number, 1), np.nan)
 
 
 def certify_alarms(

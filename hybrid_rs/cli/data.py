@@ -17,12 +17,13 @@ from hybrid_rs.cli.showing import note
 from hybrid_rs.datasets.layouts import guessed_layout as guessed_layout, jsonl_of
 
 if TYPE_CHECKING:
-    from hybrid_rs.datasets import Entries, Problem
+    from hybrid_rs.datasets import Entries, Entry, Problem
     from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 UNKNOWN = 0.1  # share of unknown tokens above which a text is noted
 MM_SAFETYBENCH = "these options are for MM-SafetyBench; leave them out"
+LARGE, LARGE_SIDE = 2**22, 2048  # pixels of an image whose noise is drawn as it is: 64 draws take three gibibytes
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
 
@@ -40,6 +41,8 @@ class Source:
     neutral_text: o.NeutralText = "Describe the image."
     field: o.Field = None
     fit: o.FitOption = "stretch"
+    max_side: o.MaxSide = None
+    look: o.LookOption = None
     on_problem: o.OnProblemOption = "refuse"
     limit: o.Limit = None
     max_pixels: o.MaxPixels = o.MAX_PIXELS
@@ -104,8 +107,7 @@ class Source:
         for entry in entries:
             if entry.id in encoded:
                 with self._blaming(entry.id, problems):
-                    how: dict[str, Any] = {"fit": self.fit, "max_pixels": self.max_pixels}
-                    example = entry.example(encoded[entry.id], guard.image_size, **how)
+                    example = self._example(entry, encoded[entry.id], smoothed)
                     if reason := self._no_interaction(guard, example):
                         problems.append(Problem(entry.id, reason))
                         continue
@@ -122,6 +124,24 @@ class Source:
         found = interaction_only(guard, [example], neutral_text=neutral, blank_image=grey)
         failed = [name for name, share in found.shares.items() if share == 0 and name != "interaction only"]
         return f"the interaction filter: not {' and not '.join(failed)}" if failed else ""
+
+    def _example(self, entry: Entry, token_ids: NDArray[np.int64], smoothed: SmoothedGuard) -> Example:
+        """The guard's example of an entry; a guard whose image size is None takes images in their own size."""
+        from hybrid_rs.smoothing.draws import require_readable
+
+        guard: Any = smoothed.guard
+        native = guard.image_size is None
+        look = self.look or ("stock" if native else "web")
+        how: dict[str, Any] = {"max_side": self.max_side, "max_pixels": self.max_pixels, "look": look}
+        example = entry.example(token_ids, guard.image_size, fit=self.fit, **how)
+        height, width = example.image.shape[1:]
+        remedy = f"noise on it would take too much memory; give --max-side, such as {LARGE_SIDE}"
+        small = not native or self.max_side is not None or height * width <= LARGE
+        require(small, "image", f"{height} x {width} pixels", remedy)
+        at = getattr(guard, "at", None)
+        if native and at is not None:  # a guard that prepares each size: is there room beside the image's tokens?
+            require_readable(at((height, width)), len(token_ids) + smoothed.threat.slot, "text")
+        return example
 
     @property
     def _common(self) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import integer, probability, require, shown
 from hybrid_rs.cli import options as o
+from hybrid_rs.cli.calibrating import chosen_tau
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.resolution import Resolutions
 from hybrid_rs.cli.showing import LABEL, json_line, note, plain, result, resumable
 from hybrid_rs.storage.counts import described
 from hybrid_rs.storage.records import records
@@ -33,6 +35,7 @@ def decide(
     per_d: o.PerD = False,
     masked: o.Masked = False,
     tau: o.Tau = 4.6e-5,
+    tau_from: o.TauFrom = None,
     max_draws: Annotated[
         int,
         typer.Option(
@@ -55,10 +58,13 @@ def decide(
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     smoothing, entries = replace(smoothing, per_d=per_d), source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
+    chosen = chosen_tau(tau, tau_from, smoothed, checkpoint.name)
+    tau = chosen if isinstance(chosen, float) else chosen.tau
     asked = {"masked": masked, "d": d, "epsilon": epsilon, "tau": tau, "alpha": alpha, "max_draws": max_draws}
     asked |= {"seed": seed}
     kept, problems, found = records(store, FOUND, checked), list(entries.problems), []
-    law: dict[str, Any] = {"alpha": alpha, "tau": tau, "masked": masked, "seed": seed, "max_draws": max_draws}
+    law: dict[str, Any] = {"alpha": alpha, "tau": chosen, "masked": masked, "seed": seed, "max_draws": max_draws}
+    resolutions = Resolutions()
     with resumable(store), tqdm(total=len(entries), unit="example", disable=not progress) as bar:
         drawn = 0
         for example in source.examples(entries, smoothed, problems):
@@ -71,12 +77,14 @@ def decide(
                 return plain({name: getattr(made, name) for name in FOUND})
 
             bar.update()
+            resolutions.add(example)
             row = kept.get_or_make(described(checkpoint.name, smoothed, example.id) | asked, decided)
             found.append((example.unsafe, row))
             if as_json:
                 result(
                     json_line(
-                        {"id": example.id, "label": LABEL[example.unsafe]} | {k: row[k] for k in row if k != "example"}
+                        {"id": example.id, "label": LABEL[example.unsafe], "image": list(example.image.shape)}
+                        | {k: row[k] for k in row if k != "example"}
                     )
                 )
             else:
@@ -91,7 +99,8 @@ def decide(
         counts = ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS)
         draws = sum(row["draws"] for row in rows)
         say(f"{len(rows)} examples {group}, at d = {d}, epsilon = {epsilon:g}, tau = {tau:g}: {counts}; {draws} draws")
-    say(alphabet_said(smoothed))
+    for line in [alphabet_said(smoothed), *resolutions.lines(epsilon)]:
+        say(line)
     say(f"Each single decision is wrong with probability at most {alpha:g}; it is about one smoothed classifier.")
     for problem in problems:
         say(f"left out: {problem}")

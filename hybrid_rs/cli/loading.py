@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import typer
@@ -21,6 +21,7 @@ from hybrid_rs.checkout import carried
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
+from hybrid_rs.guards.wording import worded
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.example import Example
@@ -42,8 +43,12 @@ class Checkpoint:
     margin: o.Margin = 0.0
     batch_size: o.BatchSize = 256
     policy: o.Policy = None
-    answer_prefix: o.AnswerPrefix = ""
-    answers: o.Answers = "safe,unsafe"
+    preset: o.PresetOption = None
+    before_text: o.BeforeText = None
+    after_text: o.AfterText = None
+    answer_prefix: o.AnswerPrefix = None
+    answers: o.Answers = None
+    reads_text: o.ReadsText = None
     alphabet: o.AlphabetOption = "all"
     max_characters: o.MaxCharacters = None
     mask: o.Mask = None
@@ -58,8 +63,11 @@ class Checkpoint:
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
         if self.guard is not None:
-            asked = ("policy", "answer_prefix", "answers", "alphabet", "max_characters", "mask")
-            self._require_unused("dtype", "margin", "image_size", *asked)
+            asked = ("policy", "preset", "before_text", "after_text", "answer_prefix", "answers", "reads_text")
+            self._require_unused("dtype", "margin", "image_size", "alphabet", "max_characters", "mask", *asked)
+        if self.image_size == "native":
+            remedy = "a denoiser is made for images of one size; leave it out, or give HxW"
+            require(self.denoiser is None, "image_size", self.image_size, remedy)
         if self.guard is not None and self.denoiser is None:
             self._require_unused("device", "batch_size", "download")
 
@@ -72,14 +80,14 @@ class Checkpoint:
     @cached_property
     def options(self) -> dict[str, Any]:
         """Keyword arguments of :meth:`VisionLanguageGuard.from_pretrained`, but for the folder and the download."""
-        return {
+        given = {name: getattr(self, name) for name in ("before_text", "after_text", "answer_prefix", "reads_text")}
+        given["answers"] = None if self.answers is None else tuple(word.strip() for word in self.answers.split(","))
+        given["policy"] = read_text("policy", self.policy) if self.policy else None
+        return vars(worded(self.preset, **given)) | {
             "device": self.device,
             "dtype": self.dtype,
             "margin": self.margin,
             "batch_size": self.batch_size,
-            "policy": read_text("policy", self.policy) if self.policy else None,
-            "answer_prefix": self.answer_prefix,
-            "answers": tuple(word.strip() for word in self.answers.split(",")),
             "alphabet": self.alphabet,
             "max_characters": self.max_characters,
             "mask": self.mask,
@@ -114,20 +122,22 @@ class Checkpoint:
         return str(own.identity)
 
 
-def image_sides(given: str) -> tuple[int, int]:
-    """Return (height, width) from ``N``, for a square, or ``HxW``.
+def image_sides(given: str) -> tuple[int, int] | Literal["native"]:
+    """Return (height, width) from ``N``, for a square, or ``HxW``; ``native`` stays that word.
 
     Raises:
-        ValueError: if it is neither, or a side is not from 1 to 8192.
+        ValueError: if it is none of these, or a side is not from 1 to 8192.
 
     Example:
-        >>> image_sides("448"), image_sides("336x672")
-        ((448, 448), (336, 672))
+        >>> image_sides("448"), image_sides("336x672"), image_sides("native")
+        ((448, 448), (336, 672), 'native')
     """
+    if given == "native":
+        return "native"
     found = re.fullmatch(r"([0-9]{1,4})(?:x([0-9]{1,4}))?", given)
     both = tuple(int(side) for side in (found[1], found[2] or found[1])) if found else ()
     fits = len(both) == 2 and all(1 <= side <= LONGEST for side in both)
-    remedy = f"give a side such as 448, or height and width such as 336x672, of 1 to {LONGEST} pixels"
+    remedy = f"give a side such as 448, or height and width such as 336x672, of 1 to {LONGEST} pixels, or native"
     require(fits, "image_size", given, remedy, repr)
     return both[0], both[1]
 
@@ -158,12 +168,16 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     with needs("guard"):
         from transformers.utils import logging
 
-    from hybrid_rs.guards.vlm import VisionLanguageGuard  # first: without torch this import says what to install
+    from hybrid_rs.guards.native import REFERENCE, NativeGuard  # first: without torch this import says what to install
+    from hybrid_rs.guards.vlm import VisionLanguageGuard
 
     _require_device(options["device"])
     logging.disable_progress_bar()
+    native = options["image_size"] == "native"
+    size = {"image_size": REFERENCE} if native else {}
     with _called("model", model, download):
-        return VisionLanguageGuard.from_pretrained(_built_in(model), **options, download=download)
+        guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options | size, download=download)
+    return NativeGuard(guard, guard.margin) if native else guard
 
 
 def _require_device(device: str) -> None:

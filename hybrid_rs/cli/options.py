@@ -67,6 +67,23 @@ FitOption = Annotated[
     Literal["stretch", "crop", "pad"],
     typer.Option("--fit", help="How images of another shape are resized.", rich_help_panel=DATA),
 ]
+MaxSide = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="With images in their own size: reduce an image whose longer side is larger; its shape stays.",
+        rich_help_panel=DATA,
+    ),
+]
+LookOption = Annotated[
+    Literal["web", "stock"] | None,
+    typer.Option(
+        "--look",
+        help="web: upright by EXIF, transparent pixels on white; stock: as transformers loads images, transparency "
+        "dropped. Default: stock for images in their own size, else web.",
+        rich_help_panel=DATA,
+    ),
+]
 OnProblemOption = Annotated[
     Literal["refuse", "skip"],
     typer.Option("--on-problem", help="What to do with entries that cannot be used.", rich_help_panel=DATA),
@@ -116,17 +133,44 @@ Policy = Annotated[
         rich_help_panel=GUARD,
     ),
 ]
+PresetOption = Annotated[
+    Literal["llavaguard", "llama-guard-3-vision", "shieldgemma"] | None,
+    typer.Option(
+        "--preset",
+        help="The published prompt of a public guard: words around the text, beginning of the answer, and its words. "
+        "Options that you give take their place.",
+        rich_help_panel=GUARD,
+    ),
+]
+BeforeText = Annotated[
+    str | None,
+    typer.Option(
+        help="A label or a line directly before the untrusted text, after the policy, such as 'User: '.",
+        rich_help_panel=GUARD,
+    ),
+]
+AfterText = Annotated[str | None, typer.Option(help="Text directly after the untrusted text.", rich_help_panel=GUARD)]
+ReadsText = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-text/--image-alone",
+        help="Whether the prompt contains the untrusted text; a guard of the image alone needs --max-edits 0.",
+        show_default="--read-text",
+        rich_help_panel=GUARD,
+    ),
+]
 AnswerPrefix = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Text that the answer is forced to begin with; the verdict is read after it.", rich_help_panel=GUARD
     ),
 ]
 Answers = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="SAFE,UNSAFE",
         help="The words of the guard's answer that mean safe and unsafe, such as No,Yes.",
+        show_default="safe,unsafe",
         rich_help_panel=GUARD,
     ),
 ]
@@ -153,9 +197,9 @@ Mask = Annotated[
 ImageSize = Annotated[
     str | None,
     typer.Option(
-        metavar="N|HxW",
-        help="Side, or height and width, of the images in which noise and budget are measured; default: the "
-        "checkpoint's own.",
+        metavar="N|HxW|native",
+        help="Side, or height and width, of the images in which noise and budget are measured; native: every image in "
+        "its own size; default: the checkpoint's own.",
         rich_help_panel=GUARD,
     ),
 ]
@@ -203,7 +247,12 @@ ThreatOption = Annotated[
 ]
 MaxEdits = Annotated[
     int,
-    typer.Option(min=1, max=MAX_EDITS, help="Largest text budget d; tokens in the suffix.", rich_help_panel=NOISE),
+    typer.Option(
+        min=0,
+        max=MAX_EDITS,
+        help="Largest text budget d; tokens in the suffix. 0: the adversary changes the image alone.",
+        rich_help_panel=NOISE,
+    ),
 ]
 PerD = Annotated[
     bool,
@@ -237,6 +286,13 @@ Towards = Annotated[
     ),
 ]
 Tau = Annotated[float, typer.Option(help="Decision threshold, fixed before drawing.", rich_help_panel=NOISE)]
+TauFrom = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of hybrid-rs calibrate --save: tau was chosen there, and the draws that chose it are refused.",
+        rich_help_panel=NOISE,
+    ),
+]
 Budget = Annotated[int, typer.Option("--d", min=0, max=MAX_EDITS, help="Text budget.", rich_help_panel=NOISE)]
 Epsilon = Annotated[
     float, typer.Option(min=0, help="Image budget, l2, pixels in [0, 1] at the guard's size.", rich_help_panel=NOISE)

@@ -26,7 +26,7 @@ def own_guard(given: str, folder: str) -> Guard:
         a guard that has, in addition to the members of :class:`hybrid_rs.Guard`:
 
         - ``encode(text)``: the token ids of a text;
-        - ``image_size``: (height, width) to which images are resized;
+        - ``image_size``: (height, width) to which images are resized; None: every image keeps its own size;
         - ``identity``: a text that changes whenever the guard's answers may change. Counts are stored under it, so
           that those of two guards are never added up.
 
@@ -59,7 +59,8 @@ def own_guard(given: str, folder: str) -> Guard:
     said = guard.identity
     remedy = f"{kind}.identity must be a text that changes whenever the guard's answers may change"
     require(isinstance(said, str) and bool(said), "guard", f"{given!r} with identity {said!r}", remedy)
-    sides(f"guard = {shown(given, repr)}: {kind}.image_size", guard.image_size)
+    if guard.image_size is not None:
+        sides(f"guard = {shown(given, repr)}: {kind}.image_size", guard.image_size)
     for member in ("unsafe", "encode"):
         require(callable(getattr(guard, member)), "guard", given, f"{kind}.{member} must be a function", repr)
     return guard

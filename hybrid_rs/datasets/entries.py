@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hybrid_rs._checks import choice, function, integer, path as path_of, require, shown
-from hybrid_rs.datasets.images import MAX_PIXELS, Fit, decoded, file_bytes, fitted, limit, sides
+from hybrid_rs.datasets.images import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Fit,
+    Look,
+    decoded,
+    file_bytes,
+    fitted,
+    limit,
+    own_sides,
+    sides,
+)  # fmt: skip
 from hybrid_rs.smoothing.example import Example
 
 OnProblem = Literal["refuse", "skip"]
@@ -77,7 +88,14 @@ class Entry:
     unsafe: bool | None = None
 
     def example(
-        self, token_ids: ArrayLike, image_size: tuple[int, int], *, fit: Fit = "stretch", max_pixels: int = MAX_PIXELS
+        self,
+        token_ids: ArrayLike,
+        image_size: tuple[int, int] | None,
+        *,
+        fit: Fit = "stretch",
+        max_side: int | None = None,
+        look: Look = "web",
+        max_pixels: int = MAX_PIXELS,
     ) -> Example:
         """Return the example for a guard: the image at the guard's resolution, and the text as token ids.
 
@@ -86,17 +104,29 @@ class Entry:
 
         Args:
             token_ids: shape ``(length,)``, the text as the guard's tokenizer encodes it.
-            image_size: (height, width) that the guard takes. The image budget epsilon is measured in these pixels.
+            image_size: (height, width) that the guard takes; None: the image keeps its own. The image budget epsilon is
+                measured in these pixels.
             fit: what to do where the aspect ratio differs; see :func:`hybrid_rs.datasets.images.read_image`.
+            max_side: for an image that keeps its own shape, the longest side that it may have; a larger one is reduced.
+            look: how orientation and transparency are read; see :func:`hybrid_rs.datasets.images.read_image`.
             max_pixels: the largest image that is read, height times width.
 
         Raises:
             ValueError: if the image cannot be read, or the token ids are none.
         """
-        size, how, most = sides("image_size", image_size), choice("fit", fit, get_args(Fit)), limit(max_pixels)
+        how, most, seen = choice("fit", fit, get_args(Fit)), limit(max_pixels), choice("look", look, get_args(Look))
+        longest = None if max_side is None else integer("max_side", max_side, 1, MAX_SIDE)
         data = file_bytes(self.image, most)
-        pixels = fitted(decoded(data, most), size, how)
-        name = f"{self.id}@{_digest(data, self.text, *size, how)[:12]}"
+        image = decoded(data, most, seen)
+        if image_size is None:
+            require(how == "stretch", "fit", how, "an image that keeps its shape needs no fit; leave it out", repr)
+            size = own_sides(image.height, image.width, longest)
+        else:
+            require(longest is None, "max_side", max_side, "all images have one size; leave it out")
+            size = sides("image_size", image_size)
+        pixels = fitted(image, size, how)
+        looked = () if seen == "web" else (seen,)
+        name = f"{self.id}@{_digest(data, self.text, *size, how, *looked)[:12]}"
         return Example(name, np.asarray(token_ids, np.int64), pixels, self.unsafe, self.text)
 
 
@@ -132,23 +162,32 @@ class Entries:
         return "\n".join([head, *_listed(self.problems), *again])
 
     def examples(
-        self, encode: Callable[[str], ArrayLike], image_size: tuple[int, int], *, fit: Fit = "stretch"
+        self,
+        encode: Callable[[str], ArrayLike],
+        image_size: tuple[int, int] | None,
+        *,
+        fit: Fit = "stretch",
+        max_side: int | None = None,
+        look: Look = "web",
     ) -> Iterator[Example]:
         """Yield the examples for a guard, one at a time; see :meth:`Entry.example`.
 
         Args:
             encode: the guard's own tokenizer, from text to ids without special tokens; ``guard.encode`` of a
                 :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
-            image_size: (height, width) that the guard takes.
+            image_size: (height, width) that the guard takes; None: images keep their own.
             fit: what to do where the aspect ratio differs.
+            max_side: the longest side of images that keep their shape.
+            look: how orientation and transparency are read.
 
         Raises:
             ValueError: if an image has changed since it was checked, or a text cannot be encoded; it names the entry.
         """
         function("encode", encode, TOKENIZER)
+        how: dict[str, Any] = {"fit": fit, "max_side": max_side, "look": look, "max_pixels": self.max_pixels}
         for entry in self.entries:
             try:
-                example = entry.example(encode(entry.text), image_size, fit=fit, max_pixels=self.max_pixels)
+                example = entry.example(encode(entry.text), image_size, **how)
             except TypeError as error:
                 raise ValueError(f"encode = {shown(encode, repr)}: {TOKENIZER} ({error})") from error
             except (ValueError, OSError) as error:

@@ -17,6 +17,7 @@ from hybrid_rs._extras import needs
 from hybrid_rs.datasets.whole import check_png, filled_jpegs
 
 Fit = Literal["stretch", "crop", "pad"]
+Look = Literal["web", "stock"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -27,7 +28,12 @@ MAX_PIXELS = 2**25  # 33 million: larger than what cameras of phones usually sav
 
 
 def read_image(
-    source: Path | bytes, size: tuple[int, int] | None = None, *, fit: Fit = "stretch", max_pixels: int = MAX_PIXELS
+    source: Path | bytes,
+    size: tuple[int, int] | None = None,
+    *,
+    fit: Fit = "stretch",
+    max_pixels: int = MAX_PIXELS,
+    look: Look = "web",
 ) -> NDArray[np.float32]:
     """Read one JPEG, PNG or WebP image as a guard sees it.
 
@@ -43,6 +49,8 @@ def read_image(
             bars.
         max_pixels: largest height times width; a file may have at most 4 bytes per pixel of this limit. Pillow's own
             limit of 89 million pixels also applies.
+        look: "web", as described above; or "stock", as ``transformers`` loads images: an orientation in XMP is applied
+            too, and a transparent pixel has the colour that the file stores for it.
 
     Returns:
         shape ``(3, height, width)``, float32, RGB in [0, 1].
@@ -62,7 +70,7 @@ def read_image(
     require(isinstance(source, Path | bytes), "source", source, "give the path of a file, or its bytes", repr)
     wanted = None if size is None else sides("size", size)
     try:
-        image = decoded(file_bytes(source, most), most)
+        image = decoded(file_bytes(source, most), most, choice("look", look, get_args(Look)))
     except (ValueError, OSError) as error:
         raise ValueError(f"source = {shown(source, repr, most=60)}: {error}") from error
     return fitted(image, wanted, how)
@@ -83,6 +91,20 @@ def sides(name: str, value: Any) -> tuple[int, int]:
     return integer(name, both[0], 1, MAX_SIDE), integer(name, both[1], 1, MAX_SIDE)
 
 
+def own_sides(height: int, width: int, max_side: int | None) -> tuple[int, int]:
+    """Return an image's own (height, width), or the same shape with its longer side reduced to ``max_side``.
+
+    Example:
+        >>> own_sides(600, 800, None), own_sides(600, 800, 400), own_sides(6, 8, 400)
+        ((600, 800), (300, 400), (6, 8))
+    """
+    longer = max(height, width)
+    if max_side is None or longer <= max_side:
+        return height, width
+    new = (max(1, round(side * max_side / longer)) for side in (height, width))
+    return tuple(new)  # type: ignore[return-value]  # of two
+
+
 def limit(max_pixels: Any) -> int:
     """The value as a limit of pixels."""
     return integer("max_pixels", max_pixels, 1, MAX_SIDE**2)
@@ -101,10 +123,10 @@ def file_bytes(source: Path | bytes, max_pixels: int) -> bytes:
     return data
 
 
-def decoded(data: bytes, max_pixels: int) -> Any:
+def decoded(data: bytes, max_pixels: int, look: str = "web") -> Any:
     """Decode an image completely, upright and in RGB; every failure is a ``ValueError`` with the reason."""
     with needs("data"):
-        from PIL import Image
+        from PIL import Image, ImageOps
 
     if not data:
         raise ValueError("the file is empty")
@@ -129,6 +151,8 @@ def decoded(data: bytes, max_pixels: int) -> Any:
                     _same_when_filled(image, data)
                 if image.mode == "P" and palette <= int(np.asarray(image).max()):
                     raise ValueError("the image is broken: a colour is not in its palette")
+                if look == "stock":
+                    return ImageOps.exif_transpose(image).convert("RGB")
                 return _on_white(_upright(image), clear)
         except Image.UnidentifiedImageError as error:
             raise ValueError(f"not an image of format {', '.join(FORMATS)}") from error

@@ -1,7 +1,8 @@
 """Guards: the base classifiers that are smoothed. Loading one imports torch; the protocol does not.
 
 ``vlm`` is a vision-language model that answers safe or unsafe; ``checkpoint`` loads one from disk, and ``trial`` is
-what is tried then. ``prompt`` finds the token ids around the untrusted text. ``llava``, ``llava_onevision`` and, for
-other families, ``stock_images`` and ``steps`` prepare images. ``denoised`` puts a denoiser before a guard; ``pipeline``
-makes a guard of a scikit-learn classifier. ``identity`` computes what tells two apart.
+what is tried then. ``native`` takes every image in its own size. ``wording`` has the words of a prompt, and presets;
+``prompt`` finds the token ids around the untrusted text; ``alphabet`` the ids that noise may write. ``llava``,
+``llava_onevision`` and, for other families, ``stock_images`` and ``steps`` prepare images. ``denoised`` puts a denoiser
+before a guard; ``pipeline`` makes a guard of a scikit-learn classifier. ``identity`` computes what tells two apart.
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
+from hybrid_rs.guards.wording import Wording
 
 with needs("guard"):
     import torch
@@ -32,6 +35,53 @@ STOCK = (  # families whose own processor is followed; each has its tests
 )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A checkpoint without its weights: it makes those parts of a guard that depend on the size of images.
+
+    Args:
+        config: the configuration of the network.
+        processor: the checkpoint's own processor.
+        wording: the words of the prompt.
+    """
+
+    config: Any
+    processor: Any
+    wording: Wording
+
+    def at(self, image_size: tuple[int, int] | None) -> dict[str, Any]:
+        """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` for images of a size.
+
+        Args:
+            image_size: (height, width); None for the checkpoint's own.
+
+        Raises:
+            ValueError: if the size is none of this family, or the processor calculates in an unknown way.
+        """
+        vision = self._vision(image_size)
+        return prompt(self.processor, vision.image_size, self.wording)._asdict() | {"vision": vision}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What images of any size become depends on this: the settings of both processors."""
+        plain = (str, int, float, bool, list, type(None))
+        own = {name: value for name, value in vars(self.processor).items() if isinstance(value, plain)}
+        own.pop("chat_template", None)  # the rendered prompt is in the guard's identity
+        return {"processor": own, "images": json.loads(self.processor.image_processor.to_json_string())}
+
+    def _vision(self, image_size: tuple[int, int] | None) -> Any:
+        kind, images = self.config.model_type, self.processor.image_processor
+        if kind == "llava":
+            whole = LlavaVision.of(self.config, images, None)
+            if image_size is None or tuple(image_size) == whole.image_size:
+                return whole
+        elif kind in OWN:
+            return OWN[kind].of(self.config, images, image_size)
+        names = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(self.config)].forward).parameters
+        size = own_size(self.config, image_size)
+        return StockVision.of(self.processor, opened(self.processor, self.wording), size, names)
+
+
 def parts(
     path: str | Path,
     *,
@@ -39,9 +89,7 @@ def parts(
     dtype: str,
     attention: str | None,
     image_size: tuple[int, int] | None,
-    policy: str | None,
-    answer_prefix: str,
-    answers: tuple[str, str],
+    wording: Wording,
     alphabet: ArrayLike | str | None,
     max_characters: int | None,
     mask: str | None,
@@ -67,14 +115,8 @@ def parts(
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
         tokenizer = processor.tokenizer
-    if kind in OWN:
-        vision = OWN[kind].of(config, processor.image_processor, image_size)
-    else:
-        names = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)].forward).parameters
-        opening, ending = opened(processor, policy)
-        pieces = (opening, ending + answer_prefix)
-        vision = StockVision.of(processor, pieces, own_size(config, image_size), names)
-    asked = prompt(processor, vision.image_size, policy, answer_prefix, answers)
+    source = Source(config, processor, wording)
+    asked = source.at(image_size)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
@@ -86,13 +128,14 @@ def parts(
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
     rows = model.get_input_embeddings().num_embeddings
     require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
-    return asked._asdict() | {
+    return asked | {
         "alphabet": letters,
         "pad_id": pad_of(tokenizer),
         "mask_id": tokenizer.mask_token_id if written is None else written,
-        "vision": vision,
         "tokenizer": tokenizer,
         "model": model.to(device).eval(),
+        "reads_text": wording.reads_text,
+        "source": source,
     }
 
 

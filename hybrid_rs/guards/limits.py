@@ -27,9 +27,10 @@ def require_room(guard: Any) -> None:
     Raises:
         ValueError: if it does not.
     """
-    room = guard.max_length
-    shown = f"{len(guard.before) + len(guard.after)} tokens before any text"
-    require(room is None or room > 0, "prompt", shown, "the model can read no more tokens; give a shorter policy")
+    most, needed = most_positions(guard.model.config), len(guard.before) + len(guard.after)
+    enough = most is None or needed + int(guard.reads_text) <= most
+    remedy = "the model can read no more tokens; give a shorter policy"
+    require(enough, "prompt", f"{needed} tokens before any text", remedy)
 
 
 def require_fitting(

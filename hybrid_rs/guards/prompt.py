@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
 from hybrid_rs.guards import template
+from hybrid_rs.guards.wording import Wording
 
 SENTINEL = "untrusted-text-goes-here"
-ANSWERS = ("safe", "unsafe")
 
 
 class Prompt(NamedTuple):
@@ -44,19 +44,25 @@ def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np
     return ids
 
 
-def opened(processor: Any, policy: str | None = None) -> tuple[str, str]:
+def opened(processor: Any, wording: Wording) -> tuple[str, str]:
     """Return the text of the prompt before and after the untrusted text, from the checkpoint's own chat template.
 
+    The beginning of the answer is included. If no text is read, all of the prompt comes before it.
+
     Raises:
-        ValueError: if the template does not show the text exactly once, after the policy.
+        ValueError: if the template does not show the text exactly once, in the middle of the words around it.
     """
-    texts = [{"type": "text", "text": text} for text in (policy, SENTINEL) if text]
+    shown = wording.before_text + SENTINEL + wording.after_text if wording.reads_text else None
+    texts = [{"type": "text", "text": text} for text in (wording.policy, shown) if text]
     conversation = [{"role": "user", "content": [{"type": "image"}, *texts]}]
     rendered = template.rendered(processor, conversation)
-    pieces = rendered.split(SENTINEL)
+    pieces = rendered.split(SENTINEL) if wording.reads_text else [rendered, ""]
     require(len(pieces) == 2, "chat template", rendered, "it must show the user's text exactly once")
+    policy = wording.policy
     require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
-    return pieces[0], pieces[1]
+    around = wording.before_text.strip() in pieces[0] and wording.after_text.strip() in pieces[1]
+    require(around, "chat template", rendered, "it must show the words around the user's text")
+    return (pieces[0], wording.begun(pieces[1])) if wording.reads_text else (wording.begun(rendered), "")
 
 
 def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -71,31 +77,25 @@ def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[A
         raise ValueError(f"processor: it cannot read the prompt {text[:200]!r} with an image ({said})") from error
 
 
-def prompt(
-    processor: Any,
-    image_size: tuple[int, int],
-    policy: str | None = None,
-    answer_prefix: str = "",
-    answers: tuple[str, str] = ANSWERS,
-) -> Prompt:
+def prompt(processor: Any, image_size: tuple[int, int], wording: Wording) -> Prompt:
     """Return the ids around the untrusted text and the ids of the answers, using the checkpoint's own chat template.
 
     Args:
         processor: the checkpoint's processor; it knows how many placeholders an image of that size needs.
         image_size: (height, width).
-        policy: text that goes before the untrusted text.
-        answer_prefix: how the answer begins.
-        answers: the words that mean safe and unsafe.
+        wording: the words of the prompt.
 
     Raises:
         ValueError: as :func:`opened`; or if no spelling of the answers is one token in both words after the prompt.
     """
-    opening, ending = opened(processor, policy)
+    opening, ending = opened(processor, wording)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
-    before = asked(processor, opening, blank)["input_ids"][0]
-    whole, start = opening + SENTINEL + ending + answer_prefix, len(opening) + len(SENTINEL)
-    safe, unsafe = _answers(tokenizer, whole, start, answers)
-    return Prompt(before.astype(np.int64), _ending(tokenizer, whole, start), safe, unsafe)
+    before = asked(processor, opening, blank)["input_ids"][0].astype(np.int64)
+    if not wording.reads_text:
+        return Prompt(before, before[:0], *_answers(tokenizer, opening, 0, wording.answers))
+    whole, start = opening + SENTINEL + ending, len(opening) + len(SENTINEL)
+    answers = _answers(tokenizer, whole, start, wording.answers)
+    return Prompt(before, _ending(tokenizer, whole, start), *answers)
 
 
 def _answers(
@@ -106,8 +106,6 @@ def _answers(
     The words are spelled as given, in small letters, with a capital, and in capitals. If the prompt ends with white
     space or a quotation mark, no space comes before the word.
     """
-    two = len(answers) == 2 and all(isinstance(word, str) and word.strip() == word != "" for word in answers)
-    require(two, "answers", answers, "give two words, the one that means safe and the one that means unsafe")
     after = _ending(tokenizer, asked, start)
     spaces = ("",) if asked[-1] in "\"'`\n\t " else ("", " ")
     found = set()

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
+from hybrid_rs.guards.wording import ANSWERS, Wording
 from hybrid_rs.smoothing import answers
 
 with needs("guard"):
@@ -21,11 +22,11 @@ with needs("guard"):
 
     from hybrid_rs.guards import limits, passes, trial
     from hybrid_rs.guards.batches import BatchSize
-    from hybrid_rs.guards.checkpoint import parts
+    from hybrid_rs.guards.checkpoint import Source, parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
     from hybrid_rs.guards.prefix import cache_name, moved, positions
-    from hybrid_rs.guards.prompt import ANSWERS, placeholders, untrusted_ids
+    from hybrid_rs.guards.prompt import placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
 
@@ -54,6 +55,8 @@ class VisionLanguageGuard:
         batch_size: texts, or images, in one forward pass to begin with; halved when the device runs out of memory.
         tokenizer: the checkpoint's tokenizer, for :meth:`encode`.
         reuse: whether texts of one image share the keys and values of a common beginning; tried at loading.
+        reads_text: False if the prompt has no place for a text: then every text has no tokens.
+        source: the checkpoint without its weights, for :meth:`at`.
     """
 
     model: Any
@@ -69,6 +72,8 @@ class VisionLanguageGuard:
     batch_size: int = 256
     tokenizer: Any = None
     reuse: bool = True
+    reads_text: bool = True
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
@@ -84,8 +89,11 @@ class VisionLanguageGuard:
         attention: str | None = None,
         image_size: tuple[int, int] | None = None,
         policy: str | None = None,
+        before_text: str = "",
+        after_text: str = "",
         answer_prefix: str = "",
         answers: tuple[str, str] = ANSWERS,
+        reads_text: bool = True,
         margin: float = 0.0,
         batch_size: int = 256,
         alphabet: ArrayLike | str | None = None,
@@ -107,12 +115,14 @@ class VisionLanguageGuard:
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
                 bfloat16 on a CUDA device, else the former.
             image_size: (height, width) of the images, in which noise and the image budget are measured. What the
-                model resizes is resized later. By default that of the vision tower: LLaVA-1.5 takes no other, Qwen has
-                none.
+                model resizes is resized later. By default that of the vision tower; Qwen has none.
             policy: text that goes before the untrusted text, in the same turn of the chat template.
+            before_text: a label or a line directly before the untrusted text, such as ``"User: "``.
+            after_text: text directly after the untrusted text.
             answer_prefix: text that the answer is forced to begin with, for templates that answer in JSON, such as
                 ``'{\n    "rating": "'``; the verdict is read after it.
             answers: the words that mean safe and unsafe, such as ``("No", "Yes")``; other capitals count as well.
+            reads_text: False for a guard that judges the image alone; every text is then encoded as no token.
             margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
             alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special tokens,
@@ -128,15 +138,31 @@ class VisionLanguageGuard:
         """
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
         size = integer("batch_size", batch_size, at_least=1)
+        wording = Wording(policy, before_text, after_text, answer_prefix, answers, reads_text)
         made = parts(
-            path, device=device, dtype=dtype, attention=attention, image_size=image_size, policy=policy,
-            answer_prefix=answer_prefix, answers=answers, alphabet=alphabet, max_characters=max_characters, mask=mask,
-            download=download,
+            path, device=device, dtype=dtype, attention=attention, image_size=image_size, wording=wording,
+            alphabet=alphabet, max_characters=max_characters, mask=mask, download=download,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
         trial.require_stock(guard)
-        return replace(guard, reuse=trial.reusable(guard))
+        return replace(guard, reuse=reads_text and trial.reusable(guard))
+
+    def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
+        """Return the same guard for images of another size; it shares the network.
+
+        Args:
+            image_size: (height, width).
+
+        Raises:
+            ValueError: if the guard was not loaded from a checkpoint, or cannot read images of that size.
+        """
+        if self.source is None:
+            raise ValueError("source = None: load the guard with from_pretrained")
+        guard = replace(self, **self.source.at(image_size))
+        limits.require_room(guard)
+        trial.require_stock(guard)
+        return guard
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -187,6 +213,8 @@ class VisionLanguageGuard:
     @property
     def max_length(self) -> int | None:
         """The largest number of tokens of untrusted text, including the slot, that the model can read; None: any."""
+        if not self.reads_text:
+            return 0
         most = limits.most_positions(self.model.config)
         return None if most is None else most - len(self.before) - len(self.after)
 
@@ -199,6 +227,8 @@ class VisionLanguageGuard:
             ValueError: if the guard has no tokenizer, or the text gives a token that may occur only in the prompt.
         """
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
+        if not self.reads_text:
+            return np.empty(0, dtype=np.int64)
         return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
 
     @property
@@ -217,10 +247,8 @@ class VisionLanguageGuard:
     ) -> NDArray[np.float32]:
         """Return by how many logits unsafe beats safe.
 
-        Among the texts that share an image, the last is the *root*: it is read completely. The others are *branches*:
-        each shares its first s tokens with the root, and only the rest is read, reusing the root's keys and values
-        (if ``reuse`` allows it). Branches with the same s are read together; nothing is padded: all prompts are of one
-        length.
+        Texts that share an image, and begin alike, share keys and values if ``reuse`` allows it; see
+        :func:`hybrid_rs.guards.passes.shared`. Nothing is padded: all prompts are of one length.
 
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.

@@ -24,6 +24,7 @@ from hybrid_rs.smoothing.lattice import LEVELS, rounded_gaussian
 
 BLOCK = 64  # draws that share one random stream; changing it would change the draws of every seed
 IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
+AT_ONCE = 2**28  # pixel values of a batch: a gibibyte of float32; one block may exceed it
 CACHED = 2**17  # pixels whose noise is drawn at a time; this number stays in a core's cache
 Noise = Literal["float32", "lattice"]
 SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
@@ -82,6 +83,7 @@ def drawn(
     integer("n", n, at_least=0, at_most=MAX_DRAWS)
     blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
     first = smoothed[0]
+    blocks_at_once = min(blocks_at_once, max(1, AT_ONCE // (BLOCK * example.image.size)))
     noised = first.threat.noised(example.token_ids.size)
     require_readable(first.guard, example.token_ids.size + first.threat.slot, f"example {example.id!r}")
     clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from PIL import Image
 from small_models import save_onevision
+from typer.main import get_command
 
 import hybrid_rs as hrs
 from hybrid_rs import cli
@@ -17,6 +19,7 @@ from hybrid_rs.cli.loading import Checkpoint
 from hybrid_rs.cli.showing import plain
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.guards.wording import PRESETS
 from hybrid_rs.small_guard.guard import CHECKPOINT
 from hybrid_rs.storage.engines import Unit
 
@@ -47,6 +50,9 @@ def choices(home):
         "alphabet": ("--alphabet", "printable", "--max-characters", 3),
         "mask": ("--mask", "?"),
         "image_size": ("--image-size", "32x48"),
+        "native": ("--image-size", "native"),
+        "words": ("--before-text", "User: ", "--after-text", "."),
+        "preset": ("--preset", "llama-guard-3-vision"),
         "dtype": ("--dtype", "bfloat16"),
         "denoiser": ("--denoiser", home / "denoiser"),
     }
@@ -119,6 +125,58 @@ def test_tokens_outside_of_the_alphabet_are_counted(run, notes, folders):
     assert (code, "outside the alphabet, and" in printed.out) == (0, False)
 
 
+def test_images_of_several_sizes_keep_them_and_the_table_says_how_to_read_it(run, notes, folders, tmp_path):
+    """A radius is in the pixels of its own image; per pixel value it is that over the root of their number."""
+    sizes = [(24, 60), (40, 20), (200, 100)]
+    for number, (height, width) in enumerate(sizes):
+        with Image.open(notes / f"{number % 2}.png") as image:
+            image.resize((width, height)).save(tmp_path / f"{number}.png")
+    lines = [json.dumps({"image": f"{i}.png", "text": "is it safe", "label": 1}) for i in range(3)]
+    (tmp_path / "mixed.jsonl").write_text("\n".join(lines))
+    asked = ("certify", "mixed.jsonl", "--model", folders / "guard", "--image-size", "native", "--max-side", 60)
+    asked += ("--n", 64, "--max-edits", 1, "--tau", 0, "--no-progress")
+    code, printed = run(*asked, "--json")
+    assert code == 0, printed.err
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["image"] for row in rows] == [[3, 24, 60], [3, 40, 20], [3, 60, 30]]
+    assert len({row["classifier"] for row in rows}) == 1
+    guard = VisionLanguageGuard.from_pretrained(folders / "guard", image_size=(24, 60))
+    with Image.open(tmp_path / "0.png") as image:
+        pixels = np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1) / np.float32(255)
+    example = hrs.Example(rows[0]["id"], guard.encode("is it safe"), pixels)
+    kernel, threat = hrs.UniformKernel(0.25, guard.alphabet.size), hrs.SuffixThreat(1)
+    smoothed = hrs.SmoothedGuard(guard, kernel, 0.5, threat, rows[0].get("noise", "float32"))
+    front = smoothed.certify(example, 64, tau=0.0)
+    assert rows[0]["p"][0] == front.p[0]
+    code, printed = run(*asked, "--tau", 1e-9)
+    assert code == 0
+    assert (
+        "The images have 3 sizes, from 40 x 20 to 60 x 30. An image distance is l2 over all pixel values" in printed.out
+    )
+    assert "steps per value" in printed.out
+    assert "24 x 60  unsafe" in printed.out
+    code, printed = run("decide", *asked[1:8], "--d", 0, "--epsilon", 0.5, "--no-progress", "--max-draws", 64)
+    assert (code, "epsilon = 0.5 is a root mean square change of 2.6 steps" in printed.out) == (0, True)
+    code, printed = run(*asked, "--fit", "pad")
+    assert (code, "fit = 'pad': an image that keeps its shape needs no fit" in printed.err) == (1, True)
+
+
+def test_the_image_alone_is_certified_where_no_text_is_read(run, notes, folders):
+    policy = ("--policy", folders / "policy.txt", "--preset", "llavaguard", "--answers", "safe,unsafe")
+    asked = ("certify", notes, "--model", folders / "guard", *policy, "--answer-prefix", "It is", *SMALL[:2])
+    code, printed = run(*asked, "--max-edits", 0, "--no-progress", "--limit", 1, "--json")
+    assert code == 0, printed.err
+    assert len(json.loads(printed.out)["radii"]) == 1
+    code, printed = run(*asked, "--max-edits", 1, "--no-progress", "--limit", 1)
+    assert (code, "the guard can read at most 0" in printed.err) == (1, True)
+
+
+def test_the_presets_of_the_command_are_those_of_the_package():
+    offered = get_command(cli.app).commands["certify"].params
+    [preset] = [option for option in offered if option.name == "preset"]
+    assert {*preset.type.choices} == {*PRESETS}
+
+
 def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatch, tmp_path):
     policy = tmp_path / "policy.txt"
     policy.write_text("safe or unsafe?")
@@ -152,6 +210,14 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
             ("--image-size", "32 x 48"),
             "image_size = '32 x 48': give a side such as 448",
         ),
+        (
+            "certify",
+            ("--image-size", "native", "--denoiser", "x"),
+            "image_size = native: a denoiser is made for images",
+        ),
+        ("certify", ("--preset", "shieldgemma"), "policy = None: preset shieldgemma needs a policy in a file"),
+        ("certify", ("--image-alone", "--after-text", "."), "this guard reads no text; leave out the words around it"),
+        ("certify", ("--answers", "safe"), "give two words, the one that means safe"),
         ("certify", ("--image-size", "0x48"), "image_size = '0x48': give a side"),
         ("certify", ("--image-size", "9000"), "image_size = '9000': give a side"),
         ("certify", ("--engine", "local", "--workers", 2), "engine = 'local:2'"),

@@ -103,6 +103,16 @@ def test_counts_are_kept_under_the_identity_of_the_guard(run, notes, tmp_path, m
     assert kept == ["first"] * 4 + ["second"] * 4
 
 
+@pytest.mark.usefixtures("path")
+def test_a_guard_whose_image_size_is_none_sees_images_in_their_own_size(run, tmp_path, module):
+    (tmp_path / f"{module}.py").write_text(WHOLE.replace("(8, 8)", "None"))
+    save(tmp_path / "few.jsonl", 0, 2)
+    Image.new("RGB", (30, 20), "white").save(tmp_path / "few-1.png")
+    code, printed = run("certify", "few.jsonl", "--guard", f"{module}:Guard", *SMALL, "--json")
+    assert code == 0, printed.err
+    assert [json.loads(line)["image"] for line in printed.out.splitlines()] == [[3, 8, 8], [3, 20, 30]]
+
+
 MISTAKES = {
     "import nothing_of_this_name": "ModuleNotFoundError while M was imported: No module named 'nothing_of_this_name'",
     "1 / 0": "ZeroDivisionError while M was imported: division by zero",

@@ -280,3 +280,24 @@ def test_a_repeat_is_a_problem_unless_it_is_to_be_kept_and_harmless(tmp_path, im
     assert [repeat.name for repeat in kept.repeats] == ["line 1"]
     twice = [records[0], Record("line 9", "x/0", "t", "a.png", 1)]
     assert len(checked(twice, tmp_path, on_problem="skip", keep_repeats=True)) == 1  # the same id
+
+
+def test_an_image_may_keep_its_own_size_and_then_has_a_name_of_its_own(write_jsonl, image_bytes):
+    images = {"wide.png": image_bytes(size=(40, 10)), "tall.png": image_bytes(size=(6, 9))}
+    data = load_jsonl(write_jsonl([{"image": name, "text": "a text"} for name in images], images))
+    own, reduced = (list(data.examples(words, None, max_side=longest)) for longest in (None, 20))
+    assert [example.image.shape for example in own] == [(3, 10, 40), (3, 9, 6)]
+    assert [example.image.shape for example in reduced] == [(3, 5, 20), (3, 9, 6)]
+    for encoded, example in zip(images.values(), own, strict=True):
+        np.testing.assert_array_equal(example.image, read_image(encoded))
+    assert own[0].id != reduced[0].id
+    assert own[1].id == reduced[1].id == next(iter(data.entries[1:])).example([1], (9, 6)).id  # the same pixels
+    stock = list(data.examples(words, None, look="stock"))
+    assert all(a.id != b.id for a, b in zip(own, stock, strict=True))
+    for options, message in (
+        ({"image_size": None, "fit": "pad"}, "fit = 'pad': an image that keeps its shape needs no fit"),
+        ({"image_size": (8, 8), "max_side": 9}, "max_side = 9: all images have one size"),
+        ({"image_size": None, "max_side": 0}, "max_side = 0: give a whole number of at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            data.entries[0].example([1], **options)

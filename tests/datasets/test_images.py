@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
+from transformers.image_utils import load_image
 
-from hybrid_rs.datasets.images import FORMATS, read_image
+from hybrid_rs.datasets.images import FORMATS, own_sides, read_image
 
 
 def saved(image, fmt="PNG", **options):
@@ -142,3 +143,42 @@ def test_images_of_more_than_a_picture_are_refused():
 def test_an_unknown_fit_is_refused(image_bytes):
     with pytest.raises(ValueError, match="fit = 'zoom'"):
         read_image(image_bytes(), (4, 4), fit="zoom")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+@pytest.mark.parametrize("fmt", ["PNG", "WEBP"])
+def test_the_stock_look_is_that_of_transformers(tmp_path, mode, fmt):
+    """Orientation by EXIF; a transparent pixel has its stored colour."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    levels = np.random.default_rng(3).integers(0, 256, (9, 5, 4), dtype=np.uint8)
+    picture = Image.fromarray(levels, "RGBA").convert(mode)
+    if fmt == "WEBP":
+        picture = picture.convert("RGBA" if "A" in mode else "RGB")
+    data = saved(picture, fmt, exif=exif, **({"lossless": True, "exact": True} if fmt == "WEBP" else {}))
+    (tmp_path / "picture").write_bytes(data)
+    stock = np.asarray(load_image(str(tmp_path / "picture")), dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+    np.testing.assert_array_equal(read_image(data, look="stock"), stock)
+    assert stock.shape == (3, 5, 9)
+    same = np.array_equal(read_image(data), stock)
+    assert same is ("A" not in mode)  # on a web page, transparent pixels are seen on white
+
+
+def test_a_transparent_palette_has_its_colours_in_the_stock_look():
+    levels = np.array([[0, 1], [1, 0]], dtype=np.uint8)
+    picture = Image.fromarray(levels, "P")
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    data = saved(picture, transparency=0)
+    assert (read_image(data, look="stock")[:, 0, 0] * 255).tolist() == pytest.approx([10, 20, 30])
+    assert read_image(data)[:, 0, 0].tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="look = 'painted': give one of web, stock"):
+        read_image(data, look="painted")
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 400))
+def test_a_reduced_image_keeps_its_shape(height, width, longest):
+    new = own_sides(height, width, longest)
+    assert max(new) == min(longest, max(height, width))
+    assert own_sides(*new, longest) == new
+    ratio = max(new) / max(height, width)
+    assert all(abs(side - ratio * old) <= 0.5 or side == 1 for side, old in zip(new, (height, width), strict=True))

@@ -22,6 +22,7 @@ from hybrid_rs.guards.prompt import asked, opened
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.vlm import VisionLanguageGuard
+from hybrid_rs.guards.wording import Wording
 
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
 SIZE, TEXT, POLICY = (48, 64), "is this picture safe with its text", "Say safe or unsafe.\n"
@@ -56,7 +57,7 @@ def as_pixels(photo):
 
 
 def followed(processor, size):
-    return StockVision.of(processor, opened(processor, POLICY), size, {"pixel_values"})
+    return StockVision.of(processor, opened(processor, Wording(POLICY)), size, {"pixel_values"})
 
 
 def test_the_families_that_load_are_those_that_are_tried_here():
@@ -69,7 +70,7 @@ def test_pixels_are_those_of_the_processor_in_any_shape(processors, kind, size):
     """Within the rounding of its resizings; to the last bits of float32 where nothing is resized."""
     processor, photo = processors[kind], photograph(size)
     vision = followed(processor, size)
-    expected = asked(processor, opened(processor, POLICY)[0], photo)["pixel_values"]
+    expected = asked(processor, opened(processor, Wording(POLICY))[0], photo)["pixel_values"]
     levels = np.abs(vision.inputs(torch.from_numpy(as_pixels(photo)))["pixel_values"].numpy() - expected)
     levels *= 255 * float(np.min(processor.image_processor.image_std))
     resized = any(step.size != step.places.numbers.shape[-2:] for step in vision.steps if step)
@@ -89,7 +90,7 @@ def test_processors_of_real_size_are_followed_too(processors, kind):
     processor = copy.copy(processors[kind])
     processor.image_processor = REAL[kind]
     vision = followed(processor, (224, 320))
-    assert vision.off(processor, opened(processor, POLICY)[0], seed=1) < 1.2
+    assert vision.off(processor, opened(processor, Wording(POLICY))[0], seed=1) < 1.2
     assert len([step for step in vision.steps if step]) <= len(vision.steps) // 2 + 1  # scaling and moving are one step
 
 
@@ -107,7 +108,7 @@ def test_noise_goes_through_linearly_however_large(processors, kind):
 def test_scores_are_those_of_processor_and_stock_model(guards, processors, kind):
     """The whole way, from a picture of 8 bits and a text; where it is resized, the stock model is shown our pixels."""
     guard, processor, photo = guards[kind], processors[kind], photograph(SIZE, 2)
-    opening, ending = opened(processor, POLICY)
+    opening, ending = opened(processor, Wording(POLICY))
     stock = asked(processor, opening + TEXT + ending, photo)
     ids = np.concatenate([guard.before, guard.encode(TEXT), guard.after])
     np.testing.assert_array_equal(ids, stock["input_ids"][0])

@@ -6,6 +6,7 @@ from tokenizers import Tokenizer, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from hybrid_rs.guards.prompt import prompt
+from hybrid_rs.guards.wording import Wording
 
 LETTERS = sorted(set('USER: untrusted-text-goes-here ASSISTANT:{"rating": "Answer, the words are safe or unsafe}\n'))
 STEM = ["s a", "sa f", "saf e"]
@@ -30,7 +31,7 @@ class Chat:
         return {"input_ids": np.array([self.tokenizer.encode(text)])}
 
     def answers(self, answer_prefix=""):
-        asked = prompt(self, (8, 8), None, answer_prefix)
+        asked = prompt(self, (8, 8), Wording(answer_prefix=answer_prefix))
         return tuple(self.tokenizer.convert_ids_to_tokens(list(ids)) for ids in (asked.safe_ids, asked.unsafe_ids))
 
 

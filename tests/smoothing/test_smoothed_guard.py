@@ -157,7 +157,7 @@ def smoothed_with(**guard):
         (lambda: smoothed_with()().sample(EXAMPLE, 10, seed=-1), "seed = -1"),
         (lambda: smoothed_with()().decide(EXAMPLE, 1, 0.1, tau=0.1, seed=-1), "seed = -1"),
         (lambda: smoothed_with()().decide(EXAMPLE, 1, [0.1, 0.2], tau=0.1), r"epsilon = \[0.1 0.2\]"),
-        (lambda: hrs.SuffixThreat(0), "max_edits = 0"),
+        (lambda: hrs.SuffixThreat(-1), "max_edits = -1"),
         (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), 1.5)), "image = pixels from 1.5"),
         (lambda: hrs.Example("a", np.zeros(2), np.full((3, 2, 2), np.nan)), "image = pixels from nan"),
         (lambda: hrs.Example("a", np.zeros(2), np.zeros((2, 2))), "image"),

@@ -1,0 +1,235 @@
+"""``hybrid-rs calibrate``: a threshold from benign examples, for one guard or for each of several margins and betas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from hybrid_rs._checks import require
+from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
+from hybrid_rs.certificates.rounding import ceiled
+from hybrid_rs.cli import options as o
+from hybrid_rs.cli.data import Source
+from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.showing import json_line, note, result, resumable
+
+if TYPE_CHECKING:
+    from hybrid_rs.decisions.calibrate import Calibration
+    from hybrid_rs.evidence.counts import Counts
+    from hybrid_rs.smoothing.example import Example
+    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
+    from hybrid_rs.storage.counts import CountsStore
+
+TAU = 4.6e-5  # the default of --tau
+MOST = 20  # values of a list of margins or betas
+
+
+def calibrate(
+    source: Source,
+    checkpoint: Checkpoint,
+    smoothing: Smoothing,
+    counting: Counting,
+    false_alarms: Annotated[
+        float, typer.Option(help="Largest share of benign inputs that may be flagged.", rich_help_panel=o.NOISE)
+    ] = 0.05,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence of that share, over the choice of examples.", rich_help_panel=o.DRAWS)
+    ] = 0.99,
+    margins: Annotated[
+        str | None,
+        typer.Option(help="Try several margins, such as 0,2,4; one set of draws serves all.", rich_help_panel=o.GUARD),
+    ] = None,
+    betas: Annotated[
+        str | None, typer.Option(help="Try several values of beta, such as 0.1,0.25.", rich_help_panel=o.NOISE)
+    ] = None,
+    alpha: o.Alpha = 0.01,
+    save: Annotated[Path | None, typer.Option(help="File for certify --tau-from and decide --tau-from.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Choose the threshold tau: the smallest one that benign examples are shown to stay below.
+
+    Only examples that are labelled safe are used. The share of false alarms holds for the population that they are
+    drawn from. With several margins or betas it holds for all of them at the same time, so you may choose any. Counts
+    are stored; after a Ctrl-C the same command continues where it stopped.
+    """
+    from hybrid_rs.storage.counts import CountsStore
+
+    check_law(0.5, alpha)
+    levels, rates = (_numbers(name, given) for name, given in (("margins", margins), ("betas", betas)))
+    if save:
+        check_writable("save", save)
+    engine, entries = counting.engine_for(checkpoint), source.entries()
+    benign = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is False))
+    remedy = "calibration needs examples that are labelled safe (label 0)"
+    require(len(benign) > 0, "data", str(source.data), remedy, repr)
+    made = [replace(smoothing, beta=rate).of(checkpoint.loaded) for rate in rates or [smoothing.beta]]
+    problems = list(entries.problems)
+    store = CountsStore(counting.store, checkpoint.name, engine)
+    examples = list(source.examples(benign, made[0], problems))
+    found: list[Choice] = []
+    with resumable(counting.store):
+        for smoothed, counts in _counts(store, made, examples, levels, counting):
+            candidates = len(made) * max(1, len(levels or []))
+            found.append(Choice.of(smoothed, counts, checkpoint.name, (false_alarms, alpha, confidence, candidates)))
+    if save:
+        write_whole("save", save, "".join(choice.line() + "\n" for choice in found))
+    if as_json:
+        for choice in found:
+            result(json_line(choice.facts()))
+    else:
+        _tell(found, made[0], len(entries) - len(benign))
+    for problem in problems:
+        (note if as_json else result)(f"left out: {problem}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold, and the smoothed guard that it is for.
+
+    Args:
+        calibration: tau with its guarantee.
+        setting: what tells the smoothed guard from others, as stores write it.
+        ceiling: by d, the largest radius that as many draws can certify at tau, all of them unsafe.
+        confidence: of the bound of false alarms.
+    """
+
+    calibration: Calibration
+    setting: dict[str, Any]
+    ceiling: tuple[float, ...]
+    confidence: float
+
+    @classmethod
+    def of(
+        cls, smoothed: SmoothedGuard, counts: list[Counts], name: str, law: tuple[float, float, float, int]
+    ) -> Choice:
+        """Choose tau for one smoothed guard."""
+        import hybrid_rs as hrs
+
+        false_alarms, alpha, confidence, candidates = law
+        made = hrs.calibrate(counts, false_alarms, alpha=alpha, confidence=confidence, candidates=candidates)
+        how: dict[str, Any] = {"tau": made.tau, "alpha": alpha, "d_max": smoothed.threat.max_edits}
+        most = hrs.ceiling(made.n, smoothed.kernel, sigma=smoothed.sigma, **how).radii if smoothed.sigma else ()
+        return cls(made, setting_of(smoothed, name), tuple(map(float, most)), confidence)
+
+    def facts(self) -> dict[str, Any]:
+        """What is printed as JSON."""
+        made = {name: value for name, value in asdict(self.calibration).items() if name != "used"}
+        bound = {"false_alarm_bound": self.calibration.false_alarm_bound(self.confidence)}
+        return made | bound | {"confidence": self.confidence, "ceiling": list(self.ceiling), "setting": self.setting}
+
+    def line(self) -> str:
+        """The line of the file that ``--save`` writes."""
+        return json_line(self.facts() | {"used": sorted([example, seed] for example, seed in self.calibration.used)})
+
+
+def setting_of(smoothed: SmoothedGuard, name: str) -> dict[str, Any]:
+    """Return what tells a smoothed guard from others."""
+    from hybrid_rs.storage.counts import described
+
+    return {key: value for key, value in described(name, smoothed, "").items() if key not in ("schema", "example")}
+
+
+def chosen_tau(tau: float, file: Path | None, smoothed: SmoothedGuard, name: str) -> float | Calibration:
+    """Return the calibration of ``--tau-from`` if there is one, else the number of ``--tau``."""
+    if file is None:
+        return tau
+    require(tau == TAU, "tau", tau, "it comes from --tau-from; leave it out")
+    return read_calibration(file, smoothed, name)
+
+
+def read_calibration(file: Path, smoothed: SmoothedGuard, name: str) -> Calibration:
+    """Read the calibration of a smoothed guard from a file that ``calibrate --save`` wrote.
+
+    Args:
+        file: the file.
+        smoothed: the smoothed guard that is certified.
+        name: its guard's identity.
+
+    Raises:
+        ValueError: if the file is none, or none of its lines is for this smoothed guard.
+    """
+    from hybrid_rs.decisions.calibrate import Calibration
+
+    wanted, names = setting_of(smoothed, name), ("tau", "above", "benign", "n", "alpha", "candidates")
+    others = set()
+    for number, line in enumerate(read_text("tau_from", file).splitlines(), start=1):
+        try:
+            row = parsed_json(line)
+            setting, values = row["setting"], {key: row[key] for key in names}
+            used = frozenset((str(example), int(seed)) for example, seed in row["used"])
+        except (ValueError, KeyError, TypeError) as error:
+            remedy = "give a file that hybrid-rs calibrate --save wrote"
+            raise ValueError(f"tau_from = {str(file)!r}: line {number} is not a calibration; {remedy}") from error
+        if setting == wanted:
+            return Calibration(**values, used=used)
+        others |= {key for key in wanted if setting.get(key) != wanted[key]}
+    differ = f"another {', another '.join(sorted(others))}" if others else "no line"
+    raise ValueError(f"tau_from = {str(file)!r}: it has {differ}; calibrate this guard with this noise and threat")
+
+
+def _counts(
+    store: CountsStore,
+    made: list[SmoothedGuard],
+    examples: list[Example],
+    levels: list[float] | None,
+    counting: Counting,
+) -> Iterator[tuple[SmoothedGuard, list[Counts]]]:
+    """Yield every smoothed guard with the counts of all examples."""
+    from hybrid_rs.smoothing.margins import at_margin
+
+    law: dict[str, Any] = {"n": counting.n, "seed": counting.seed}
+    total = counting.n * len(examples) * len(made)
+    with tqdm(total=total, unit="draw", unit_scale=True, disable=not counting.progress) as bar:
+        for smoothed in made:
+            gathered: dict[float | None, list[Counts]] = {}
+            rest = iter(examples)
+            while group := list(islice(rest, 64)):
+                if levels is None:
+                    found: dict[Any, list[Counts]] = {None: store.sample(smoothed, group, **law, progress=bar.update)}
+                else:
+                    found = store.sample_margins(smoothed, group, margins=levels, **law, progress=bar.update)
+                for level, counts in found.items():
+                    gathered.setdefault(level, []).extend(counts)
+            for level, counts in gathered.items():
+                yield (smoothed if level is None else at_margin(smoothed, level)), counts
+
+
+def _tell(found: list[Choice], smoothed: SmoothedGuard, left_out: int) -> None:
+    first = found[0].calibration
+    result(f"{first.benign} benign examples, {first.n} draws each; {left_out} entries are not labelled safe.")
+    result(alphabet_said(smoothed))
+    budgets = "".join(f"{f'd = {d}':>9}" for d in range(len(found[0].ceiling)))
+    result(f"{'beta':>6}{'margin':>8}{'tau':>12}{'above':>7}{'flagged <=':>12}{budgets}")
+    for choice in found:
+        made, setting = choice.calibration, choice.setting
+        bound = ceiled(made.false_alarm_bound(choice.confidence), 4)
+        radii = "".join(f"{'-' if radius != radius else f'{ceiled(radius, 3):.3f}':>9}" for radius in choice.ceiling)
+        beta, margin = setting["kernel"]["beta"], setting["margin"]
+        result(f"{beta:>6g}{margin:>8g}{made.tau:>12.6g}{made.above:>7}{bound:>12.4f}{radii}")
+    result(f"above: benign examples that are not shown to be below tau, of {first.benign}.")
+    result(
+        f"flagged: bound of the share of such inputs that the deployed guard flags, with confidence "
+        f"{found[0].confidence:g}{' for all rows at once' if len(found) > 1 else ''}."
+    )
+    result(f"d: the largest radius that {first.n} draws can certify at tau, if all of them are unsafe.")
+    result(f"The price of a query of the deployed guard: {first.n} calls of the guard. It flags unless the upper bound")
+    result(f"of its draws, at risk {first.alpha:g}, is below tau. Do not certify with the draws that chose tau.")
+
+
+def _numbers(name: str, given: str | None) -> list[float] | None:
+    """Read numbers that commas separate, each once."""
+    if given is None:
+        return None
+    try:
+        found = [float(part) for part in given.split(",")]
+    except ValueError:
+        found = []
+    fits = 0 < len(found) == len(set(found)) <= MOST
+    require(fits, name, given, f"give up to {MOST} different numbers with commas between them, such as 0,2,4", repr)
+    return found
