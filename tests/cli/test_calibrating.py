@@ -74,7 +74,7 @@ def test_the_threshold_is_that_of_the_package_with_its_price(run, data, tmp_path
     code, printed = run("calibrate", *data, *LAW)
     assert code == 0
     assert "15 benign examples, 128 draws each; 3 entries are not labelled safe." in printed.out
-    assert "128 draws are 128 calls" in printed.out or "128 calls of the guard" in printed.out
+    assert "The price of a query of the deployed guard: 128 calls of the guard." in printed.out
 
 
 def test_several_margins_and_betas_share_the_risk(run, data, tmp_path):
@@ -118,7 +118,7 @@ def test_certify_and_decide_take_the_threshold_and_refuse_its_draws(run, data, t
         (("--tau", 0.2), "tau = 0.2: it comes from --tau-from; leave it out"),
         (
             ("--tau-from", "pairs.jsonl"),
-            "line 1 is not a calibration; give a file that hybrid-rs calibrate --save wrote",
+            "line 1 is not a calibration; give a file that hybrid-rs calibrate",
         ),
     ],
 )
