@@ -18,7 +18,7 @@ from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
 from hybrid_rs.checkout import carried
-from hybrid_rs.cli import options as o
+from hybrid_rs.cli import guard_options as g, options as o
 from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
 from hybrid_rs.guards.wording import worded
@@ -36,46 +36,62 @@ LONGEST = 8192  # pixels on a side
 class Checkpoint:
     """A guard on disk or in Python, its prompt, and how to run it; a group of options."""
 
-    model: o.Model = None
-    guard: o.OwnGuard = None
-    device: o.Device = "cpu"
-    dtype: o.Dtype = "float32"
-    margin: o.Margin = 0.0
-    batch_size: o.BatchSize = 256
-    policy: o.Policy = None
-    preset: o.PresetOption = None
-    before_text: o.BeforeText = None
-    after_text: o.AfterText = None
-    answer_prefix: o.AnswerPrefix = None
-    answers: o.Answers = None
-    reads_text: o.ReadsText = None
-    alphabet: o.AlphabetOption = "all"
-    max_characters: o.MaxCharacters = None
-    mask: o.Mask = None
-    image_size: o.ImageSize = None
-    denoiser: o.Denoiser = None
-    download: o.Download = False
+    model: g.Model = None
+    guard: g.OwnGuard = None
+    endpoint: g.Endpoint = None
+    served: g.Served = None
+    served_version: g.ServedVersion = ""
+    tokenizer: g.TokenizerOption = None
+    requests: g.Requests = 8
+    device: g.Device = "cpu"
+    dtype: g.Dtype = "float32"
+    margin: g.Margin = 0.0
+    batch_size: g.BatchSize = 256
+    policy: g.Policy = None
+    preset: g.PresetOption = None
+    before_text: g.BeforeText = None
+    after_text: g.AfterText = None
+    answer_prefix: g.AnswerPrefix = None
+    answers: g.Answers = None
+    reads_text: g.ReadsText = None
+    alphabet: g.AlphabetOption = "all"
+    max_characters: g.MaxCharacters = None
+    mask: g.Mask = None
+    image_size: g.ImageSize = None
+    denoiser: g.Denoiser = None
+    download: g.Download = False
     sigma: o.Sigma = 0.5  # noise level for the denoiser; the same option as that of the smoothing
 
     def __post_init__(self) -> None:
-        if (self.model is None) == (self.guard is None):
-            raise typer.BadParameter("give a guard: either --model or --guard")
+        if sum(each is not None for each in (self.model, self.guard, self.endpoint)) != 1:
+            raise typer.BadParameter("give a guard: one of --model, --guard and --endpoint")
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
+        runs = ("device", "batch_size", "download") if self.denoiser is None else ()
+        served = ("served", "served_version", "tokenizer", "requests")
+        words = ("policy", "preset", "before_text", "after_text", "answer_prefix", "answers", "reads_text")
+        letters = ("alphabet", "max_characters", "mask")
         if self.guard is not None:
-            asked = ("policy", "preset", "before_text", "after_text", "answer_prefix", "answers", "reads_text")
-            self._require_unused("dtype", "margin", "image_size", "alphabet", "max_characters", "mask", *asked)
+            how = "a guard in Python decides this itself: leave it out with --guard"
+            self._require_unused(how, "dtype", "margin", "image_size", *letters, *words, *served, *runs)
+        elif self.endpoint is not None:
+            require(self.served is not None, "served", None, "give the model's name at the endpoint")
+            require(
+                self.image_size is not None, "image_size", None, "give one with --endpoint, such as 336x448 or native"
+            )
+            self._require_unused("the server decides this itself: leave it out with --endpoint", "dtype", *runs)
+            if self.tokenizer is None:
+                self._require_unused("it is about tokens: give --tokenizer, too", *letters)
+        else:
+            self._require_unused("it is about a server: leave it out without --endpoint", *served)
         if self.image_size == "native":
             remedy = "a denoiser is made for images of one size; leave it out, or give HxW"
             require(self.denoiser is None, "image_size", self.image_size, remedy)
-        if self.guard is not None and self.denoiser is None:
-            self._require_unused("device", "batch_size", "download")
 
-    def _require_unused(self, *names: str) -> None:
+    def _require_unused(self, remedy: str, *names: str) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            unused = field.name not in names or value == field.default
-            require(unused, field.name, value, "a guard in Python decides this itself: leave it out with --guard")
+            require(field.name not in names or value == field.default, field.name, value, remedy)
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -97,7 +113,7 @@ class Checkpoint:
     @cached_property
     def loaded(self) -> Guard:
         """The guard."""
-        note(f"loading {self.model or self.guard}")
+        note(f"loading {self.model or self.guard or self.endpoint}")
         guard = self._loading(download=self.download)()
         note(described(guard))
         return guard
@@ -110,8 +126,11 @@ class Checkpoint:
     def _loading(self, download: bool) -> partial[Guard]:
         if self.model is not None:
             make = partial(load_checkpoint, self.model, self.options, download)
-        else:
+        elif self.guard is not None:
             make = partial(own_guard, str(self.guard), str(Path.cwd()))
+        else:
+            server = {"url": str(self.endpoint), "served": str(self.served), "version": self.served_version}
+            make = partial(load_endpoint, server, self.tokenizer, self.requests, self.options)
         how: dict[str, Any] = {"device": self.device, "batch_size": self.batch_size, "download": download}
         return partial(load_guard, make, self.denoiser, self.sigma, **how)
 
@@ -178,6 +197,21 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     with _called("model", model, download):
         guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options | size, download=download)
     return NativeGuard(guard, guard.margin) if native else guard
+
+
+def load_endpoint(server: dict[str, str], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
+    """Make a guard that asks a server; the server is asked one question twice."""
+    from hybrid_rs.guards.endpoint import EndpointGuard
+    from hybrid_rs.guards.spelling import Letters, Tokens
+    from hybrid_rs.guards.transport import Transport
+    from hybrid_rs.guards.wording import Wording
+
+    size = None if options["image_size"] == "native" else options["image_size"]
+    words = Wording(**{each.name: options[each.name] for each in fields(Wording)})
+    letters = {name: options[name] for name in ("alphabet", "max_characters", "mask")}
+    spelling = Letters() if tokenizer is None else Tokens.load(tokenizer, **letters)
+    how: dict[str, Any] = {"margin": options["margin"], "transport": Transport(at_once=requests)}
+    return EndpointGuard(image_size=size, spelling=spelling, wording=words, **server, **how).tried()
 
 
 def _require_device(device: str) -> None:

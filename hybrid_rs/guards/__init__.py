@@ -4,5 +4,6 @@
 what is tried then. ``native`` takes every image in its own size. ``wording`` has the words of a prompt, and presets;
 ``prompt`` finds the token ids around the untrusted text; ``alphabet`` the ids that noise may write. ``llava``,
 ``llava_onevision`` and, for other families, ``stock_images`` and ``steps`` prepare images. ``denoised`` puts a denoiser
-before a guard; ``pipeline`` makes a guard of a scikit-learn classifier. ``identity`` computes what tells two apart.
+before a guard; ``pipeline`` makes a guard of a scikit-learn classifier. ``endpoint`` asks a server; ``spelling`` says
+what a token is there, and ``transport`` sends the requests. ``identity`` computes what tells two guards apart.
 """

@@ -143,8 +143,8 @@ def test_a_mistake_in_the_module_is_one_line_that_names_it(run, notes, tmp_path,
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ((), 2, "either --model or --guard"),
-        (("--guard", "a:b", "--model", "bay_guard"), 2, "either --model or --guard"),
+        ((), 2, "one of --model, --guard and --endpoint"),
+        (("--guard", "a:b", "--model", "bay_guard"), 2, "one of --model, --guard and --endpoint"),
         (("--guard", "my_guard"), 1, "guard = 'my_guard': give the module and the name in it, such as my_guard:make"),
         (("--guard", "../x:make"), 1, "guard = '../x:make': give the module"),
         (("--guard", "no_such_module:make"), 1, "there is no module no_such_module in this folder"),

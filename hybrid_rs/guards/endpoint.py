@@ -1,0 +1,213 @@
+"""A guard behind an OpenAI-compatible server that returns log-probabilities, such as vLLM."""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_rs._checks import require, text
+from hybrid_rs._extras import needs
+from hybrid_rs.datasets.images import sides
+from hybrid_rs.guards import identity
+from hybrid_rs.guards.spelling import Letters, Tokens
+from hybrid_rs.guards.transport import Transport
+from hybrid_rs.guards.wording import Wording
+from hybrid_rs.smoothing import answers
+
+LEVELS = 255
+LISTED = 20  # log-probabilities that are asked for; servers list no more
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EndpointGuard:
+    r"""A served model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
+
+    Each pair of text and image is one request for one token of answer. The score is the log-sum-exp of the listed
+    log-probabilities of the spellings of "unsafe", less that of "safe". A word that is not listed counts with the least
+    log-probability of the list, which its own cannot exceed.
+
+    *What the noise goes through.* An image travels as a PNG file of 8 bits a channel. Noise on the lattice of 8-bit
+    images keeps every value that lies in [0, 255]; a value outside is clipped to 0 or 255. Other noise is rounded, too.
+    Clipping and rounding happen after the noise, so they are a part of the base classifier, like all that the server
+    does: the certificate holds, and it speaks of the classifier with clipping.
+
+    *What must not change.* A certificate is about one function. A server that samples, that is updated, or that rounds
+    differently under load is several. Ask with temperature 0, as this class does, and change ``version`` with the
+    weights or the software of the server: counts are kept under it.
+
+    Args:
+        url: address of the server up to ``/v1``, such as ``"http://localhost:8000/v1"``.
+        served: the name of the model there.
+        image_size: (height, width) of the images; None: every image keeps its own size.
+        spelling: what a token is; by default a character.
+        wording: the words of the prompt; the server applies the chat template.
+        margin: the verdict is unsafe where the score exceeds this, in units of log-probability.
+        version: any text that changes whenever the answers of the server may change.
+        transport: how requests are sent.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    url: str
+    served: str
+    image_size: tuple[int, int] | None
+    spelling: Letters | Tokens = field(default_factory=Letters)
+    wording: Wording = field(default_factory=Wording)
+    margin: float = 0.0
+    version: str = ""
+    transport: Transport = field(default_factory=Transport)
+
+    def __post_init__(self) -> None:
+        plain = isinstance(self.url, str) and re.fullmatch(r"https?://[^\s/]+(/\S*)?", self.url)
+        require(bool(plain), "url", self.url, "give an address such as http://localhost:8000/v1", repr)
+        require(bool(text("served", self.served)), "served", self.served, "give the name of the model", repr)
+        text("version", self.version)
+        number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
+        require(number and math.isfinite(self.margin), "margin", self.margin, "give a finite number")
+        if self.image_size is not None:
+            sides("image_size", self.image_size)
+
+    def __repr__(self) -> str:
+        size = "in their own size" if self.image_size is None else "{} x {}".format(*self.image_size)
+        return (
+            f"EndpointGuard({self.served} at {self.url}; images {size}, clipped to 8 bits; {self.spelling};"
+            f" answers {' and '.join(self.wording.answers)}; margin {self.margin:g})"
+        )
+
+    @property
+    def alphabet(self) -> NDArray[np.int64]:
+        """The ids that noise may write."""
+        return self.spelling.alphabet
+
+    @property
+    def pad_id(self) -> int:
+        """The id of a comma."""
+        return self.spelling.pad_id
+
+    @property
+    def mask_id(self) -> int | None:
+        """The id that the absorbing kernel writes; None if there is none."""
+        return self.spelling.mask_id
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the spelling; None if tokens are characters."""
+        return getattr(self.spelling, "tokenizer", None)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of what is asked, of whom, and of ``version``; of the served weights nothing is known here."""
+        asked = {"url": self.url, "served": self.served, "version": self.version, "words": vars(self.wording)}
+        facts = {"size": self.image_size, "spelling": self.spelling.facts, "listed": LISTED}
+        return identity.digest({"kind": type(self).__name__} | asked | facts)
+
+    def encode(self, words: str) -> NDArray[np.int64]:
+        """Return the token ids of an untrusted text, shape ``(length,)``; none if the guard reads no text."""
+        return self.spelling.encode(words) if self.wording.reads_text else np.empty(0, dtype=np.int64)
+
+    def unsafe(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return the verdicts, True where the model calls the pair unsafe; arguments as in :meth:`scores`."""
+        return self.scores(token_ids, images, image_index) > self.margin
+
+    def scores(
+        self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return by how much the log-probability of unsafe exceeds that of safe.
+
+        Args:
+            token_ids: shape ``(batch, length)``, int64, the untrusted text.
+            images: shape ``(images, 3, height, width)``, pixel units [0, 1]; values outside are clipped.
+            image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i.
+
+        Returns:
+            shape ``(batch,)``, float32.
+
+        Raises:
+            ValueError: if a request is refused, or an answer has no log-probability of either word.
+            OSError: if the server cannot be reached, after all retries.
+        """
+        texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
+        index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
+        fits = pixels.ndim == 4 and pixels.shape[1] == 3
+        require(fits, "images", pixels.shape, "give shape (images, 3, height, width)")
+        urls = {image: _png_url(pixels[image]) for image in np.unique(index).tolist()}
+
+        def score(row: int) -> float:
+            words = self.spelling.decode(texts[row])
+            return self.score_of(self.transport.post(self.url, self._request(words, urls[int(index[row])])))
+
+        with ThreadPoolExecutor(self.transport.at_once) as pool:
+            found = np.array(list(pool.map(score, range(len(texts)))), dtype=np.float32)
+        return answers.scores(found, len(texts), "EndpointGuard.scores")
+
+    def _request(self, words: str, image: str) -> dict[str, Any]:
+        said = self.wording
+        texts = [said.policy, said.before_text + words + said.after_text if said.reads_text else None]
+        parts = [{"type": "text", "text": part} for part in texts if part]
+        content = [{"type": "image_url", "image_url": {"url": image}}, *parts]
+        asked: dict[str, Any] = {"model": self.served, "messages": [{"role": "user", "content": content}]}
+        asked |= {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": LISTED}
+        if said.answer_prefix:  # vLLM continues an answer that has begun
+            asked["messages"] = [*asked["messages"], {"role": "assistant", "content": said.answer_prefix}]
+            asked |= {"add_generation_prompt": False, "continue_final_message": True}
+        return asked
+
+    def score_of(self, answer: Any) -> float:
+        """Return the score in an answer of the server, a JSON object.
+
+        Raises:
+            ValueError: if it lists no log-probabilities, or none of either word.
+        """
+        try:
+            [first, *_] = answer["choices"][0]["logprobs"]["content"]
+            listed = [(str(each["token"]), float(each["logprob"])) for each in first["top_logprobs"]]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            remedy = "the server must list log-probabilities (top_logprobs) of chat completions"
+            raise ValueError(f"answer = {str(answer)[:200]}: {remedy}") from error
+        sums = []
+        for word in self.wording.answers:
+            values = [value for token, value in listed if token.strip().casefold() == word.casefold()]
+            sums.append(float(np.logaddexp.reduce(values)) if values else None)
+        safe, unsafe = sums
+        shown = ", ".join(repr(token) for token, _ in listed[:5])
+        remedy = f"the likeliest tokens are {shown}; give an answer prefix or other answers"
+        require(safe is not None or unsafe is not None, "answers", self.wording.answers, remedy)
+        least = min(value for _, value in listed)
+        return (least if unsafe is None else unsafe) - (least if safe is None else safe)
+
+    def tried(self) -> EndpointGuard:
+        """Ask the server one question twice, and return this guard.
+
+        Raises:
+            ValueError: if the two answers have another verdict: then the server is not one function.
+        """
+        size = self.image_size or (64, 64)
+        image, nothing = np.full((2, 3, *size), 0.5, np.float32), np.full((2, 1), self.pad_id)
+        first, second = self.scores(nothing if self.wording.reads_text else nothing[:, :0], image)
+        same = (first > self.margin) == (second > self.margin)
+        remedy = "the server answers one question in two ways; serve one model, without sampling"
+        require(bool(same), "endpoint", f"scores {first:g} and {second:g}", remedy)
+        return self
+
+
+def _png_url(pixels: NDArray[np.float32]) -> str:
+    """An image as a PNG file in a data URL; values outside [0, 1] are clipped."""
+    with needs("data"):
+        from PIL import Image
+
+    levels = np.rint(LEVELS * np.clip(pixels.astype(np.float64), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(levels)).save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + b64encode(file.getvalue()).decode()

@@ -1,0 +1,98 @@
+"""Requests to a server: several at once, repeated where the fault may pass, and errors that say what it said."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from hybrid_rs._checks import integer, one, positive, shown
+
+PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # answers after which a request is sent again
+LARGEST = 2**22  # bytes of an answer that are read
+LONGEST = 60.0  # seconds between two tries
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How requests are sent.
+
+    Args:
+        at_once: requests that are open at the same time.
+        retries: further tries after a fault that may pass: no connection, no answer in time, or one of the statuses
+            408, 409, 425, 429, 500, 502, 503 and 504.
+        wait: seconds before the first further try; each next one waits twice as long, or as long as the server says, up
+            to a minute.
+        timeout: seconds in which a request must be answered.
+        key_from: the environment variable with the server's key, if it asks for one.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    at_once: int = 8
+    retries: int = 6
+    wait: float = 0.5
+    timeout: float = 120.0
+    key_from: str = "OPENAI_API_KEY"
+
+    def __post_init__(self) -> None:
+        integer("at_once", self.at_once, 1, 1024)
+        integer("retries", self.retries, 0, 100)
+        one("wait", positive("wait", self.wait))
+        one("timeout", positive("timeout", self.timeout))
+
+    def post(self, url: str, asked: dict[str, Any]) -> Any:
+        """Send one chat completion, and return the server's answer.
+
+        Args:
+            url: address of the server up to ``/v1``.
+            asked: the request, a JSON object.
+
+        Raises:
+            ValueError: if the server refuses the request, or its answer is not JSON.
+            OSError: if it cannot be reached, or fails, after all tries.
+        """
+        head = {"Content-Type": "application/json"}
+        if key := os.environ.get(self.key_from):
+            head["Authorization"] = f"Bearer {key}"
+        address = f"{url.rstrip('/')}/chat/completions"
+        request = Request(address, json.dumps(asked).encode(), head)
+        for tries in range(self.retries + 1):
+            pause = min(LONGEST, self.wait * 2**tries)
+            try:
+                with urlopen(request, timeout=self.timeout) as response:
+                    return self._read(response.read(LARGEST + 1), url)
+            except HTTPError as error:
+                said = shown(error.read(2000).decode(errors="replace"), most=300)
+                if error.code not in PASSING:
+                    raise ValueError(
+                        f"endpoint = {url}: it refuses the request, status {error.code}: {said}"
+                    ) from error
+                fault, pause = f"status {error.code}: {said}", _asked_pause(error, pause)
+            except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
+                fault = shown(getattr(error, "reason", None) or error)
+            if tries < self.retries:
+                time.sleep(pause)
+        raise OSError(f"endpoint = {url}: no answer after {self.retries + 1} tries; the last fault: {fault}")
+
+    def _read(self, data: bytes, url: str) -> Any:
+        try:
+            if len(data) > LARGEST:
+                raise ValueError(f"it is longer than {LARGEST} bytes")
+            return json.loads(data)
+        except ValueError as error:
+            raise ValueError(f"endpoint = {url}: its answer is not JSON ({shown(error)})") from error
+
+
+def _asked_pause(error: HTTPError, pause: float) -> float:
+    """How long a server asks to wait, in seconds; ``pause`` if it does not say."""
+    try:
+        return min(LONGEST, max(pause, float(error.headers.get("Retry-After", ""))))
+    except ValueError:
+        return pause

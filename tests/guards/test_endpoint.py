@@ -1,0 +1,265 @@
+"""A served guard is asked with the clipped image and the text in words; faults that pass are waited out."""
+
+import json
+import math
+import pickle
+import threading
+from base64 import b64decode
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_models import tokenizer
+
+import hybrid_rs as hrs
+from hybrid_rs.cli.loading import Checkpoint
+from hybrid_rs.guards.endpoint import EndpointGuard
+from hybrid_rs.guards.spelling import MASK, Letters, Tokens
+from hybrid_rs.guards.transport import Transport
+from hybrid_rs.guards.wording import Wording
+
+QUICK = Transport(at_once=4, retries=3, wait=0.01, timeout=5.0)
+SIZE = (6, 8)
+
+
+def judged(levels, words):
+    """What the served model thinks: bright images and exclamation marks are unsafe."""
+    return 8 * (levels.mean() / 255 - 0.5) + words.count("!") - 0.5
+
+
+class Server(ThreadingHTTPServer):
+    """A server of one model, which remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        self.asked, self.faults, self.answer = [], [], None
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.faults:
+            status, head = self.server.faults.pop()
+            self.reply(status, b'{"error": "busy"}', head)
+            return
+        assert self.path == "/v1/chat/completions"
+        self.server.asked.append((asked, self.headers.get("Authorization")))
+        [image, *texts] = asked["messages"][0]["content"]
+        with Image.open(BytesIO(b64decode(image["image_url"]["url"].split(",")[1]))) as picture:
+            levels = np.asarray(picture, dtype=np.float64)
+        gap = judged(levels, "".join(part["text"] for part in texts))
+        shares = {" unsafe": 0.75, "Unsafe": 0.25}  # two spellings share the mass of one word
+        unsafe = 1 / (1 + math.exp(-gap))
+        listed = [{"token": token, "logprob": math.log(share * unsafe)} for token, share in shares.items()]
+        listed += [{"token": "safe", "logprob": math.log(1 - unsafe)}, {"token": "The", "logprob": -30.0}]
+        made = {"choices": [{"logprobs": {"content": [{"token": "safe", "top_logprobs": listed}]}}]}
+        self.reply(200, json.dumps(self.server.answer or made).encode(), {})
+
+    def reply(self, status, data, head):
+        self.send_response(status)
+        for name, value in head.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def guard(server):
+    return EndpointGuard(server.url, "small", SIZE, transport=QUICK)
+
+
+def clipped(images):
+    return np.rint(255 * np.clip(images.astype(np.float64), 0, 1))
+
+
+def expected(guard, texts, images):
+    words = [guard.spelling.decode(text) for text in texts]
+    return np.array([judged(levels, text) for levels, text in zip(clipped(images), words, strict=True)])
+
+
+def test_scores_are_those_of_the_clipped_image_and_the_words(guard, server):
+    rng = np.random.default_rng(0)
+    texts = rng.choice(guard.alphabet, (12, 9))
+    images = rng.normal(0.5, 1.0, (5, 3, *SIZE)).astype(np.float32)
+    index = rng.integers(0, 5, 12)
+    scores = guard.scores(texts, images, index)
+    np.testing.assert_allclose(scores, expected(guard, texts, images[index]), rtol=1e-5)
+    np.testing.assert_array_equal(guard.unsafe(texts, images, index), scores > 0)
+    assert 0 < (scores > 0).sum() < 12
+    asked = server.asked[0][0]
+    assert (asked["model"], asked["max_tokens"], asked["temperature"], asked["top_logprobs"]) == ("small", 1, 0, 20)
+    assert "add_generation_prompt" not in asked
+
+
+def test_noise_on_the_lattice_arrives_as_it_is_but_for_clipping(guard):
+    """So the smoothed guard that is certified is that of a guard in this process with the same clipping."""
+
+    class Here:
+        alphabet, pad_id, mask_id = guard.alphabet, guard.pad_id, guard.mask_id
+
+        def unsafe(self, token_ids, images):
+            return expected(guard, token_ids, images) > 0
+
+    example = hrs.Example("a", guard.encode("is it"), np.full((3, *SIZE), 115 / 255, np.float32))
+    for kernel in (hrs.UniformKernel(0.25, 95), hrs.AbsorbingKernel(0.5)):
+        served, here = (
+            hrs.SmoothedGuard(each, kernel, 0.5, hrs.SuffixThreat(2), noise="lattice") for each in (guard, Here())
+        )
+        counts = served.sample(example, 64)
+        assert counts == here.sample(example, 64)
+        assert 0 < counts.unsafe[0] < 64
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_fault_that_passes_is_waited_out(guard, server, status):
+    image = np.zeros((1, 3, *SIZE), np.float32)
+    server.faults = [(status, {"Retry-After": "0.02"}), (status, {})]
+    assert guard.unsafe(guard.encode("!" * 20)[None], image).tolist() == [True]
+    server.faults = [(status, {})] * 4
+    with pytest.raises(OSError, match=rf"no answer after 4 tries; the last fault: status {status}: .*busy"):
+        guard.unsafe(guard.encode("a")[None], image)
+
+
+def test_a_fault_that_stays_is_said_at_once(guard, server):
+    server.faults = [(404, {})] * 2
+    with pytest.raises(ValueError, match=r"it refuses this, status 404: .*busy"):
+        guard.unsafe(guard.encode("a")[None], np.zeros((1, 3, *SIZE), np.float32))
+    assert len(server.faults) == 1
+    nobody = replace(guard, url="http://127.0.0.1:9/v1", transport=replace(QUICK, retries=1))
+    with pytest.raises(OSError, match=r"no answer after 2 tries; the last fault: .*refused"):
+        nobody.tried()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"choices": [{"logprobs": None}]}, "the server must list log-probabilities"),
+        ({"choices": []}, "the server must list log-probabilities"),
+        (["text"], "the server must list log-probabilities"),
+        (
+            {"choices": [{"logprobs": {"content": [{"top_logprobs": [{"token": "The", "logprob": -0.1}]}]}}]},
+            "answers = .*the likeliest tokens are 'The'; give an answer prefix or other answers",
+        ),
+    ],
+)
+def test_an_answer_without_a_verdict_is_an_error(guard, server, answer, message):
+    server.answer = answer
+    with pytest.raises(ValueError, match=message):
+        guard.tried()
+
+
+def test_a_word_that_is_not_listed_is_less_likely_than_all_that_are(guard):
+    listed = [{"token": "Unsafe", "logprob": -3.0}, {"token": "The", "logprob": -0.1}, {"token": "a", "logprob": -4.0}]
+    answer = {"choices": [{"logprobs": {"content": [{"top_logprobs": listed}]}}]}
+    assert guard.score_of(answer) == 1.0
+    listed[0]["token"] = " safe"
+    assert guard.score_of(answer) == -1.0
+
+
+def test_words_of_the_prompt_and_a_forced_beginning_are_sent(server):
+    words = Wording("Policy.", "User: ", "\nEnd.", "Answer:", ("No", "Yes"))
+    guard = EndpointGuard(server.url, "small", SIZE, wording=words, transport=QUICK)
+    with pytest.raises(ValueError, match="answers = "):
+        guard.scores(guard.encode("hello")[None], np.zeros((1, 3, *SIZE), np.float32))
+    asked = server.asked[0][0]
+    assert [part["text"] for part in asked["messages"][0]["content"][1:]] == ["Policy.", "User: hello\nEnd."]
+    assert asked["messages"][1] == {"role": "assistant", "content": "Answer:"}
+    assert (asked["add_generation_prompt"], asked["continue_final_message"]) == (False, True)
+    alone = EndpointGuard(server.url, "small", None, wording=Wording("Policy.", reads_text=False), transport=QUICK)
+    assert alone.encode("hello").size == 0
+    alone.scores(np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, 5, 7), np.float32))
+    assert [part["text"] for part in server.asked[-1][0]["messages"][0]["content"][1:]] == ["Policy."]
+
+
+def test_a_key_comes_from_the_environment_and_is_in_no_identity(guard, server, monkeypatch):
+    before = guard.identity
+    guard.tried()
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-real-key")
+    guard.tried()
+    assert [key for _, key in server.asked] == [None] * 2 + ["Bearer not-a-real-key"] * 2
+    assert replace(guard).identity == before
+    assert "not-a-real-key" not in repr(guard)
+
+
+def test_its_identity_covers_what_is_asked_and_what_the_user_says_of_the_server(guard):
+    others = [
+        {"url": "http://127.0.0.1:1/v1"}, {"served": "large"}, {"image_size": None}, {"version": "2"},
+        {"wording": Wording("Policy.")}, {"spelling": Tokens(tokenizer("<s>"), np.arange(20, 40), 21, None)},
+    ]  # fmt: skip
+    assert len({guard.identity} | {replace(guard, **other).identity for other in others}) == 7
+    assert replace(guard, transport=Transport()).identity == guard.identity
+
+
+def test_tokens_of_a_tokenizer_give_the_text_back(tmp_path):
+    tokenizer("<s>").save_pretrained(tmp_path)
+    tokens = Tokens.load(tmp_path, "printable", 3, "?")
+    words = "is the picture safe"
+    assert tokens.decode(tokens.encode(words)) == words
+    assert tokens.decode(np.array([tokens.mask_id])) == "?"
+    assert max(len(tokens.decode(np.array([token]))) for token in tokens.alphabet) == 3
+    assert tokens.pad_id in tokens.alphabet
+    spaced = tokenizer("<s>", "</s>", bos="<s>")
+    with pytest.raises(ValueError, match="this tokenizer does not give it back as it was"):
+        Tokens(spaced, np.arange(5, 20), 6, None).encode("  é ")
+    letters = Letters()
+    assert letters.decode(np.array([letters.mask_id])) == MASK
+    assert letters.mask_id not in letters.alphabet
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": "file:///etc/passwd"}, "url = 'file:///etc/passwd': give an address such as http"),
+        ({"url": "localhost:8000"}, "give an address such as http"),
+        ({"served": ""}, "served = '': give the name of the model"),
+        ({"margin": math.nan}, "margin = nan"),
+        ({"image_size": 8}, "image_size = 8"),
+    ],
+)
+def test_what_is_no_server_is_refused(guard, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(guard, **change)
+
+
+def test_the_command_line_asks_the_server_and_a_worker_asks_it_too(server, tmp_path):
+    tokenizer("<s>").save_pretrained(tmp_path)
+    chosen = {"served": "small", "image_size": "6x8", "margin": 1.0, "tokenizer": tmp_path, "mask": "?", "requests": 2}
+    checkpoint = Checkpoint(endpoint=server.url, **chosen)
+    there = pickle.loads(pickle.dumps(checkpoint.load))()
+    assert isinstance(there, EndpointGuard)
+    assert (there.image_size, there.margin, there.transport.at_once) == (SIZE, 1.0, 2)
+    assert there.identity == checkpoint.name
+    assert len(server.asked) == 4  # each asked one question twice
+    for wrong, message in (
+        ({"served": None}, "served = None: give the model's name at the endpoint"),
+        ({"image_size": None}, "image_size = None: give one with --endpoint"),
+        ({"dtype": "bfloat16"}, "dtype = bfloat16: the server decides this itself"),
+        ({"tokenizer": None}, "mask = \\?: it is about tokens: give --tokenizer, too"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Checkpoint(endpoint=server.url, **chosen | wrong)
+    with pytest.raises(ValueError, match="served = small: it is about a server: leave it out without --endpoint"):
+        Checkpoint(model="bay_guard", served="small")
