@@ -12,7 +12,6 @@ import typer
 from hybrid_rs._checks import require
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.certificates.kernels import MAX_EDITS
-from hybrid_rs.cli.report_page import page
 from hybrid_rs.cli.showing import note
 
 NEEDED = (
@@ -34,6 +33,8 @@ def report(
     The page is one file, without scripts and without anything from the network. Radii and shares of certified examples
     are rounded down; false alarms are rounded up.
     """
+    from hybrid_rs.cli.report_page import page
+
     check_writable("out", out)
     require(math.isfinite(epsilon), "epsilon", epsilon, "give a finite image budget")
     rows = read_rows(file)

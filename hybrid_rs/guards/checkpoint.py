@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from hybrid_rs._checks import integer, require
+from hybrid_rs._checks import choice, integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
 from hybrid_rs.guards.llava import LlavaVision
@@ -30,6 +30,7 @@ with needs("guard"):
 
 # families whose images are prepared by code of this package: counts of such guards are kept under its identity
 OWN: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
+DTYPES = ("float32", "bfloat16", "float16")
 STOCK = (  # families whose own processor is followed; each has its tests
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava_next", "idefics3", "internvl", "mllama",
 )  # fmt: skip
@@ -99,7 +100,7 @@ def parts(
 
     Arguments and errors are those of its ``from_pretrained``. The weights are read last, because only they take time.
     """
-    require(dtype in ("float32", "bfloat16"), "dtype", dtype, 'give "float32" or "bfloat16"')
+    choice("dtype", dtype, DTYPES)
     attention = attention or best_attention(device, dtype)
     known = attention in ("sdpa", "flash_attention_2")
     require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
@@ -152,5 +153,5 @@ def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
 
 def best_attention(device: str, dtype: str) -> str:
     """Return "flash_attention_2" if it is installed and supports this device and precision, else "sdpa"."""
-    serves = device.startswith("cuda") and dtype == "bfloat16" and importlib.util.find_spec("flash_attn") is not None
+    serves = device.startswith("cuda") and dtype != "float32" and importlib.util.find_spec("flash_attn") is not None
     return "flash_attention_2" if serves else "sdpa"

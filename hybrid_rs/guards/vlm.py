@@ -109,11 +109,11 @@ class VisionLanguageGuard:
         Args:
             path: a folder, or a name on the hub.
             device: "cpu", "cuda", "cuda:1", ...
-            dtype: "float32" or "bfloat16". The latter is another classifier: some of its verdicts differ. In both, sums
+            dtype: "float32", "bfloat16" or "float16". Each is another classifier: some verdicts differ. In all, sums
                 may be rounded differently in batches of another size, which may change the verdict of a draw whose
                 score is within rounding of the margin.
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
-                bfloat16 on a CUDA device, else the former.
+                lower precision on a CUDA device, else the former.
             image_size: (height, width) of the images, in which noise and the image budget are measured. What the
                 model resizes is resized later. By default that of the vision tower; Qwen has none.
             policy: text that goes before the untrusted text, in the same turn of the chat template.
@@ -125,11 +125,10 @@ class VisionLanguageGuard:
             reads_text: False for a guard that judges the image alone; every text is then encoded as no token.
             margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
-            alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special tokens,
-                added tokens and the image placeholder. "printable": those of them that are printable text alone.
+            alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special and added
+                tokens. "printable": those of them that are printable text alone.
             max_characters: leave out tokens of more characters; a space at the beginning counts.
-            mask: the token that the absorbing kernel writes, such as ``"<unk>"``; by default the tokenizer's own mask.
-                It is not in the alphabet.
+            mask: the token that the absorbing kernel writes, such as ``"<unk>"``; by default the tokenizer's own.
             download: whether files may be downloaded from the hub; by default only files on disk are used.
 
         Raises:

@@ -88,6 +88,7 @@ def test_the_verdict_is_read_after_the_forced_answer(folders, kind, draws):
 def test_every_choice_that_makes_another_classifier_is_in_its_identity(folders, guard):
     choices = [
         {"dtype": "bfloat16"},
+        {"dtype": "float16"},
         {"policy": POLICY},
         {"policy": POLICY + "!"},
         {"answer_prefix": PREFIX},
@@ -204,9 +205,9 @@ def test_rows_are_done_in_order():
 @pytest.mark.parametrize("installed", [False, True])
 def test_flash_attention_is_taken_where_it_is_installed_and_serves(monkeypatch, installed):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
-    chosen = {(d, t): best_attention(d, t) for d in ("cpu", "cuda:1") for t in ("float32", "bfloat16")}
+    chosen = {(d, t): best_attention(d, t) for d in ("cpu", "cuda:1") for t in ("float32", "bfloat16", "float16")}
     flash = {where for where, how in chosen.items() if how == "flash_attention_2"}
-    assert flash == ({("cuda:1", "bfloat16")} if installed else set())
+    assert flash == ({("cuda:1", "bfloat16"), ("cuda:1", "float16")} if installed else set())
 
 
 def test_its_repr_says_what_it_is(guard):

@@ -109,8 +109,9 @@ def test_training_is_reproducible_and_its_output_loads(tmp_path):
     assert load_bay_guard(tmp_path / "a").alphabet.size == alphabet().size
 
 
-def test_bfloat16_agrees_on_nearly_every_verdict(guard, batch):
-    half = load_bay_guard(dtype="bfloat16")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_lower_precision_agrees_on_nearly_every_verdict(guard, batch, dtype):
+    half = load_bay_guard(dtype=dtype)
     assert (half.unsafe(*batch) == guard.unsafe(*batch)).mean() > 0.9
 
 
@@ -120,7 +121,7 @@ def test_bad_input_is_named_with_its_value(guard, batch, tmp_path):
     cases = [
         (lambda: load_bay_guard(tmp_path), "hybrid-rs train"),
         (lambda: VisionLanguageGuard.from_pretrained(tmp_path), "path = "),
-        (lambda: load_bay_guard(dtype="float16"), "dtype = float16"),
+        (lambda: load_bay_guard(dtype="float8"), "dtype = .float8"),
         (lambda: load_bay_guard(batch_size=0), "batch_size = 0"),
         (lambda: load_bay_guard(margin=np.nan), "margin = nan"),
         (lambda: load_bay_guard(alphabet=[placeholder, 20]), r"alphabet = 5 \('<image>'\)"),
