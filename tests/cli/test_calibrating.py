@@ -42,7 +42,7 @@ def data(run, tmp_path, monkeypatch):
     (tmp_path / "bright_guard.py").write_text(MODULE)
     lines = []
     for number in range(18):
-        level = 40 + 3 * number if number < 15 else 250 - number
+        level = 90 + 3 * number if number < 15 else 250 - number
         Image.new("RGB", (4, 4), (level, level, level)).save(tmp_path / f"{number}.png")
         lines.append({"image": f"{number}.png", "text": f"number {number}", "label": int(number >= 15)})
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -208,7 +208,7 @@ def test_the_picture_has_the_first_draws_of_certify(run, data, tmp_path, monkeyp
     with Image.open(tmp_path / "noisy.png") as picture:
         levels = np.asarray(picture)
     assert levels.shape == (2 * 132 + 4, 4 * 132 + 4, 3)  # two rows: the image and three copies, enlarged 32 times
-    assert levels[10, 10].tolist() == [40, 40, 40]
+    assert levels[10, 10].tolist() == [90, 90, 90]
     assert len({tuple(each) for each in levels[4:132:32, 136:264:32].reshape(-1, 3).tolist()}) > 8
     code, printed = run("show", *data[:3], "--out", "noisy.gif")
     assert (code, "give a file that ends with .png" in printed.err) == (1, True)
