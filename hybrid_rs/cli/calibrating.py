@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -61,7 +62,11 @@ def calibrate(
     from hybrid_rs.storage.counts import CountsStore
 
     check_law(0.5, alpha)
-    levels, rates = (_numbers(name, given) for name, given in (("margins", margins), ("betas", betas)))
+    require(0 <= false_alarms < 1, "false_alarms", false_alarms, "give a share below 1")
+    require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
+    levels, rates = _numbers("margins", margins), _numbers("betas", betas)
+    within = rates is None or all(0 <= rate <= 1 for rate in rates)
+    require(within, "betas", betas, "give probabilities in [0, 1]", repr)
     if save:
         check_writable("save", save)
     engine, entries = counting.engine_for(checkpoint), source.entries()
@@ -114,8 +119,10 @@ class Choice:
         false_alarms, alpha, confidence, candidates = law
         made = hrs.calibrate(counts, false_alarms, alpha=alpha, confidence=confidence, candidates=candidates)
         how: dict[str, Any] = {"tau": made.tau, "alpha": alpha, "d_max": smoothed.threat.max_edits}
-        most = hrs.ceiling(made.n, smoothed.kernel, sigma=smoothed.sigma, **how).radii if smoothed.sigma else ()
-        return cls(made, setting_of(smoothed, name), tuple(map(float, most)), confidence)
+        most: list[float] = []
+        if smoothed.sigma > 0:
+            most = hrs.ceiling(made.n, smoothed.kernel, sigma=smoothed.sigma, **how).radii.tolist()
+        return cls(made, setting_of(smoothed, name), tuple(most), confidence)
 
     def facts(self) -> dict[str, Any]:
         """What is printed as JSON."""
@@ -133,6 +140,12 @@ def setting_of(smoothed: SmoothedGuard, name: str) -> dict[str, Any]:
     from hybrid_rs.storage.counts import described
 
     return {key: value for key, value in described(name, smoothed, "").items() if key not in ("schema", "example")}
+
+
+def check_file(file: Path | None) -> None:
+    """Require a file of ``--tau-from`` that can be read, before a guard is loaded."""
+    if file is not None:
+        read_text("tau_from", file)
 
 
 def chosen_tau(tau: float, file: Path | None, smoothed: SmoothedGuard, name: str) -> float | Calibration:
@@ -230,6 +243,6 @@ def _numbers(name: str, given: str | None) -> list[float] | None:
         found = [float(part) for part in given.split(",")]
     except ValueError:
         found = []
-    fits = 0 < len(found) == len(set(found)) <= MOST
+    fits = 0 < len(found) == len(set(found)) <= MOST and all(map(math.isfinite, found))
     require(fits, name, given, f"give up to {MOST} different numbers with commas between them, such as 0,2,4", repr)
     return found

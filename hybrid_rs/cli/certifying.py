@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import require, shown
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.calibrating import chosen_tau
+from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law, described, outside_alphabet
 from hybrid_rs.cli.resolution import STEPS, Resolutions, per_value
@@ -54,6 +54,7 @@ def certify(
     the threshold, whatever the adversary does within the budgets.
     """
     check_law(tau, alpha)
+    check_file(tau_from)
     smoothing = replace(smoothing, per_d=per_d)
     engine = counting.engine_for(checkpoint)
     require(not (masked and per_d), "masked", True, "masked evidence needs one classifier; leave out --per-d")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import integer, probability, require, shown
 from hybrid_rs.cli import options as o
-from hybrid_rs.cli.calibrating import chosen_tau
+from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, check_law
 from hybrid_rs.cli.resolution import Resolutions
@@ -56,6 +56,7 @@ def decide(
     made: after a Ctrl-C the same command continues where it stopped.
     """
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
+    check_file(tau_from)
     smoothing, entries = replace(smoothing, per_d=per_d), source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
     chosen = chosen_tau(tau, tau_from, smoothed, checkpoint.name)

@@ -193,13 +193,13 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     _require_device(options["device"])
     logging.disable_progress_bar()
     native = options["image_size"] == "native"
-    size = {"image_size": REFERENCE} if native else {}
+    size: dict[str, Any] = {"image_size": REFERENCE} if native else {}
     with _called("model", model, download):
         guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options | size, download=download)
     return NativeGuard(guard, guard.margin) if native else guard
 
 
-def load_endpoint(server: dict[str, str], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
+def load_endpoint(server: dict[str, Any], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
     """Make a guard that asks a server; the server is asked one question twice."""
     from hybrid_rs.guards.endpoint import EndpointGuard
     from hybrid_rs.guards.spelling import Letters, Tokens
@@ -276,7 +276,7 @@ class Smoothing:
 
     def __str__(self) -> str:
         kinds = {
-            "suffix": f"a suffix of {self.max_edits} tokens",
+            "suffix": f"a suffix of {self.max_edits} tokens" if self.max_edits else "the image alone",
             "in-place": f"the last {self.max_edits} tokens of the text overwritten",
             "l0": f"up to {self.max_edits} tokens replaced anywhere",
         }
@@ -292,6 +292,8 @@ def alphabet_said(smoothed: SmoothedGuard) -> str:
     A token outside the alphabet is read as the pad wherever the threat allows edits: so the certificate, which speaks
     of edits within the alphabet, covers edits to any token.
     """
+    if smoothed.threat.max_edits == 0:
+        return "No token is noised, and none may be edited: the adversary changes the image alone."
     guard, size = smoothed.guard, len(smoothed.guard.alphabet)
     uniform = hasattr(smoothed.kernel, "vocab_size")
     writes = f"another of the alphabet's V = {size} tokens" if uniform else f"the mask, {spelled(guard, guard.mask_id)}"

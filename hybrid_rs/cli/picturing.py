@@ -17,7 +17,7 @@ from hybrid_rs._files import check_writable, write_whole
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, described
-from hybrid_rs.cli.showing import LABEL, json_line, result
+from hybrid_rs.cli.showing import LABEL, json_line, note, result
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.example import Example
@@ -71,7 +71,7 @@ def show(
     if not as_json:
         result(f"The picture is in {out}.")
     for problem in problems:
-        result(f"left out: {problem}") if not as_json else None
+        (note if as_json else result)(f"left out: {problem}")
 
 
 def _noisy(

@@ -76,10 +76,11 @@ def _classifier(row: dict[str, Any]) -> list[str]:
     noise = " on the lattice of 8-bit images" if row.get("noise") == "lattice" else ""
     absorbing = row["kernel"] == "AbsorbingKernel"
     writes = f"the mask, token {row.get('mask')}" if absorbing else f"another of V = {row['vocab_size']} tokens"
+    tokens = f"A token is replaced with probability {row['beta']:g}; noise writes {writes}."
+    tokens = tokens if row["max_edits"] else "No token is noised."
     return [
         "The smoothed guard, not the guard itself: the probability that the guard flags a noisy copy. Every pixel "
-        f"value, in [0, 1], gets Gaussian noise of standard deviation {row['sigma']:g}{noise}. A token is replaced "
-        f"with probability {row['beta']:g}; noise writes {writes}.",
+        f"value, in [0, 1], gets Gaussian noise of standard deviation {row['sigma']:g}{noise}. {tokens}",
         f"The guard: {row['guard']}. Its identity is {row['classifier']}.",
     ]
 

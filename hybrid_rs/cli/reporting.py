@@ -40,7 +40,7 @@ def report(
     rows = read_rows(file)
     most = rows[0]["max_edits"]
     require(d <= most, "d", d, f"this run has text budgets up to {most}")
-    write_whole("out", out, page(rows, d, epsilon, title))
+    write_whole("out", out, page(rows, d, epsilon, title).encode(errors="replace"))
     note(f"the report is in {out}")
 
 

@@ -101,8 +101,7 @@ def own_sides(height: int, width: int, max_side: int | None) -> tuple[int, int]:
     longer = max(height, width)
     if max_side is None or longer <= max_side:
         return height, width
-    new = (max(1, round(side * max_side / longer)) for side in (height, width))
-    return tuple(new)  # type: ignore[return-value]  # of two
+    return max(1, round(height * max_side / longer)), max(1, round(width * max_side / longer))
 
 
 def limit(max_pixels: Any) -> int:

@@ -176,7 +176,7 @@ class EndpointGuard:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             remedy = "the server must list log-probabilities (top_logprobs) of chat completions"
             raise ValueError(f"answer = {str(answer)[:200]}: {remedy}") from error
-        sums = []
+        sums: list[float | None] = []
         for word in self.wording.answers:
             values = [value for token, value in listed if token.strip().casefold() == word.casefold()]
             sums.append(float(np.logaddexp.reduce(values)) if values else None)

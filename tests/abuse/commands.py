@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,11 @@ HOSTILE = (
 LEFT_OUT = {"help", "version", "install_completion", "show_completion", "download"}
 NOT_RUN = {"doctor", "train", "run"}  # they take minutes where an option is right; refused options have tests
 DATA = '{"image": "a.png", "text": "a text", "label": 1}\n'
+CERTIFIED = {
+    "id": "a", "label": "unsafe", "classifier": "b", "guard": "c", "tau": 0.5, "alpha": 0.01, "n": 10, "sigma": 0.5,
+    "kernel": "UniformKernel", "vocab_size": 9, "beta": 0.25, "threat": "SuffixThreat", "max_edits": 1, "p": [0.9, 0.9],
+    "image": [3, 8, 8], "radii": [0.7, None], "claim": "A claim.",
+}  # fmt: skip
 
 
 class Loaded(Exception):
@@ -55,12 +61,15 @@ def cases() -> Iterator[tuple[str, str, list[str]]]:
 
 ARGUMENTS = {  # good ones, to which a hostile one is added
     "attack": ["lines.jsonl", "--model=bay_guard", "--d=1", "--epsilon=0.5"],
+    "calibrate": ["safe.jsonl", "--model=bay_guard"],
     "certify": ["lines.jsonl", "--model=bay_guard"],
     "decide": ["lines.jsonl", "--model=bay_guard", "--d=1", "--epsilon=0.5"],
     "export": ["table.tsv"],
     "import": ["table.tsv"],
     "plan": ["--d=1", "--epsilon=0.5"],
     "radius": ["--p-a=0.999"],
+    "report": ["certified.jsonl"],
+    "show": ["lines.jsonl", "--model=bay_guard"],
     "verify": ["table.tsv"],
 }
 
@@ -87,6 +96,8 @@ def fault(option: str, arguments: list[str]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.png").write_bytes((home() / "a.png").read_bytes())
     (folder / "lines.jsonl").write_text(DATA)
+    (folder / "safe.jsonl").write_text(DATA.replace("1}", "0}"))
+    (folder / "certified.jsonl").write_text(json.dumps(CERTIFIED))
     (folder / "table.tsv").write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\tnan\n")
     before = sorted(folder.iterdir())
     status, said = _run(folder, arguments)

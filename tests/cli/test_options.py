@@ -167,6 +167,10 @@ def test_the_image_alone_is_certified_where_no_text_is_read(run, notes, folders)
     code, printed = run(*asked, "--max-edits", 0, "--no-progress", "--limit", 1, "--json")
     assert code == 0, printed.err
     assert len(json.loads(printed.out)["radii"]) == 1
+    code, printed = run(*asked, "--max-edits", 0, "--no-progress", "--limit", 1)
+    assert code == 0
+    assert "threat: the image alone" in printed.out
+    assert "No token is noised, and none may be edited" in printed.out
     code, printed = run(*asked, "--max-edits", 1, "--no-progress", "--limit", 1)
     assert (code, "the guard can read at most 0" in printed.err) == (1, True)
 
