@@ -47,7 +47,8 @@ def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np
 def opened(processor: Any, wording: Wording) -> tuple[str, str]:
     """Return the text of the prompt before and after the untrusted text, from the checkpoint's own chat template.
 
-    The beginning of the answer is included. If no text is read, all of the prompt comes before it.
+    The beginning of the answer is included. If no text is read, all of the prompt comes before it. Spaces at the end of
+    the words before the text are left out: they are read with the text.
 
     Raises:
         ValueError: if the template does not show the text exactly once, in the middle of the words around it.
@@ -62,7 +63,9 @@ def opened(processor: Any, wording: Wording) -> tuple[str, str]:
     require(not policy or policy.strip() in pieces[0], "chat template", rendered, "it must show the policy first")
     around = wording.before_text.strip() in pieces[0] and wording.after_text.strip() in pieces[1]
     require(around, "chat template", rendered, "it must show the words around the user's text")
-    return (pieces[0], wording.begun(pieces[1])) if wording.reads_text else (wording.begun(rendered), "")
+    if not wording.reads_text:
+        return wording.begun(rendered), ""
+    return pieces[0].removesuffix(wording.lead), wording.begun(pieces[1])
 
 
 def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -148,10 +148,7 @@ class VisionLanguageGuard:
         return replace(guard, reuse=reads_text and trial.reusable(guard))
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
-        """Return the same guard for images of another size; it shares the network.
-
-        Args:
-            image_size: (height, width).
+        """Return the same guard for images of another (height, width); it shares the network.
 
         Raises:
             ValueError: if the guard was not loaded from a checkpoint, or cannot read images of that size.
@@ -228,7 +225,8 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         if not self.reads_text:
             return np.empty(0, dtype=np.int64)
-        return untrusted_ids(self.tokenizer, text, placeholders(self.model.config))
+        lead = "" if self.source is None else self.source.wording.lead
+        return untrusted_ids(self.tokenizer, lead + text, placeholders(self.model.config))
 
     @property
     def images_on(self) -> str | None:

@@ -262,8 +262,10 @@ def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.i
 
     The last of equal texts is evaluated, so that the last text of an image is the one with most replacements.
     """
-    images, _, length = texts.shape
-    keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
+    images, count, length = texts.shape
+    keys = [[b""] * count] * images  # texts without a token are all equal
+    if length:
+        keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
     last = [{key: column for column, key in enumerate(row)} for row in keys]
     new = np.zeros(texts.shape[:2], dtype=bool)
     for image, found in enumerate(last):

@@ -123,7 +123,7 @@ def test_noise_on_the_lattice_arrives_as_it_is_but_for_clipping(guard):
         def unsafe(self, token_ids, images):
             return expected(guard, token_ids, images) > 0
 
-    example = hrs.Example("a", guard.encode("is it"), np.full((3, *SIZE), 115 / 255, np.float32))
+    example = hrs.Example("a", guard.encode("is it"), np.full((3, *SIZE), 150 / 255, np.float32))
     for kernel in (hrs.UniformKernel(0.25, 95), hrs.AbsorbingKernel(0.5)):
         served, here = (
             hrs.SmoothedGuard(each, kernel, 0.5, hrs.SuffixThreat(2), noise="lattice") for each in (guard, Here())
@@ -145,7 +145,7 @@ def test_a_fault_that_passes_is_waited_out(guard, server, status):
 
 def test_a_fault_that_stays_is_said_at_once(guard, server):
     server.faults = [(404, {})] * 2
-    with pytest.raises(ValueError, match=r"it refuses this, status 404: .*busy"):
+    with pytest.raises(ValueError, match=r"it refuses the request, status 404: .*busy"):
         guard.unsafe(guard.encode("a")[None], np.zeros((1, 3, *SIZE), np.float32))
     assert len(server.faults) == 1
     nobody = replace(guard, url="http://127.0.0.1:9/v1", transport=replace(QUICK, retries=1))
