@@ -266,8 +266,8 @@ class Smoothing:
         from hybrid_rs.certificates.threats import InPlaceThreat, Threat
 
         suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
-        others: dict[str, Threat] = {"in-place": InPlaceThreat(self.max_edits), "l0": hrs.L0Threat(self.max_edits)}
-        threat = others.get(self.threat, suffix)
+        others: dict[str, Callable[[int], Threat]] = {"in-place": InPlaceThreat, "l0": hrs.L0Threat}
+        threat = others[self.threat](self.max_edits) if self.threat in others else suffix
         absorbing = self.kernel == "absorbing"
         remedy = "this guard has no mask token; choose one with --mask, such as <unk> (in Python: mask_id)"
         require(not absorbing or guard.mask_id is not None, "kernel", self.kernel, remedy)

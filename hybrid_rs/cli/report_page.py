@@ -117,6 +117,8 @@ def _adversary(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         said = ["Someone who changes the image alone."]
     elif row["threat"] == "L0Threat":
         said = ["Someone who replaces tokens anywhere in the text, and changes the image."]
+    elif row["threat"] == "InPlaceThreat":
+        said = [f"Someone who overwrites the last {row['max_edits']} tokens of the text, and changes the image."]
     else:
         said = [
             f"Someone who writes into a slot of {row['max_edits']} pads after the text, and changes the image. The "
