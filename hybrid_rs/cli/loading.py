@@ -304,7 +304,7 @@ def alphabet_said(smoothed: SmoothedGuard) -> str:
 def outside_alphabet(smoothed: SmoothedGuard, example: Example) -> int:
     """Return how many tokens of an example are read as the pad: noised, and not in the alphabet."""
     ids = example.token_ids
-    noised = smoothed.threat.noised(ids.size).any(axis=0)[: ids.size]
+    noised = np.asarray(smoothed.threat.noised(ids.size).any(axis=0))[: ids.size]
     return int((noised & ~np.isin(ids, smoothed.guard.alphabet)).sum())
 
 

@@ -55,6 +55,11 @@ class NativeGuard:
         return self.guard.mask_id
 
     @property
+    def tokenizer(self) -> Any:
+        """The guard's."""
+        return self.guard.tokenizer
+
+    @property
     def embeddings(self) -> NDArray[np.float32]:
         """The guard's."""
         return self.guard.embeddings
