@@ -92,7 +92,7 @@ MaxPixels = Annotated[
     int, typer.Option(min=1, help="Largest image that is read, height times width.", rich_help_panel=DATA)
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Use only this many entries, the first ones.", rich_help_panel=DATA)
+    int | None, typer.Option(min=1, max=2**31, help="Use only this many entries, the first ones.", rich_help_panel=DATA)
 ]
 
 Sigma = Annotated[
