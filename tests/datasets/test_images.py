@@ -152,7 +152,7 @@ def test_the_stock_look_is_that_of_transformers(tmp_path, mode, fmt):
     exif = Image.Exif()
     exif[0x0112] = 6
     levels = np.random.default_rng(3).integers(0, 256, (9, 5, 4), dtype=np.uint8)
-    picture = Image.fromarray(levels, "RGBA").convert(mode)
+    picture = Image.fromarray(levels, "RGBA").convert("RGB" if mode == "P" else "RGBA").convert(mode)
     if fmt == "WEBP":
         picture = picture.convert("RGBA" if "A" in mode else "RGB")
     data = saved(picture, fmt, exif=exif, **({"lossless": True, "exact": True} if fmt == "WEBP" else {}))
