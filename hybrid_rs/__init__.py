@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     __version__: str
     from hybrid_rs._citation import citation as citation
     from hybrid_rs.certificates.certificate import Certificate as Certificate
+    from hybrid_rs.certificates.exact_laws import VerificationError as VerificationError
     from hybrid_rs.certificates.feature_kernel import FeatureKernel as FeatureKernel
     from hybrid_rs.certificates.frontier import Frontier as Frontier, frontier as frontier
     from hybrid_rs.certificates.frontier_of import frontier_of as frontier_of
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     )
     from hybrid_rs.certificates.text_certificate import TextCertificate as TextCertificate
     from hybrid_rs.certificates.threats import L0Threat as L0Threat, SuffixThreat as SuffixThreat
-    from hybrid_rs.certificates.verification import VerificationError as VerificationError
     from hybrid_rs.certificates.worst_case import (
         certified_edits as certified_edits,
         certified_radius as certified_radius,
@@ -69,7 +69,7 @@ _MODULES = {
     "certificates.statements": "certify read_certificate verify",
     "certificates.text_certificate": "TextCertificate",
     "certificates.threats": "L0Threat SuffixThreat",
-    "certificates.verification": "VerificationError",
+    "certificates.exact_laws": "VerificationError",
     "certificates.rounding": "ceiled floored",
     "certificates.worst_case": "certified_edits certified_radius p_adv required_p_a",
     "decisions.calibrate": "calibrate",

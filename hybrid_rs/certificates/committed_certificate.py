@@ -75,7 +75,7 @@ class CommittedCertificate(Target):
         >>> counts, kernel = hrs.MaskedCounts((9_995, 9_990, 9_980, 9_970), n=10_000), hrs.UniformKernel(0.25, 376)
         >>> made = certify_committed(counts, kernel, d=3, epsilon=0.2, sigma=0.5, tau=0.05)
         >>> made.certified, made.choices, CommittedCertificate.from_json(made.to_json()) == made
-        (True, (0, 0, 0, 1), True)
+        (True, (0, 1, 1, 1), True)
     """
 
     bounds: tuple[Bound, ...]

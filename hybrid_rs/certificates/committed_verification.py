@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.committed_certificate import Bound, CommittedCertificate
+from hybrid_rs.certificates.exact_laws import VerificationError, law_of, outside_law
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.verification import (
     MAX_CHECKED_DRAWS,
-    VerificationError,
     ball_arithmetic,
     dual,
-    law_of,
     least,
-    outside_law,
     proved_by,
     shift_of,
     shown_by,

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hybrid_rs._extras import needs
+from hybrid_rs.certificates.exact_laws import law_of
 from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate
 from hybrid_rs.certificates.text_verification import check_levels, text_dual
-from hybrid_rs.certificates.verification import ball_arithmetic, law_of, least, proved_by, shift_of
+from hybrid_rs.certificates.verification import ball_arithmetic, least, proved_by, shift_of
 
 if TYPE_CHECKING:
     from flint import arb

@@ -9,9 +9,9 @@ Each level has a witness :math:`u_k` of its image test. Under attack the probabi
 
 .. math:: t \, \frac1m \sum_k D_k + \sum_z \min(q_z - t p_z, 0)
 
-for every adversary. All this is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, which
-also gives the laws. If the certificate has counts, each level is checked against them: the bound for k must be
-supported by the count of some k' >= k, at the share of the risk of k'.
+for every adversary. All this is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, with
+the laws of :mod:`hybrid_rs.certificates.exact_laws`. If the certificate has counts, each level is checked against them:
+the bound for k must be supported by the count of some k' >= k, at the share of the risk of k'.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hybrid_rs._extras import needs
+from hybrid_rs.certificates.exact_laws import Atom, VerificationError, laws_of
 from hybrid_rs.certificates.text_certificate import TextCertificate
 from hybrid_rs.certificates.verification import (
     MAX_CHECKED_DRAWS,
-    Atom,
-    VerificationError,
     ball_arithmetic,
     dual,
-    laws_of,
     least,
     proved_by,
     shift_of,

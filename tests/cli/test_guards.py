@@ -242,7 +242,7 @@ def test_doctor_finds_that_this_machine_can_certify_and_says_why_another_cannot(
     ("options", "message"),
     [
         (("--model", "no/such"), "model = 'no/such': there is no such folder"),
-        ((*MODEL, "--layout", "mm-safetybench"), "give the folder data of MM-SafetyBench"),
+        ((*MODEL, "--layout", "mm-safetybench"), "give the repository of MM-SafetyBench"),
         ((*MODEL, "--device", "tpu"), "device = tpu: torch sees cpu"),
         ((*MODEL, "--field", "picture=x"), "field = 'picture=x': give one of image=NAME"),
         ((*MODEL, "--split", "test"), "split = test: jsonl has none"),

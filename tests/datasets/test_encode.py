@@ -30,7 +30,7 @@ def byte_guard():
     )
     fields = dict.fromkeys(VisionLanguageGuard.__dataclass_fields__)
     model = SimpleNamespace(config=SimpleNamespace(image_token_id=tokenizer.convert_tokens_to_ids("<image>")))
-    return VisionLanguageGuard(**fields | {"model": model, "tokenizer": tokenizer, "margin": 0.0})
+    return VisionLanguageGuard(**fields | {"model": model, "tokenizer": tokenizer, "margin": 0.0, "reads_text": True})
 
 
 def test_the_notes_of_the_small_guard_encode_to_their_own_ids(guard):
