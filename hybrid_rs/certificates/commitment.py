@@ -98,7 +98,7 @@ def p_adv_committed(
         >>> plain = hrs.p_adv(0.9995, 0.0, kernel.likelihood_ratio(3), sigma=0.5)
         >>> masked = hrs.p_adv(0.999, 0.0, kernel.likelihood_ratio(3, masked=True), sigma=0.5)
         >>> hrs.floored([plain, masked, both], 3)
-        array([0.015, 0.015, 0.091])
+        array([0.015, 0.015, 0.138])
     """
     values, shift = [], attack_shift(epsilon, sigma)
     for e, sizes in enumerate(_speaking(p, kernel, d, all_sets)):
