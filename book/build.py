@@ -1,4 +1,4 @@
-"""Build the book: run the experiments, build the pages, check what came out. ``make book`` calls this.
+"""Build the book: run the experiments, build the pages, print them, check what came out. ``make book`` calls this.
 
 Nothing stale is shown: an experiment runs again when its notebook, the profile, the package, the data or the lock file
 changed, and so does every other notebook of the book. What did not change is not run twice.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,14 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+import chromium
 from annotate import annotate
 from check_html import problems
+from check_pages import problems_on_screen
+from one_page import link_pdf, make_pdf
+from prune_styles import prune
+from search_from_disk import write_texts
+from theme_fixes import lighten, name_buttons, shrink_fonts
 
 from hybrid_rs._files import write_whole
 from hybrid_rs.experiments import PROFILES, run_experiments
@@ -25,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "notebooks" / "experiments"
 EXECUTED = ROOT / "book" / "experiments"
 BUILT = ROOT / "book" / "_build"
+PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; a figure of 7 inches is shown 740 CSS pixels wide
 
 
 def digest(files: Iterable[Path], root: Path = ROOT) -> str:
@@ -81,6 +89,14 @@ def drop_stale() -> None:
         stamp.write_text(now)
 
 
+def sharpen_figures() -> None:
+    """Let every kernel that starts from now on draw with two pixels where a screen of plain resolution shows one."""
+    profile = BUILT / "ipython" / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text(f"c.InlineBackend.print_figure_kwargs = {PIXELS}\n")
+    os.environ["IPYTHONDIR"] = str(profile.parent)
+
+
 def build_pages() -> int:
     """Run Jupyter Book, every warning an error; its exit status."""
     strict = ["-W", "-n", "--keep-going", "--all"]  # --all: a page that is not read again does not repeat its warnings
@@ -89,11 +105,30 @@ def build_pages() -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def finish(html: Path) -> list[str]:
+    """Do what Jupyter Book does not: provenance, less weight, a PDF; return what is wrong with the pages.
+
+    Args:
+        html: the folder of pages as Jupyter Book has built them.
+    """
+    print(f"figures and tables with their provenance: {annotate(html)}", file=sys.stderr)
+    name_buttons(html)
+    removed = lighten(html) + prune(html) + shrink_fonts(html)
+    print(f"removed, as no page needs it: {removed / 2**20:.0f} MB", file=sys.stderr)
+    print(f"pages that can be searched from disk: {write_texts(html)}", file=sys.stderr)
+    if chromium.PROGRAM is None:
+        print("no PDF, and pages not opened: Chromium is not installed", file=sys.stderr)
+        return problems(html)
+    print(f"the whole book as a PDF: {link_pdf(html, make_pdf(html))}", file=sys.stderr)
+    return [*problems(html), *problems_on_screen(html)]
+
+
 def main() -> int:
     """Build the whole book; 0 if nothing is wrong with it."""
     parser = argparse.ArgumentParser(description="Build the book.")
     parser.add_argument("--profile", choices=PROFILES, default="standard", help="the size of the experiments")
     profile = parser.parse_args().profile
+    sharpen_figures()
     try:
         failed = refresh_experiments(profile)
     except ValueError as error:
@@ -105,8 +140,7 @@ def main() -> int:
     if status := build_pages():
         print("error: Jupyter Book failed, or warned: see above", file=sys.stderr)
         return status
-    print(f"figures and tables with their provenance: {annotate(BUILT / 'html')}", file=sys.stderr)
-    found = problems(BUILT / "html")
+    found = finish(BUILT / "html")
     print("\n".join(f"error: {problem}" for problem in found), file=sys.stderr)
     return 1 if found else 0
 

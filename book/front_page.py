@@ -1,7 +1,8 @@
-"""Draw the picture of the first page, book/front_page.svg, from the stored counts: ``python book/front_page.py``.
+"""Draw the picture of the first page from the stored counts: ``python book/front_page.py``.
 
 It shows an unsafe pair, an attack that the guard alone misses, and the certified frontier of the smoothed guard, in
-which this attack lies. A test checks what picture and page say of both.
+which this attack lies. There are two versions: book/front_page.svg, and book/front_page_tall.svg for phones. A test
+checks what picture and page say of both.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def main() -> None:
     tried = evaluate(smoothed, example, found, DRAWS, seed=1)
     share = f"{tried.unsafe / DRAWS:.0%}"
     said = f"{share} of noisy copies\nare called unsafe, τ = {TAU:.0%}"
-    write_whole("picture", HERE / "front_page.svg", drawn(example, found, front, said))
+    for name, tall in (("front_page.svg", False), ("front_page_tall.svg", True)):
+        write_whole("picture", HERE / name, drawn(example, found, front, said, tall=tall))
     levels = np.rint(255 * found.image).astype(int).ravel().tolist()
     kept = {"token_ids": found.token_ids.tolist(), "levels": levels, "share": share}
     write_whole("attack", HERE / "front_page.json", strict_json(kept) + "\n")
@@ -63,23 +65,29 @@ def certified(setting: Setting) -> tuple[hrs.Frontier, dict[str, float]]:
     return front, {rule: float(share[-1]) for rule, share in shares.items()}
 
 
-def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str) -> bytes:
-    """Return the picture as SVG, the same from the same numbers."""
+def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, tall: bool) -> bytes:
+    """Return the picture as SVG, the same from the same numbers; a tall one has the frontier below the pairs."""
     plt.rcParams |= {"svg.hashsalt": "front page", "font.size": 9, "svg.fonttype": "path"}
-    figure, axes = plt.subplots(1, 3, figsize=(8.6, 3.3), width_ratios=(1, 1, 1.5), layout="constrained")
+    room: dict[str, Any] = {"figsize": (8.6, 3.3), "width_ratios": (1, 1, 1.5)}
+    if tall:
+        room = {"figsize": (4.1, 6.4), "height_ratios": (1.25, 1)}
+    places = [["pair", "attack"], ["front", "front"]] if tall else [["pair", "attack", "front"]]
+    figure, axes = plt.subplot_mosaic(places, layout="constrained", **room)
     note = " ".join(VOCABULARY[i] for i in example.token_ids)
     added = " ".join(VOCABULARY[i] for i in found.token_ids[example.token_ids.size :][:1])
     panels = (("An unsafe pair", example.image, "", "guard: unsafe", BLUE),
               ("The same under attack", found.image, added, "guard alone: safe", RED))  # fmt: skip
-    for ax, (title, image, more, verdict, colour) in zip(axes, panels, strict=False):
+    letters, below, lowest = (27, -0.64, -0.79) if tall else (34, -0.5, -0.62)
+    for place, (title, image, more, verdict, colour) in zip(("pair", "attack"), panels, strict=True):
+        ax = axes[place]
         ax.imshow(image.transpose(1, 2, 0), interpolation="nearest")
         ax.set_title(title, fontsize=10)
         ax.set(xticks=[], yticks=[])
-        ax.set_xlabel("\n".join(wrap(f"“{note}”", 34)), fontsize=7.5, color=INK)
-        below = f"+ “{more}”, and the image moved by {found.epsilon_used:.1f}" if more else " "
-        ax.text(0.5, -0.5, below, transform=ax.transAxes, ha="center", fontsize=7.5, color=RED)
-        ax.text(0.5, -0.62, verdict, transform=ax.transAxes, ha="center", fontsize=10, weight="bold", color=colour)
-    ax, edits = axes[2], np.flatnonzero(~np.isnan(front.radii))
+        ax.set_xlabel("\n".join(wrap(f"“{note}”", letters)), fontsize=7.5, color=INK)
+        moved = f"+ “{more}”,{chr(10) if tall else ' '}and the image moved by {found.epsilon_used:.1f}" if more else " "
+        ax.text(0.5, below, moved, transform=ax.transAxes, ha="center", va="center", fontsize=7.5, color=RED)
+        ax.text(0.5, lowest, verdict, transform=ax.transAxes, ha="center", fontsize=10, weight="bold", color=colour)
+    ax, edits = axes["front"], np.flatnonzero(~np.isnan(front.radii))
     ax.bar(edits, front.radii[edits], color=BLUE, alpha=0.25, edgecolor=BLUE, width=0.7)
     ax.plot(found.edits, found.epsilon_used, "x", color=RED, ms=9, mew=2.5)
     ax.annotate(f"the attack: {said}", (found.edits, found.epsilon_used), (1.5, 1.55), fontsize=7.5, color=RED,

@@ -10,6 +10,8 @@ import yaml
 from annotate import annotate
 from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
+from prune_styles import prune
+from theme_fixes import lighten, name_buttons
 
 from hybrid_rs.experiments import get_profile
 from hybrid_rs.experiments.alarms import RULES
@@ -116,6 +118,70 @@ def test_a_link_and_what_the_book_serves_itself_are_none(check, body):
     assert check(body) == []
 
 
+@pytest.mark.parametrize(
+    ("link", "dead"),
+    [
+        ("page.html", False),
+        ("page.html#here", False),
+        ("#here", False),
+        ("#", False),
+        ("page.html?q=tau#here", False),
+        ("mailto:someone@example.org", False),
+        ("#nowhere", True),
+        ("page.html#nowhere", True),
+        ("other.html", True),
+    ],
+)
+def test_a_link_within_the_book_that_leads_nowhere_is_a_problem(check, link, dead):
+    found = check(f'<p id="here"></p><a href="{link}">a link</a>')
+    assert [problem for problem in found if link not in problem] == []
+    assert bool(found) == dead
+
+
+def test_a_style_stays_where_a_page_or_a_script_has_its_classes(tmp_path):
+    (tmp_path / "page.html").write_text('<p class="used">text</p>')
+    (tmp_path / "script.js").write_text('part.classList.add("added")')
+    rules = {
+        "p{color:red}": True,
+        ".used:hover{color:red}": True,
+        ".added > a{color:red}": True,
+        ".absent{color:red}": False,
+        ".used .absent{color:red}": False,
+        "@media print{.used{color:red}}": True,
+        "@media print{.absent{color:red}}": False,
+        "@font-face{font-family:x}": True,
+        ":root{--x:1}": True,
+    }
+    (tmp_path / "s.css").write_text("/*! whose it is */ /* a remark */" + "".join(rules) + ".used,.absent{top:0}")
+    prune(tmp_path)
+    left = (tmp_path / "s.css").read_text().splitlines()
+    kept = [rule for rule, stays in rules.items() if stays]
+    assert left == ["/*! whose it is */", *kept, ".used{top:0}"]
+
+
+def test_a_button_of_the_theme_gets_a_name(tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<summary><span class="toctree-toggle"></span></summary><summary>Proof</summary>'
+    )
+    name_buttons(tmp_path)
+    named = '<summary aria-label="Pages below"><span class="toctree-toggle"></span></summary><summary>Proof</summary>'
+    assert (tmp_path / "page.html").read_text() == named
+
+
+def test_a_page_is_made_lighter_and_keeps_what_it_needs(tmp_path):
+    (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    for name in ("scripts/fontawesome.js", "scripts/bootstrap.js.map", "searchtools.js"):
+        (tmp_path / "_static" / name).write_text("123")
+    script = '<script src="{}"></script>'
+    names = ["_static/scripts/fontawesome.js?digest=1", "searchindex.js", "_static/searchtools.js", "_static/other.js"]
+    for page in ("page.html", "search.html"):
+        (tmp_path / page).write_text("".join(map(script.format, names)) + "text")
+    assert lighten(tmp_path) == 6
+    assert (tmp_path / "page.html").read_text() == script.format("_static/other.js") + "text"
+    assert (tmp_path / "search.html").read_text() == "".join(map(script.format, names[1:])) + "text"
+    assert [file.name for file in (tmp_path / "_static").rglob("*.*")] == ["searchtools.js"]
+
+
 def test_the_outputs_depend_on_package_data_and_lock_file(tmp_path):
     for name in ("hybrid_rs/a.py", "data/counts.csv", "requirements.lock"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -128,6 +194,18 @@ def test_the_outputs_depend_on_package_data_and_lock_file(tmp_path):
         (tmp_path / name).write_text("1")
     (tmp_path / "hybrid_rs" / "a.py").rename(tmp_path / "hybrid_rs" / "b.py")
     assert build.digest(build.inputs(tmp_path), tmp_path) != first
+
+
+def test_kernels_draw_sharp_figures(tmp_path, monkeypatch):
+    from ipykernel.kernelapp import IPKernelApp
+
+    monkeypatch.setattr(build, "BUILT", tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", "elsewhere")
+    build.sharpen_figures()
+    app = IPKernelApp()
+    app.init_profile_dir()
+    app.load_config_file()
+    assert app.config.InlineBackend.print_figure_kwargs["dpi"] == build.PIXELS["dpi"] > 200
 
 
 def test_every_figure_and_table_of_a_notebook_has_the_provenance_of_its_page(tmp_path):

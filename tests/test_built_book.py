@@ -1,0 +1,163 @@
+"""A reader opens the book in a browser: from disk and from a server, on a phone in the dark, to search, and to print.
+
+A few pages of each kind are built from their stored outputs, and opened in headless Chromium. ``make book`` opens all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import build
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from check_pages import problems_on_screen
+from chromium import NAMES, PROGRAM, Chromium
+from fontTools.ttLib import TTFont
+from one_page import one_page
+
+ROOT = Path(__file__).resolve().parents[1]
+SHOWN = {
+    "book/intro": "the first page", "book/idea": "prose with formulas", "book/explorer": "a program",
+    "notebooks/theory/cdf_and_threshold": "theory", "notebooks/theory/tightness": "theory",
+    "book/experiments/T1": "wide tables", "book/reference/commands": "reference",
+    "book/glossary": "terms", "book/references": "literature",
+}  # fmt: skip
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason=f"Chromium is not installed: put {' or '.join(NAMES)} on the path"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, list[str]]:
+    """The folder of built pages, finished as ``make book`` does it, and what that finds wrong with them."""
+    root = tmp_path_factory.mktemp("source")
+    for folder in ("book", "data", "notebooks"):
+        ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints", "counts", "experiments.jsonl")
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
+    shutil.copytree(ROOT / "notebooks" / "experiments", root / "book" / "experiments", dirs_exist_ok=True)
+    for file in ("CHANGELOG.md", "CITATION.cff"):
+        shutil.copy(ROOT / file, root)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["execute"]["execute_notebooks"] = "off"
+    (root / "_config.yml").write_text(yaml.safe_dump(config))
+    first, *others = SHOWN
+    toc = {"format": "jb-book", "root": first, "chapters": [{"file": name} for name in others]}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command = [jupyter_book, "build", root, "--path-output", root]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    pages = root / "_build" / "html"
+    return pages, build.finish(pages)
+
+
+@pytest.fixture(scope="module")
+def html(finished) -> Path:
+    return finished[0]
+
+
+@pytest.fixture(scope="module")
+def served(html):
+    """The address of the same pages on a server."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=html)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Chromium() as opened:
+        opened.look(1280)
+        yield opened
+
+
+def test_nothing_is_wrong_with_the_pages_from_disk_on_a_phone_in_the_dark(finished):
+    html, found = finished
+    assert {f"{name}.html" for name in SHOWN} < {page.relative_to(html).as_posix() for page in html.rglob("*.html")}
+    assert found == []
+
+
+def test_the_pages_come_from_their_server_alone_and_weigh_little(html, served, browser):
+    for name in SHOWN:
+        browser.open(f"{served}/{name}.html")
+        assert browser.errors() == []
+        asked = [address for address in browser.loaded() if not address.startswith("data:")]
+        assert {address for address in asked if not address.startswith(f"{served}/")} == set()
+        files = {html / address.removeprefix(f"{served}/").partition("?")[0] for address in asked}
+        assert sum(file.stat().st_size for file in files) < 1.8e6
+
+
+def test_the_icons_of_the_theme_are_in_its_fonts(html):
+    (cmap,) = (TTFont(file).getBestCmap() for file in html.rglob("fa-solid-900.*"))
+    assert {0xF002, 0xF0C9} <= cmap.keys()  # for the search, and for the menu
+    assert len(cmap) < 200
+
+
+def test_formulas_are_typeset_and_a_link_into_a_proof_unfolds_it(html, browser):
+    page = (html / "notebooks/theory/cdf_and_threshold.html").as_uri()
+    browser.open(page)
+    assert browser.value("document.querySelectorAll('mjx-container').length") > 50
+    assert browser.value("document.querySelectorAll('mjx-merror').length") == 0
+    folded = "[...document.querySelectorAll('details.proof-fold')].map((fold) => fold.open)"
+    assert not any(browser.value(folded))
+    browser.open(f"{page}#equation-eq-cdf-swap")
+    assert sum(browser.value(folded)) == 1
+
+
+@pytest.mark.parametrize("place", ["disk", "server"])
+def test_search_finds_a_word_and_shows_where_it_stands(html, served, browser, place):
+    browser.open(f"{html.as_uri() if place == 'disk' else served}/search.html?q=threshold")
+    found = """new Promise((done) => setInterval(() => {
+      const excerpts = [...document.querySelectorAll("#search-results li p.context")].map((x) => x.textContent);
+      if (excerpts.length > 2) done(excerpts);
+    }, 50))"""
+    assert any("threshold" in excerpt.lower() for excerpt in browser.value(found))
+    assert browser.errors() == []
+
+
+def test_the_whole_book_is_one_file_and_linked(html):
+    pdf = (html / "hybrid_rs.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > len(SHOWN)
+    assert '<a href="../hybrid_rs.pdf">' in (html / "book" / "intro.html").read_text()
+    whole = BeautifulSoup(one_page(html), "html.parser")
+    assert [article["id"] for article in whole.select("article")] == [f"{name}.html" for name in SHOWN]
+    anchors = {tag["id"] for tag in whole.select("[id]")}
+    assert {a["href"][1:] for a in whole.select('a[href^="#"]')} - anchors == set()
+    assert all((html / image["src"]).is_file() for image in whole.select('img:not([src^="data:"])'))
+
+
+BAD = {
+    "<pre style='width: 600px'>long</pre>": "wider than the screen",
+    "<script>unknown()</script>": "unknown is not defined",
+    "<script>console.error('bad')</script>": "the console says bad",
+    "<img src='missing.png'>": "missing.png does not show",
+    "<style>body { background: white }</style>": "not dark",
+}
+GOOD = "<div style='overflow-x: auto'><pre style='width: 600px'>long</pre></div>"
+
+
+def test_the_check_sees_what_it_is_there_to_see(tmp_path):
+    dark = "<!doctype html><style>body { background: black; color: white }</style><main><article>{}</article></main>"
+    for number, body in enumerate([GOOD, *BAD]):
+        (tmp_path / f"{number}.html").write_text(dark.replace("{}", body))
+    found = problems_on_screen(tmp_path)
+    assert [problem for problem in found if problem.startswith("0.html")] == []
+    for number, said in enumerate(BAD.values(), start=1):
+        assert any(problem.startswith(f"{number}.html") and said in problem for problem in found), (said, found)
