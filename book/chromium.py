@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -18,6 +19,13 @@ from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
+PIPES = """# becomes the browser, with the pipes under the numbers 3 and 4 that the protocol fixes
+import fcntl, os, sys
+given = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 10) for number in sys.argv[1:3]]
+for number, pipe in enumerate(given, start=3):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 TYPESET = "window.MathJax?.startup?.promise"  # of a page with formulas; undefined on the others
 
 
@@ -45,15 +53,19 @@ class Chromium:
         options += ["--no-sandbox"] if os.geteuid() == 0 else []  # the sandbox does not work for root
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        pipes = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'  # the protocol fixes the numbers 3 and 4
-        command = ["sh", "-c", pipes, PROGRAM, *options, f"--user-data-dir={self._folder.name}", "about:blank"]
+        command = [sys.executable, "-c", PIPES, str(theirs_in), str(theirs_out), PROGRAM, *options]
+        command += [f"--user-data-dir={self._folder.name}", "about:blank"]
         self._process = subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), stderr=subprocess.DEVNULL)
         os.close(theirs_in)
         os.close(theirs_out)
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = {"sessionId": self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
-        for domain in ("Page", "Network", "Runtime", "Log"):
-            self.ask(f"{domain}.enable")
+        try:
+            target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+            self._session = {"sessionId": self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+            for domain in ("Page", "Network", "Runtime", "Log"):
+                self.ask(f"{domain}.enable")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -88,7 +100,8 @@ class Chromium:
         """Load a page, and wait until its formulas are typeset; ``events`` then tells of this page alone."""
         self.events = []
         self.ask("Page.navigate", url=address)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        arrived = {"Page.loadEventFired", "Page.navigatedWithinDocument"}  # the latter for a place on the open page
+        while not any(event["method"] in arrived for event in self.events):
             self.events.append(self._next(address))
         self.value(TYPESET)
 

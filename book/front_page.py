@@ -71,7 +71,7 @@ def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, t
     room: dict[str, Any] = {"figsize": (8.6, 3.3), "width_ratios": (1, 1, 1.5)}
     if tall:
         room = {"figsize": (4.1, 6.4), "height_ratios": (1.25, 1)}
-    places = [["pair", "attack"], ["front", "front"]] if tall else [["pair", "attack", "front"]]
+    places: list[Any] = [["pair", "attack"], ["front", "front"]] if tall else [["pair", "attack", "front"]]
     figure, axes = plt.subplot_mosaic(places, layout="constrained", **room)
     note = " ".join(VOCABULARY[i] for i in example.token_ids)
     added = " ".join(VOCABULARY[i] for i in found.token_ids[example.token_ids.size :][:1])
