@@ -156,7 +156,9 @@ def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThresho
 
 
 def read_certificate(text: str) -> AnyCertificate:
-    """Read a certificate of any kind that ``to_json`` wrote. It does not check the claim; :func:`verify` does.
+    """Read a certificate of any kind that ``to_json`` wrote.
+
+    It does not check the claim; :func:`verify` does.
 
     Raises:
         ValueError: if the text is not such a certificate.
