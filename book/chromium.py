@@ -26,7 +26,14 @@ for number, pipe in enumerate(given, start=3):
     os.dup2(pipe, number)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-TYPESET = "window.MathJax?.startup?.promise"  # of a page with formulas; undefined on the others
+TYPESET = """new Promise((done) => {  // at once on a page without formulas; MathJax may start after the page
+  const look = () => {
+    if (!document.querySelector(".math")) done();
+    else if (window.MathJax?.startup?.promise) MathJax.startup.promise.then(() => done());
+    else setTimeout(look, 20);
+  };
+  look();
+})"""
 
 
 class Chromium:

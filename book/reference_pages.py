@@ -140,7 +140,8 @@ def _spelled(name: str, info: Any, kind: Any) -> str:
 
 def _given(info: Any) -> list[str]:
     """Return the spellings that a declaration gives; typer takes the first of them for a default, until it is used."""
-    return [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]
+    given = (each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str))
+    return [one for each in given for one in each.split("/")]  # --on/--off
 
 
 def _value(kind: Any) -> str:

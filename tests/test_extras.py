@@ -66,6 +66,7 @@ def imports(path):
 
 
 BROUGHT = {  # packages that another one brings
+    "pyarrow": "datasets",
     "nbclient": "papermill",
     "jupyter_client": "ipykernel",
     "jinja2": "torch",

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise, product
 from typing import TYPE_CHECKING, TypeAlias
 
+from hybrid_rs._extras import needs
 from hybrid_rs.certificates.certificate import Certificate
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
@@ -100,7 +101,8 @@ def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
 
 def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
     """Return one atom for each difference between the numbers of adversarial and of clean tokens that show."""
-    from flint import arb
+    with needs("verify"):
+        from flint import arb
 
     beta = arb(kernel.beta)
     atoms: list[Atom] = []

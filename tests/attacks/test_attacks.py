@@ -476,7 +476,7 @@ def test_the_upper_bound_is_attained():
     example = hrs.Example("worst/up", np.array([3, 4]), GREY)
     clean, attacked, moved = np.array([3, 4, 0]), np.array([3, 4, 9]), (GREY + 0.05).astype(np.float32)
     worst = WorstGuard(kernel, sigma, 0.95, clean, attacked, GREY, moved)
-    smoothed = hrs.SmoothedGuard(Exchanged(worst), kernel, sigma, threat)  # its clean value is 0.05
+    smoothed = hrs.SmoothedGuard(Exchanged(worst), kernel, sigma, threat, noise="float32")  # its clean value is 0.05
     ratio, epsilon = kernel.likelihood_ratio(1), distance(moved, GREY)
     ceiling = float(p_adv_upper(0.05, epsilon, ratio, sigma=sigma))
     assert within(smoothed.sample(example, n).unsafe[0], n, 0.05)

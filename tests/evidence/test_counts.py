@@ -73,8 +73,9 @@ def test_past_the_length_there_is_nothing_left_to_edit():
     counts = hrs.SubsetCounts((0, 0, 0), n=10_000, length=2, beta=0.25)
     front = hrs.frontier_of(counts, KERNEL, sigma=1.0, tau=1e-4, d_max=6)
     assert np.all(front.radii[2:] == front.radii[2])
-    with pytest.raises(ValueError, match="d_max = 3: give at most 2"):
-        hrs.frontier_of(hrs.SubsetCounts((0, 0, 0), 100, length=20, beta=0.25), KERNEL, sigma=1.0, tau=0.1, d_max=3)
+    longer = hrs.SubsetCounts((0, 0, 0), 10_000, length=20, beta=0.25)  # sets of three were not counted
+    front = hrs.frontier_of(longer, KERNEL, sigma=1.0, tau=1e-4, d_max=4)
+    assert front.radii[4] < front.radii[3] < front.radii[2]
 
 
 def test_masked_counts_are_the_same_classifier_at_every_d():

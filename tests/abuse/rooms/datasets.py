@@ -154,7 +154,9 @@ ROOM = Room(
         "image_size": lambda r: (4, 4),
         "kind": lambda r: "SD",
         "label": lambda r: r.choice((None, "label")),
+        "look": lambda r: r.choice(("web", "stock")),
         "max_pixels": lambda r: r.choice((1, 12, 2**20)),
+        "max_side": lambda r: None,  # for images that keep their own shape
         "neutral_text": lambda r: [0],
         "on_problem": lambda r: r.choice(("skip", "skip", "refuse")),
         "root": lambda r: None,

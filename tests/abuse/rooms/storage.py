@@ -105,7 +105,10 @@ ROOM = Room(
         "workers": lambda r: 1,
     },
     own={
+        "AttackStore": {"engine": lambda r: None},
         "CountsStore": {"path": _text_file("counts.jsonl", _unit), "engine": lambda r: None},
+        "StreamStore": {"engine": lambda r: None},
+        "StreamStore.until_each": {"counts": lambda r: None},
         "CountsStore.sample_together": {"smoothed": lambda r: [values.smoothed(r)]},
         "CountsStore.sample_margins": {"smoothed": lambda r: values.smoothed(r, values.Scored())},
         "engine_name": {"engine": lambda r: r.choice((None, "ray"))},
@@ -120,5 +123,5 @@ ROOM = Room(
         "StreamStore": lambda r: StreamStore(home() / "streams.jsonl", "toy"),
     },
     rules={"read_authors": _within, "read_table": _read, "units": _stored},
-    left_out=frozenset({"AttackStore.get", "CountsStore.get"}),
+    left_out=frozenset({"AttackStore.attack_each", "AttackStore.get", "CountsStore.get"}),
 )
