@@ -192,7 +192,7 @@ def _whole(name: str, value: Any, at_least: int, remedy: str) -> FloatArray:
     large = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= EXACT
     require(not large, name, value, f"give at most {EXACT - 1}: a float64 cannot represent every larger whole number")
     array = numbers(name, value)
-    wrong = ~((array >= at_least) & (array == np.floor(array)))  # nan is wrong
+    wrong = ~((array >= at_least) & (array == np.floor(array)) & np.isfinite(array))  # nan is wrong
     if wrong.any():
         raise ValueError(f"{name} = {_as_count(array[wrong].flat[0])}: {remedy}")
     return array

@@ -150,7 +150,7 @@ class Objective:
         self, smoothed: SmoothedGuard, example: Example, *, d: int, seed: int = 0, draws: int = 64, uses: str = USES[-1]
     ) -> None:
         self.text, self.noised, self.editable = under_attack(smoothed, example, d)
-        self.smoothed, self.guard, self.d = smoothed, smoothed.guard, d
+        self.smoothed, self.guard, self.d = smoothed, smoothed.guard, integer("d", d, at_least=0)
         self.image = example.image
         digest = np.frombuffer(hashlib.sha256(example.id.encode()).digest(), dtype=np.uint32)
         self._entropy = [integer("seed", seed, at_least=0), *digest.tolist()]
