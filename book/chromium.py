@@ -105,10 +105,11 @@ class Chromium:
 
     def open(self, address: str) -> None:
         """Load a page, and wait until its formulas are typeset; ``events`` then tells of this page alone."""
+        loads = "#" not in address or self.value("location.href").partition("#")[0] != address.partition("#")[0]
         self.events = []
         self.ask("Page.navigate", url=address)
-        arrived = {"Page.loadEventFired", "Page.navigatedWithinDocument"}  # the latter for a place on the open page
-        while not any(event["method"] in arrived for event in self.events):
+        arrived = "Page.loadEventFired" if loads else "Page.navigatedWithinDocument"
+        while not any(event["method"] == arrived for event in self.events):
             self.events.append(self._next(address))
         self.value(TYPESET)
 
