@@ -4,10 +4,12 @@ import os
 import random
 import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import workers
+from tqdm import tqdm
 
 from hybrid_rs.storage.counts import units
 
@@ -17,6 +19,7 @@ def start(path, seconds):
     size = path.stat().st_size if path.exists() else 0
     process = os.fork()
     if not process:
+        tqdm.set_lock(threading.RLock())  # its usual lock is shared with this process: a killed child would keep it
         try:
             workers.write(path, seconds)
         finally:
