@@ -296,15 +296,24 @@ def _masked_uniform_ratio(beta: float, vocab_size: int, d: int, edited: int) -> 
 def ratio_of_decimals(
     log_gamma: list[Decimal], p: list[Decimal], q: list[Decimal], *, masked: bool = False
 ) -> LikelihoodRatio:
-    """Round masses of many digits, each once, and return the ratio; the atoms may be in rising or falling order."""
-    finite = sorted((g, a, b) for g, a, b in zip(log_gamma, p, q, strict=True) if a and b)
-    log_p, log_q = (np.array([float(atom[side].ln()) for atom in finite]) for side in (1, 2))
+    """Round masses of many digits, each once, and return the ratio; the atoms may be in any order.
+
+    Atoms whose log-ratios are one float64 are one atom, as where beta is close to 1 - 1/V and edits have no effect.
+    """
+    atoms: dict[float, tuple[Decimal, Decimal]] = {}
+    for g, a, b in zip(log_gamma, p, q, strict=True):
+        if a and b:
+            clean, attacked = atoms.get(float(g), (Decimal(0), Decimal(0)))
+            atoms[float(g)] = (clean + a, attacked + b)
+    log_ratios = sorted(atoms)
+    clean_masses, attacked_masses = ([atoms[g][side] for g in log_ratios] for side in (0, 1))
+    log_p, log_q = (np.array([float(mass.ln()) for mass in masses]) for masses in (clean_masses, attacked_masses))
     return LikelihoodRatio(
-        np.array([float(g) for g, _, _ in finite]),
+        np.array(log_ratios),
         log_p,
         log_q,
-        np.array([float(a) for _, a, _ in finite]),
-        np.array([float(b) for _, _, b in finite]),
+        np.array([float(mass) for mass in clean_masses]),
+        np.array([float(mass) for mass in attacked_masses]),
         p_at_zero=float(sum((a for a, b in zip(p, q, strict=True) if not b), Decimal(0))),
         q_at_infinity=float(sum((b for a, b in zip(p, q, strict=True) if not a), Decimal(0))),
         rounding=EPS * float(np.abs([log_p, log_q]).max(initial=0.0)),

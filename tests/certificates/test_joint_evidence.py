@@ -95,6 +95,22 @@ def test_it_is_never_below_p_s_alone_and_falls_with_the_image_budget(seed, d, be
         assert np.all(value >= hrs.p_adv(p_s, shift, masked_ratio(kernel, d, edited=e), sigma=1.0) * (1 - 1e-14))
 
 
+@pytest.mark.parametrize("size", [2, 3, 7, 32_000])
+@pytest.mark.parametrize("beta", ["tiny", "just below", "as if uniform", "just above", "nearly 1", "1"])
+def test_every_beta_has_a_bound(size, beta):
+    """Close to beta = 1 - 1/V the ratios of different outcomes are one float64: they must be one atom."""
+    even = 1 - 1 / size
+    at = {"tiny": 1e-300, "just below": math.nextafter(even, 0), "as if uniform": even}
+    at |= {"just above": math.nextafter(even, 1), "nearly 1": 1 - 1e-9, "1": 1.0}
+    kernel, p = hrs.UniformKernel(at[beta], size), np.array([0.0, 0.5, 0.999, 1.0])
+    for d, edited in ((1, 1), (2, 1), (5, 5), (40, 1), (40, 40)):
+        value, *_ = joint_bound(p, p, kernel, d, edited, np.array(0.3))
+        masked = hrs.p_adv(p, 0.3, masked_ratio(kernel, d, edited=edited), sigma=1.0)
+        assert np.all((value >= masked * (1 - 1e-11)) & (value <= 1))  # two sums, in another order
+        if even <= at[beta] <= math.nextafter(even, 1):
+            assert np.all(value <= hrs.p_adv(p, 0.3, hrs.LikelihoodRatio.identity(), sigma=1.0) + 1e-12)
+
+
 def test_what_it_is_worth():
     """10,000 draws, all flagged, half of alpha = 0.01 for each bound; radii in units of sigma."""
     half = float(hrs.clopper_pearson_lower(10_000, 10_000, 0.005))
