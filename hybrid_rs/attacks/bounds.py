@@ -43,14 +43,10 @@ def beside_bounds(
     Raises:
         ValueError: if an argument is out of range, or evidence is missing.
     """
-    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
-    attacks = several("attacks", attacks, "give rows of an AttackStore", Mapping)
-    evidence = several("evidence", evidence, "give MaskedCounts or SubsetCounts", (MaskedCounts, SubsetCounts))
-    require(len(evidence) == len(attacks), "evidence", len(evidence), f"give one for each of {len(attacks)} attacks")
-    alpha = risk_of("alpha", alpha)
-    each = risk_of("risk", risk) / (3 * max(len(attacks), 1))
+    kinds = "give MaskedCounts or SubsetCounts", (MaskedCounts, SubsetCounts)
+    pairs, alpha, each = _pairs(attacks, evidence, kernel, kinds, alpha, risk, bounds=3)
     rows = []
-    for attack, counts in zip(attacks, evidence, strict=True):
+    for attack, counts in pairs:
         k, n = attack["unsafe"], attack["n"]
         plain, masked = _certified(attack, counts, kernel, alpha)
         rows.append(
@@ -89,14 +85,9 @@ def beside_ceilings(
     Raises:
         ValueError: if an argument is out of range, or evidence is missing.
     """
-    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
-    attacks = several("attacks", attacks, "give rows of an AttackStore", Mapping)
-    evidence = several("evidence", evidence, "give plain counts", Counts)
-    require(len(evidence) == len(attacks), "evidence", len(evidence), f"give one for each of {len(attacks)} attacks")
-    alpha = risk_of("alpha", alpha)
-    each = risk_of("risk", risk) / (2 * max(len(attacks), 1))
+    pairs, alpha, each = _pairs(attacks, evidence, kernel, ("give plain counts", (Counts,)), alpha, risk, bounds=2)
     rows = []
-    for attack, counts in zip(attacks, evidence, strict=True):
+    for attack, counts in pairs:
         d, epsilon, sigma, n = (attack[name] for name in ("d", "epsilon", "sigma", "n"))
         ratio, own, flagged = kernel.likelihood_ratio(d), counts.of_budget(d), n - attack["unsafe"]
         published, ceiling = (
@@ -108,6 +99,28 @@ def beside_ceilings(
             | {"lower": float(clopper_pearson_lower(flagged, n, each)), "ceiling": ceiling}
         )
     return pd.DataFrame(rows)
+
+
+def _pairs(
+    attacks: Sequence[Mapping[str, Any]],
+    evidence: Sequence[Any],
+    kernel: UniformKernel,
+    kinds: tuple[str, tuple[type, ...]],
+    alpha: float,
+    risk: float,
+    *,
+    bounds: int,
+) -> tuple[list[tuple[Mapping[str, Any], Any]], float, float]:
+    """Check the arguments of a table; return each attack with its evidence, alpha, and the risk of one of its bounds.
+
+    The whole risk is shared equally by all attacks and their ``bounds`` bounds each.
+    """
+    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
+    rows = several("attacks", attacks, "give rows of an AttackStore", Mapping)
+    counts = several("evidence", evidence, *kinds)
+    require(len(counts) == len(rows), "evidence", len(counts), f"give one for each of {len(rows)} attacks")
+    each = risk_of("risk", risk) / (bounds * max(len(rows), 1))
+    return list(zip(rows, counts, strict=True)), risk_of("alpha", alpha), each
 
 
 def _certified(

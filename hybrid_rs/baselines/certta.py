@@ -51,7 +51,7 @@ def selection_masses(n: int, k: int, lost: int, gained: int) -> tuple[Fraction, 
 
 
 def raised_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scale: float, tau: float = 0.5) -> float:
-    """Return the largest raise r in l1 that is certified together with these edits, by the bound of this module.
+    """Return the largest raise r in l1 certified together with these edits by this module's bound, rounded down.
 
     Args:
         p_a: clean smoothed probability or its lower bound; in [0, 1].
@@ -63,7 +63,7 @@ def raised_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scale: 
         tau: decision threshold, in (0, 1].
 
     Returns:
-        nan where not even r = 0 is certified; infinity where p_a is 1.
+        nan where not even r = 0 is certified; infinity where p_a is 1 and r = 0 is certified.
 
     Example:
         >>> round(raised_radius(0.99, n=100, k=10, lost=1, gained=1, scale=200.0), 3)
@@ -82,11 +82,14 @@ def published_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scal
 
 
 def _radius(fault: Fraction, room: Fraction, scale: float) -> float:
-    """The largest r with exp(r / scale) * fault <= room."""
+    """The largest r with exp(r / scale) * fault <= room, rounded down."""
     unit = one("scale", positive("scale", scale))
     if room <= 0 or fault > room:
         return math.nan
-    return math.inf if fault == 0 else unit * math.log(room / fault)
+    if fault == 0:
+        return math.inf
+    log = math.log(room / fault)
+    return max(0.0, unit * (log - 2.0**-50 * (1 + log)))  # more than the rounding of quotient, logarithm and product
 
 
 def _exact(p_a: float) -> Fraction:

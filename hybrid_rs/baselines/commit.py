@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,5 +47,5 @@ def anisotropic_p_adv(p_a: ArrayLike, epsilons: Sequence[float], sigmas: Sequenc
     moves, noise = nonnegative("epsilons", epsilons), positive("sigmas", sigmas)
     fits = moves.ndim == noise.ndim == 1 and moves.shape == noise.shape and moves.size > 0
     require(fits, "epsilons, sigmas", (moves.shape, noise.shape), "give one of each for every input")
-    distance = float(np.linalg.norm(moves / noise)) * (1 + 4 * moves.size * float(np.finfo(np.float64).eps))
+    distance = math.hypot(*(moves / noise)) * (1 + 4 * moves.size * float(np.finfo(np.float64).eps))
     return p_adv(p_a, distance, LikelihoodRatio.identity(), sigma=1.0)

@@ -47,7 +47,8 @@ class SynonymKernel:
 
     Args:
         sets: for each token, the tokens that may replace it, itself included. A token that is not listed is kept.
-        substitutes: for each token, what an adversary may write in its place; by default, its set.
+        substitutes: for each token, what an adversary may write in its place; by default, its set. A token that is not
+            listed stays.
 
     Raises:
         ValueError: if a set does not contain its token.
@@ -76,7 +77,7 @@ class SynonymKernel:
     def overlaps(self, token: int) -> tuple[Fraction, Fraction]:
         """Return the least share of the token's set, and of the substitute's, that both have in common."""
         own = {*self.replacements(token)}
-        allowed = (self.substitutes or self.sets).get(token, (token,))
+        allowed = (self.sets if self.substitutes is None else self.substitutes).get(token, (token,))
         others = [{*self.replacements(other)} for other in {token, *allowed}]
         clean = min(Fraction(len(own & other), len(own)) for other in others)
         return clean, min(Fraction(len(own & other), len(other)) for other in others)

@@ -200,7 +200,8 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
 
     The answer does not depend on the draws. It is computed for guards whose verdict does not depend on which positions
     were replaced, at several failure rates. It is True if the split makes the radius larger by more than a thousandth
-    for one of them. With a large alphabet it is False, and p_S keeps the whole risk.
+    for one of them. With a large alphabet it is False, and p_S keeps the whole risk. The joint bound has no part in the
+    answer: for a handful of tokens it may pay where this says that it does not.
 
     Example:
         >>> import hybrid_rs as hrs

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from hybrid_rs._checks import integer
+from hybrid_rs._checks import integer, require
 from hybrid_rs._roots import bracketed_root
 from hybrid_rs.certificates.kernels import DIGITS, UniformKernel, masked_ratio, ratio_of_decimals, text_budget
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
@@ -44,16 +44,20 @@ def outside_ratio(kernel: UniformKernel, d: int, *, edited: int) -> LikelihoodRa
     The ratio is the adversary's law restricted to the same event: what it does on R counts as ratio infinity.
 
     Args:
-        kernel: the token kernel, with beta < 1.
+        kernel: the token kernel, with beta in (0, 1): otherwise the event is impossible or has no outside.
         d: number of positions, 1 to 512.
         edited: how many of these the adversary edits, 0 to d.
+
+    Raises:
+        ValueError: if an argument is outside its range.
 
     Example:
         >>> ratio = outside_ratio(UniformKernel(beta=0.25, vocab_size=4), d=1, edited=1)
         >>> ratio.p.round(9), ratio.q.round(9)  # the clean token alone is left
         (array([1.]), array([0.08333333]))
     """
-    part = integer("edited", edited, at_least=0, at_most=text_budget("d", d))
+    part = integer("edited", edited, at_least=0, at_most=text_budget("d", integer("d", d, at_least=1)))
+    require(0 < kernel.beta < 1, "beta", kernel.beta, "give beta in (0, 1)")
     return _outside(kernel.beta, kernel.vocab_size, d, part)
 
 
@@ -135,7 +139,8 @@ def joint_radius(
     everyone = np.flatnonzero(np.isfinite(start))
     at = everyone[holds(everyone, start[everyone])]
     radius[at] = start[at]
-    most = (ndtri(np.maximum(p_a, p_s)) - ndtri(tau)) * sigma  # an image test of this mass is one such classifier
+    with np.errstate(invalid="ignore"):  # nan, as infinity, where one of the probabilities is 1: nothing to search
+        most = (ndtri(np.maximum(p_a, p_s)) - ndtri(tau)) * sigma  # an image test of this mass is one such classifier
     at = at[(most[at] > start[at]) & np.isfinite(most[at])]
     if sigma == 0 or not at.size:
         return radius

@@ -69,7 +69,6 @@ class SuffixThreat:
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=0, at_most=MAX_EDITS))
         object.__setattr__(self, "one_shot", flag("one_shot", self.one_shot))
-        require(isinstance(self.one_shot, bool), "one_shot", self.one_shot, "give True or False", repr)
 
     @property
     def slot(self) -> int:
@@ -89,7 +88,22 @@ class SuffixThreat:
 
 
 @dataclass(frozen=True)
-class InPlaceThreat:
+class _OfTheText:
+    """A threat to the tokens of the text itself, which keeps its length: at least one edit, and no slot."""
+
+    max_edits: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
+
+    @property
+    def slot(self) -> int:
+        """No pads follow the text."""
+        return 0
+
+
+@dataclass(frozen=True)
+class InPlaceThreat(_OfTheText):
     """In-place suffix: the adversary overwrites the last d tokens of the text itself; the text keeps its length.
 
     The last ``max_edits`` tokens are noised, whatever they are, and those before them are trusted. So the certificates
@@ -109,16 +123,6 @@ class InPlaceThreat:
                [0, 1, 1]])
     """
 
-    max_edits: int = 8
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
-
-    @property
-    def slot(self) -> int:
-        """No pads follow the text."""
-        return 0
-
     def noised(self, length: int) -> NDArray[np.bool_]:
         """The last ``max_edits`` positions, shape ``(1, length)``."""
         length = integer("length", length, at_least=0, at_most=MAX_LENGTH)
@@ -132,22 +136,12 @@ class InPlaceThreat:
 
 
 @dataclass(frozen=True)
-class L0Threat:
+class L0Threat(_OfTheText):
     """Substitution anywhere: every text token is noised, and the adversary may change any d of them.
 
     Args:
         max_edits: the largest number of edits of interest, at least 1.
     """
-
-    max_edits: int = 8
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "max_edits", integer("max_edits", self.max_edits, at_least=1, at_most=MAX_EDITS))
-
-    @property
-    def slot(self) -> int:
-        """No pads follow the text."""
-        return 0
 
     def noised(self, length: int) -> NDArray[np.bool_]:
         """All positions, shape ``(1, length)``."""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, one, probability, require, several, text
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
+from hybrid_rs.evidence.counts import whole_counts
 from hybrid_rs.experiments.profiles import get_profile
 from hybrid_rs.experiments.setting import COUNTS
 from hybrid_rs.experiments.table7 import FloatArray, RowCounts, certificate, draw, without_noise
@@ -87,7 +88,7 @@ def adult_runs(profile: str, folder: str = "") -> dict[str, AdultRun]:
         [2, 5, 6, 7, 9, 15, 16, 42]
     """
     size = get_profile(profile)
-    store = records(COUNTS / f"T7_{profile}.jsonl", made=MADE)
+    store = records(COUNTS / f"T7_{profile}.jsonl", made=MADE, check=_checked)
     law: dict[str, Any] = {"rows": 10 * (size.n_unsafe + size.n_safe), "n": max(size.n, LEAST_DRAWS)}
     adult: list[TabularData] = []  # loaded once, when the first run is made
 
@@ -123,6 +124,21 @@ def _made(data: TabularData, question: dict[str, Any], folder: Path) -> dict[str
         "always_no": float((counts.labels == (data.labels[data.train].mean() > 0.5)).mean()),
         "no_noise": plain.tolist(),
     }
+
+
+def _checked(line: dict[str, Any]) -> None:
+    """Require a line to be possible for a run."""
+    rows, n = integer("rows", line["rows"], at_least=1), integer("n", line["n"], at_least=1)
+    for name in ("labels", "says"):
+        bits = text(name, line[name])
+        require(len(bits) == rows and set(bits) <= {*"01"}, name, bits, f"give 0 or 1 for each of {rows} rows", repr)
+    require(len(whole_counts("yes", line["yes"], n)) == rows, "yes", line["yes"], f"give one for each of {rows} rows")
+    shape, grid = (line["d_max"] + 1, len(line["epsilons"])), probability("no_noise", line["no_noise"])
+    require(grid.shape == shape, "no_noise", grid.shape, f"give shape {shape}")
+    one("always_no", probability("always_no", line["always_no"]))
+    FeatureKernel(line["beta"], tuple(line["sizes"].values()))
+    for count in several("people", line["people"], "give the rows of both files"):
+        integer("people", count, at_least=1)
 
 
 def _run(line: dict[str, Any]) -> AdultRun:

@@ -238,9 +238,9 @@ def methods(guard: Guard) -> list[Method]:
         return np.array([float(composed_radius(p, ratio, sigma=SIGMA, tau=tau)) for ratio in ratios])
 
     def subsampled(counts: Any, tau: float, example: Example) -> FloatArray:
-        """Zero where one pixel may change, by any amount: of a moved image nothing is certified."""
+        """Zero where the edits are certified with an image that stays: where all pixels move nothing is certified."""
         law = replace(KEPT, token_fill=0).law(example)
-        held = [int(law.certified_pixels(counts.p_a(ALPHA), d, tau=tau)[0]) >= 1 for d in range(size)]
+        held = [int(law.certified_pixels(counts.p_a(ALPHA), d, tau=tau)[0]) >= 0 for d in range(size)]
         return np.where(held, 0.0, np.nan)
 
     deletion = [DeletionKernel(BETA, edits) for edits in ("insertions", "all")]

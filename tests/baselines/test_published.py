@@ -1,12 +1,14 @@
 """Methods of others: sound against every classifier (by linear programming), and what their authors describe."""
 
 import math
+import zlib
 from fractions import Fraction
 from itertools import combinations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from mpmath import mp
 from scipy.optimize import linprog
 from scipy.stats import norm
 
@@ -70,6 +72,8 @@ def test_closed_clusters_leave_no_trace_and_samples_have_the_law():
     assert drawn.shape == (6000, 3)
     assert set(drawn[:, 2]) == {5}
     assert np.bincount(drawn[:, 1], minlength=10)[7:] / 6000 == pytest.approx([1 / 3] * 3, abs=0.03)
+    nothing = SynonymKernel({0: (0, 1), 1: (1, 2), 2: (2, 0)}, substitutes={})  # no word may be written: none is edited
+    assert nothing.likelihood_ratio([0, 1, 2], d=3).is_identity
     with pytest.raises(ValueError, match=r"sets\[3\]"):
         SynonymKernel({3: (1, 2)})
 
@@ -78,17 +82,12 @@ def test_closed_clusters_leave_no_trace_and_samples_have_the_law():
 
 
 class Lookup:
-    """Flags a random half of all texts."""
+    """Flags half of all texts, the same ones in every process."""
 
     alphabet, pad_id, mask_id = np.arange(2), 0, None
 
     def unsafe(self, token_ids, images):
-        rows = [tuple(row) for row in token_ids.tolist()]
-        return np.array([hash((row, "fixed")) % 2 == 0 for row in map(_number, rows)], dtype=bool)
-
-
-def _number(row):
-    return int("1" + "".join(map(str, row)), 2) * 7919 % 104_729
+        return np.array([zlib.crc32(bytes(row)) % 2 == 0 for row in token_ids.tolist()], dtype=bool)
 
 
 def added(text, d, mode):
@@ -178,6 +177,17 @@ def test_no_classifier_is_below_the_bound_of_selection_and_exponential_noise(tex
         value = least(clean, attacked, p_a)
         assert value >= tau - 1e-9
         assert value == pytest.approx(float(w) * (1 - math.exp(radius) * (1 - p_a) / float(v)), abs=1e-9)  # attained
+
+
+@given(p_a=st.floats(0.5, 1.0, exclude_max=True), lost=st.integers(0, 2), scale=st.floats(1e-3, 1e3))
+def test_a_raise_is_rounded_down(p_a, lost, scale):
+    radius = raised_radius(p_a, n=9, k=2, lost=lost, gained=1, scale=scale)
+    v, w = selection_masses(9, 2, lost, gained=1)
+    if not math.isnan(radius):
+        with mp.workdps(50):
+            grown = mp.exp(mp.mpf(radius) / mp.mpf(scale)) * (1 - mp.mpf(p_a))
+            room = v - v / w / 2
+            assert grown <= mp.mpf(room.numerator) / room.denominator
 
 
 @settings(max_examples=60)

@@ -144,6 +144,24 @@ def test_a_radius_that_is_known_is_kept_where_nothing_is_gained():
     np.testing.assert_array_equal(found, law["known"])
 
 
+@pytest.mark.parametrize(("tau", "sigma"), [*product((0.0, 0.05, 1.0), (0.0, 0.5))])
+def test_at_the_ends_of_all_ranges_it_is_quiet_and_not_below_the_bounds_by_themselves(tau, sigma):
+    p_a, p_s = np.array(list(product((0.0, 0.5, 1.0), repeat=2))).T
+    for beta, size in ((0.0, 4), (0.25, 2), (0.5, 2), (1.0, 4)):
+        kernel = hrs.UniformKernel(beta, size)
+        both = radii_committed({0: p_a, 2: p_s}, kernel, 2, sigma=sigma, tau=tau)[0].min(axis=0)
+        plain = hrs.certified_radius(p_a, kernel.likelihood_ratio(2), sigma=sigma, tau=tau)
+        masked = hrs.certified_radius(p_s, kernel.likelihood_ratio(2, masked=True), sigma=sigma, tau=tau)
+        for alone in (plain, masked):
+            assert np.all(np.nan_to_num(both, nan=-1.0) >= np.nan_to_num(alone, nan=-1.0))
+
+
+@pytest.mark.parametrize(("beta", "d", "name"), [(0.0, 1, "beta"), (1.0, 1, "beta"), (0.5, 0, "d"), (0.5, 513, "d")])
+def test_where_the_event_is_certain_or_impossible_there_is_no_outside(beta, d, name):
+    with pytest.raises(ValueError, match=f"^{name} = "):
+        outside_ratio(hrs.UniformKernel(beta, 4), d, edited=0)
+
+
 def test_what_the_two_witnesses_do_not_prove_is_refused():
     made = certify_committed(COUNTS, SMALL, **LAW)
     assert made.log_t_outside[0] == -math.inf < made.log_t_outside[3]

@@ -150,3 +150,6 @@ def test_radii_below_use_the_bound_of_each_classifier():
     assert np.array_equal(own[1][1], certified_radius_below(own[0][1], kernel.likelihood_ratio(1), sigma=0.5, tau=0.9))
     with pytest.raises(ValueError, match=r"counts = .*give plain counts"):
         radii_below(hrs.MaskedCounts((5, 7), 1000), kernel, **law)
+    for wrong in (-1, True, 1.5):
+        with pytest.raises(ValueError, match="d_max = "):
+            radii_below(one, kernel, **law | {"d_max": wrong})

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hybrid_rs.experiments import adult as table
+from hybrid_rs.storage.records import opened, sealed
 from hybrid_rs.tables import adult_files
 
 
@@ -41,3 +42,24 @@ def test_a_run_is_made_from_the_files_once_and_then_read_without_them(tmp_path, 
         assert grid.shape == (3, 2)
         assert np.all(np.diff(grid, axis=0) <= 0)
         assert np.all(grid <= run.counts.correct.mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("labels", lambda bits: "2" + bits[1:]),  # not a label
+        ("says", lambda bits: bits[1:]),  # a row is missing
+        ("yes", lambda counts: [2001, *counts[1:]]),  # more than the draws
+        ("yes", lambda counts: counts[1:]),
+        ("no_noise", lambda grid: grid[1:]),
+        ("always_no", lambda share: share + 1),
+        ("sizes", lambda sizes: sizes | {"sex": 1}),
+        ("people", lambda people: [0, people[1]]),
+    ],
+)
+def test_a_stored_line_that_no_run_can_have_made_is_refused(tmp_path, monkeypatch, name, change):
+    line = opened((table.COUNTS / "T7_quick.jsonl").read_bytes().splitlines()[0], "")
+    (tmp_path / "T7_quick.jsonl").write_text(sealed(line | {name: change(line[name])}) + "\n")
+    monkeypatch.setattr(table, "COUNTS", tmp_path)
+    with pytest.raises(ValueError, match=name):
+        table.adult_runs("quick")

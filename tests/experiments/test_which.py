@@ -42,6 +42,20 @@ def test_synonyms_of_a_closed_family_have_the_radius_of_the_image_alone(comparis
     assert np.ptp(radii) == 0
 
 
+def test_subsampling_is_asked_what_the_others_are_an_image_that_stays(comparison):
+    [method] = [method for method in which.methods(comparison.guard) if method.name == "MMCert"]
+    example = comparison.sets["unsafe"][0]
+    law = which.KEPT.law(example)
+    held = set()
+    for unsafe in range(0, 501, 25):
+        counts = which.Counts((unsafe,), 500, example.id, 0)
+        values = [float(law.p_adv(counts.p_a(which.ALPHA)[0], d, 0)) for d in range(which.EDITS + 1)]
+        found = method.radii(counts, 0.5, example)
+        np.testing.assert_array_equal(found, np.where(np.array(values) >= 0.5, 0.0, np.nan))
+        held.add(int((found == 0).sum()))
+    assert {0, 1, 2} <= held
+
+
 def test_a_guard_that_always_alarms_has_no_threshold(comparison, monkeypatch):
     method = which.methods(comparison.guard)[0]
     always = [which.Counts((10,), 10, f"a{i}", 0) for i in range(4)]
