@@ -15,7 +15,7 @@ from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
 from hybrid_rs.cli.resolution import Resolutions
-from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable
+from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable, up
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries
@@ -95,7 +95,7 @@ def attack(
                 result(json_line(about | bounds | reached | used))
                 continue
             values = f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{down(bounds['certified_masked']):>8}"
-            reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {1 - float(down(1 - high)):.5f}]"
+            reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {up(high)}]"
             used_up = f"{row['edits']:>7}{row['epsilon_used']:>9.3f}"
             result(f"{values}{reach}{used_up}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
     say = note if as_json else result
@@ -160,8 +160,7 @@ def raise_alarms(
                 facts = {"id": example.id, "label": LABEL[example.unsafe], "towards": "unsafe", "tau": tau}
                 result(json_line(facts | reached | used))
                 continue
-            bound = 1 - float(down(1 - reached["certified"]))
-            values = f"{reached['clean']:>10.5f}{bound:>11.5f}{reached['g']:>12.5f}"
+            values = f"{reached['clean']:>10.5f}{up(reached['certified']):>11}{reached['g']:>12.5f}"
             used_up = f"{row['edits']:>9}{row['epsilon_used']:>9.3f}"
             result(f"{values}{used_up}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
     say = note if as_json else result

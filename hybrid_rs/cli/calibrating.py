@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, kind, one, probability, require, text
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.certificates.rounding import ceiled
 from hybrid_rs.cli import options as o
@@ -67,6 +67,11 @@ def calibrate(
     levels, rates = _numbers("margins", margins), _numbers("betas", betas)
     within = rates is None or all(0 <= rate <= 1 for rate in rates)
     require(within, "betas", betas, "give probabilities in [0, 1]", repr)
+    for name, single, usual, several in (
+        ("margin", checkpoint.margin, Checkpoint.margin, levels),
+        ("beta", smoothing.beta, Smoothing.beta, rates),
+    ):
+        require(several is None or single == usual, name, single, f"--{name}s takes its place; leave it out")
     if save:
         check_writable("save", save)
     engine, entries = counting.engine_for(checkpoint), source.entries()
@@ -169,13 +174,14 @@ def read_calibration(file: Path, smoothed: SmoothedGuard, name: str) -> Calibrat
     """
     from hybrid_rs.decisions.calibrate import Calibration
 
-    wanted, names = setting_of(smoothed, name), ("tau", "above", "benign", "n", "alpha", "candidates")
-    others = set()
+    wanted, others = setting_of(smoothed, name), set[str]()
     for number, line in enumerate(read_text("tau_from", file).splitlines(), start=1):
         try:
             row = parsed_json(line)
-            setting, values = row["setting"], {key: row[key] for key in names}
-            used = frozenset((str(example), int(seed)) for example, seed in row["used"])
+            setting = kind("setting", row["setting"], dict, "give an object")
+            counts = {key: integer(key, row[key], at_least=0) for key in ("above", "benign", "n", "candidates")}
+            values = counts | {key: one(key, probability(key, row[key])) for key in ("tau", "alpha")}
+            used = frozenset((text("used", example), integer("used", seed, 0)) for example, seed in row["used"])
         except (ValueError, KeyError, TypeError) as error:
             remedy = "give a file that hybrid-rs calibrate --save wrote"
             raise ValueError(f"tau_from = {str(file)!r}: line {number} is not a calibration; {remedy}") from error

@@ -17,7 +17,7 @@ from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law, described, outside_alphabet
 from hybrid_rs.cli.resolution import STEPS, Resolutions, per_value
-from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable
+from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable, up
 
 if TYPE_CHECKING:
     from hybrid_rs.certificates.frontier import Frontier
@@ -61,11 +61,12 @@ def certify(
     require(texts == 1 or not per_d, "texts", texts, "several texts need one classifier; leave out --per-d")
     alarms = towards == "unsafe"
     require(not (alarms and (masked or texts > 1 or simultaneous)), "towards", towards, PLAIN)
+    given = "--towards unsafe needs a threshold that is given: leave it out, and give --tau"
+    require(not alarms or tau_from is None, "tau_from", str(tau_from), given, repr)
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=masked, texts=texts)
     if alarms:
-        require(tau_from is None, "tau_from", str(tau_from), "--alarms is for a given threshold; give --tau")
         certify_alarms(work, source, entries, tau, alpha, str(smoothing), as_json=as_json)
         return
     chosen = chosen_tau(tau, tau_from, smoothed, checkpoint.name)
@@ -211,8 +212,7 @@ def certify_alarms(
                 facts = {"tau": tau, "alpha": alpha, "n": counts.n, "seed": counts.seed, "sigma": smoothed.sigma}
                 result(json_line({"id": example.id, "label": label} | facts | values))
                 continue
-            up = 1 - float(down(1 - upper[0]))
-            result(f"{up:>9.5f}{radii_row(radius.tolist())}  {label or '?':<6}  {shown(example.id)}")
+            result(f"{up(upper[0]):>9}{radii_row(radius.tolist())}  {label or '?':<6}  {shown(example.id)}")
     say = note if as_json else result
     held = np.sum(~np.isnan(radii), axis=0) if radii else np.zeros(d_max + 1, dtype=int)
     if radii and not as_json:

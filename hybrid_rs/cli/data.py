@@ -65,6 +65,9 @@ class Source:
         )
         if layout != "mm-safetybench":
             require(not self.scenario and not self.tiny, "scenario, tiny", (self.scenario, self.tiny), MM_SAFETYBENCH)
+            require(self.kind == Source.kind, "kind", self.kind, MM_SAFETYBENCH)
+        fits = self.interaction_only or self.neutral_text == Source.neutral_text
+        require(fits, "neutral_text", self.neutral_text, "it is for --interaction-only; leave it out", repr)
         if layout == "jsonl":
             file, usual = jsonl_of(path)
             found = datasets.load_jsonl(file, **usual | names, **common)

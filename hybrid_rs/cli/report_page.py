@@ -78,6 +78,8 @@ def _classifier(row: dict[str, Any]) -> list[str]:
     writes = f"the mask, token {row.get('mask')}" if absorbing else f"another of V = {row['vocab_size']} tokens"
     tokens = f"A token is replaced with probability {row['beta']:g}; noise writes {writes}."
     tokens = tokens if row["max_edits"] else "No token is noised."
+    if row.get("one_shot") is False:
+        tokens += " Each d has a classifier of its own, with a slot of d pads; its counts and its bound are its own."
     return [
         "The smoothed guard, not the guard itself: the probability that the guard flags a noisy copy. Every pixel "
         f"value, in [0, 1], gets Gaussian noise of standard deviation {row['sigma']:g}{noise}. {tokens}",
@@ -113,6 +115,7 @@ def _confidence(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _adversary(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    slot = "d" if row.get("one_shot") is False else row["max_edits"]
     if row["max_edits"] == 0:
         said = ["Someone who changes the image alone."]
     elif row["threat"] == "L0Threat":
@@ -121,7 +124,7 @@ def _adversary(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         said = [f"Someone who overwrites the last {row['max_edits']} tokens of the text, and changes the image."]
     else:
         said = [
-            f"Someone who writes into a slot of {row['max_edits']} pads after the text, and changes the image. The "
+            f"Someone who writes into a slot of {slot} pads after the text, and changes the image. The "
             "text before the slot is trusted, and the place of the slot is known. Compare with a guard that ignores "
             "the slot."
         ]

@@ -9,16 +9,20 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, nonnegative, nonnegative_or_infinite, one, probability, require, shown, text
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.certificates.kernels import MAX_EDITS
 from hybrid_rs.cli.showing import note
+from hybrid_rs.evidence.counts import Counts
 
 NEEDED = (
     "id", "label", "classifier", "guard", "tau", "alpha", "n", "sigma", "kernel", "vocab_size", "beta", "threat",
     "max_edits", "image",
 )  # fmt: skip
-ALIKE = tuple(name for name in NEEDED if name not in ("id", "label", "image"))
+LAW = ("noise", "seed", "margin", "mask", "one_shot")  # what else all lines of a run have, in newer files
+GIVE = "give the output of hybrid-rs certify --json"
+ALIKE = tuple(name for name in (*NEEDED, *LAW) if name not in ("id", "label", "image"))
+WORDS = ("id", "classifier", "guard", "kernel", "threat")
 
 
 def report(
@@ -57,21 +61,51 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
             row = parsed_json(line)
             lacking = [name for name in NEEDED if name not in row]
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{where} is not JSON; give the output of hybrid-rs certify --json") from error
+            raise ValueError(f"{where} is not JSON; {GIVE}") from error
+        require(isinstance(row, dict), "file", str(file), f"line {number} is no object; {GIVE}", repr)
         safe = row.get("label") == "safe"
         lacking += [name for name in (("unsafe",) if safe else ("radii", "p", "claim")) if name not in row]
         if lacking:
-            raise ValueError(f"{where} lacks {', '.join(lacking)}; give the output of hybrid-rs certify --json")
-        if not safe:
-            radii = [math.nan if each is None else math.inf if each == "inf" else float(each) for each in row["radii"]]
-            good = len(radii) == row["max_edits"] + 1 and not any(radius < 0 for radius in radii)
-            require(good, "radii", row["radii"], f"give one for each d, in line {number}")
-            row["radii"] = np.array(radii)
+            raise ValueError(f"{where} lacks {', '.join(lacking)}; {GIVE}")
+        try:
+            _check(row, safe)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{where} is none of such a run ({shown(error)}); {GIVE}") from error
         found.append(row)
     require(len(found) > 0, "file", str(file), "it is empty", repr)
     names = [row["id"] for row in found]
     require(len(set(names)) == len(names), "file", str(file), "an example is there twice; give one run", repr)
-    differ = [name for name in ALIKE if any(row[name] != found[0][name] for row in found)]
+    differ = [name for name in ALIKE if any(row.get(name) != found[0].get(name) for row in found)]
+    claims = {row["claim"] for row in found if row["label"] != "safe"}
+    differ += ["claim"] if len(claims) > 1 else []
     # with several texts an image, or masked evidence, the draws of safe examples are as deployed: plain ones
     require(not differ, "file", str(file), f"give the lines of one run; these differ in {', '.join(differ)}", repr)
     return found
+
+
+def _check(row: dict[str, Any], safe: bool) -> None:
+    """Require the values of a line to be what the page takes them for; radii become an array."""
+    for name in WORDS:
+        text(name, row[name])
+    require(row["label"] in ("safe", "unsafe", None), "label", row["label"], "give safe, unsafe or null", repr)
+    for name in ("tau", "alpha", "beta"):
+        one(name, probability(name, row[name]))
+    one("sigma", nonnegative("sigma", row["sigma"]))
+    for name, least in (("n", 1), ("vocab_size", 1), ("max_edits", 0)):
+        integer(name, row[name], least)
+    sides = row["image"]
+    require(isinstance(sides, list) and len(sides) == 3, "image", sides, "give channels, height and width", repr)
+    row["image"] = [integer("image", side, 1) for side in sides]
+    integer("outside", row.get("outside", 0), 0)
+    if safe:
+        require(isinstance(row["unsafe"], list), "unsafe", row["unsafe"], "give a list of counts", repr)
+        Counts(tuple(row["unsafe"]), n=row["n"], distance=row.get("distance", 0.0))
+        return
+    text("claim", row["claim"])
+    require(isinstance(row["radii"], list), "radii", row["radii"], "give a list", repr)
+    radii = [math.nan if each is None else math.inf if each == "inf" else each for each in row["radii"]]
+    certified = [radius for radius in radii if radius == radius]
+    nonnegative_or_infinite("radii", certified)
+    require(len(radii) == row["max_edits"] + 1, "radii", row["radii"], "give one for each d", repr)
+    require(probability("p", row["p"]).ndim == 1 and len(row["p"]) > 0, "p", row["p"], "give a list of bounds", repr)
+    row["radii"] = np.array(radii, dtype=np.float64)

@@ -13,7 +13,7 @@ import typer
 from tqdm import tqdm
 
 from hybrid_rs._files import strict_json
-from hybrid_rs.certificates.rounding import floored
+from hybrid_rs.certificates.rounding import ceiled, floored
 
 LABEL = {True: "unsafe", False: "safe", None: None}
 
@@ -70,6 +70,16 @@ def radii_row(radii: Sequence[float], digits: int = 3) -> str:
 def down(value: float, digits: int = 5) -> str:
     """Format a lower bound, rounded down."""
     return f"{floored(value, digits):.{digits}f}"
+
+
+def up(value: float, digits: int = 5) -> str:
+    """Format an upper bound, rounded up.
+
+    Example:
+        >>> up(0.123451), up(1.0)
+        ('0.12346', '1.00000')
+    """
+    return f"{ceiled(value, digits):.{digits}f}"
 
 
 def interruptible(command: Callable[..., None]) -> Callable[..., None]:

@@ -43,8 +43,14 @@ def load_any(path: Path | str, *, first: int | None = None) -> Entries:
 
 
 def jsonl_of(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the JSONL file of a path, and the names of fields if it is an imagefolder of Hugging Face."""
-    file = next(path.glob("*.jsonl"), path) if path.is_dir() else path
+    """Return the JSONL file of a path, and the names of fields if it is an imagefolder of Hugging Face.
+
+    Raises:
+        ValueError: if it is a folder without such a file, or with several.
+    """
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    require(len(files) == 1, "data", str(path), f"it holds {len(files)} .jsonl files; give one of them", repr)
+    file = files[0]
     return file, {"image": "file_name"} if file.name == "metadata.jsonl" else {}
 
 
@@ -64,10 +70,7 @@ def guessed_layout(path: Path) -> str:
     signs = {
         "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
         "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
-        "mm-safetybench": any((home / QUESTIONS).is_dir() for home in (path, path / "data"))
-        or any(
-            next(home.glob(f"*/{kind}{PARQUET}"), None) for home in (path, path / "data") for kind in get_args(Kind)
-        ),
+        "mm-safetybench": any(_questions(home) for home in (path, path / "data")),
         "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
     }
     found = [name for name, shown in signs.items() if shown]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import require, text
+from hybrid_rs._checks import kind, require, shown, text
 from hybrid_rs._extras import needs
 from hybrid_rs.datasets.images import sides
 from hybrid_rs.guards import identity
@@ -22,9 +22,11 @@ from hybrid_rs.guards.spelling import Letters, Tokens
 from hybrid_rs.guards.transport import Transport
 from hybrid_rs.guards.wording import Wording
 from hybrid_rs.smoothing import answers
+from hybrid_rs.smoothing.draws import require_readable
 
 LEVELS = 255
 LISTED = 20  # log-probabilities that are asked for; servers list no more
+ROUNDED = 1e-3  # by how much a log-probability may exceed 0 because of rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,8 +34,9 @@ class EndpointGuard:
     r"""A served model that answers safe or unsafe; satisfies :class:`hybrid_rs.Guard`.
 
     Each pair of text and image is one request for one token of answer. The score is the log-sum-exp of the listed
-    log-probabilities of the spellings of "unsafe", less that of "safe". A word that is not listed counts with the least
-    log-probability of the list, which its own cannot exceed.
+    log-probabilities of the spellings of "unsafe", less that of "safe". If one of the words is not among the 20
+    likeliest tokens, it counts with the least log-probability of the list, which none of its spellings can exceed. If a
+    server lists fewer tokens, both words must be there.
 
     *What the noise goes through.* An image travels as a PNG file of 8 bits a channel. Noise on the lattice of 8-bit
     images keeps every value that lies in [0, 255]; a value outside is clipped to 0 or 255. Other noise is rounded, too.
@@ -42,7 +45,8 @@ class EndpointGuard:
 
     *What must not change.* A certificate is about one function. A server that samples, that is updated, or that rounds
     differently under load is several. Ask with temperature 0, as this class does, and change ``version`` with the
-    weights or the software of the server: counts are kept under it.
+    weights or the software of the server: counts are kept under it. A server whose answers name another model or
+    another ``system_fingerprint`` than its first one is refused; few servers tell more than the name.
 
     Args:
         url: address of the server up to ``/v1``, such as ``"http://localhost:8000/v1"``.
@@ -66,6 +70,7 @@ class EndpointGuard:
     margin: float = 0.0
     version: str = ""
     transport: Transport = field(default_factory=Transport)
+    _first: dict[str, Any] = field(default_factory=dict, init=False)  # what the first answer said of the server
 
     def __post_init__(self) -> None:
         plain = isinstance(self.url, str) and re.fullmatch(r"https?://[^\s/]+(/\S*)?", self.url)
@@ -76,6 +81,9 @@ class EndpointGuard:
         require(number and math.isfinite(self.margin), "margin", self.margin, "give a finite number")
         if self.image_size is not None:
             sides("image_size", self.image_size)
+        kind("spelling", self.spelling, (Letters, Tokens), "give Letters() or Tokens.load(folder)")
+        kind("wording", self.wording, Wording, "give a Wording")
+        kind("transport", self.transport, Transport, "give a Transport")
 
     def __repr__(self) -> str:
         size = "in their own size" if self.image_size is None else "{} x {}".format(*self.image_size)
@@ -103,6 +111,11 @@ class EndpointGuard:
     def tokenizer(self) -> Any:
         """The tokenizer of the spelling; None if tokens are characters."""
         return getattr(self.spelling, "tokenizer", None)
+
+    @property
+    def max_length(self) -> int | None:
+        """The largest number of tokens of untrusted text, including the slot; None: what the server can read."""
+        return None if self.wording.reads_text else 0
 
     @cached_property
     def identity(self) -> str:
@@ -135,18 +148,24 @@ class EndpointGuard:
             shape ``(batch,)``, float32.
 
         Raises:
-            ValueError: if a request is refused, or an answer has no log-probability of either word.
+            ValueError: if a request is refused, an argument does not fit, an answer lists too few log-probabilities, or
+                the server says that it is another one than before.
             OSError: if the server cannot be reached, after all retries.
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
-        index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         fits = pixels.ndim == 4 and pixels.shape[1] == 3
         require(fits, "images", pixels.shape, "give shape (images, 3, height, width)")
+        require(bool(np.isfinite(pixels).all()), "images", pixels, "give finite pixels")
+        require(texts.ndim == 2, "token_ids", texts.shape, "give shape (batch, length)")
+        require_readable(self, texts.shape[1], "token_ids")
+        index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
+        inside = index.shape == (len(texts),) and bool(np.isin(index, np.arange(len(pixels))).all())
+        remedy = f"give a place from 0 to {len(pixels) - 1} for each of {len(texts)} texts"
+        require(inside, "image_index", index, remedy)
         urls = {image: _png_url(pixels[image]) for image in np.unique(index).tolist()}
 
         def score(row: int) -> float:
-            words = self.spelling.decode(texts[row])
-            return self.score_of(self.transport.post(self.url, self._request(words, urls[int(index[row])])))
+            return self.score_of(self._asked(self.spelling.decode(texts[row]), urls[int(index[row])]))
 
         with ThreadPoolExecutor(self.transport.at_once) as pool:
             found = np.array(list(pool.map(score, range(len(texts)))), dtype=np.float32)
@@ -164,26 +183,37 @@ class EndpointGuard:
             asked |= {"add_generation_prompt": False, "continue_final_message": True}
         return asked
 
-    def score_of(self, answer: Any) -> float:
+    def _asked(self, words: str, image: str) -> Any:
+        """Return the server's answer, which must come from the model that answered first."""
+        answer = self.transport.post(self.url, self._request(words, image))
+        if isinstance(answer, dict):
+            for name in ("model", "system_fingerprint"):
+                said, first = answer.get(name), self._first.setdefault(name, answer.get(name))
+                remedy = f"the server said {shown(first, repr)} before; a certificate is about one guard"
+                require(said == first, name, said, remedy, repr)
+        return answer
+
+    def score_of(self, answer: Any, *, both: bool = False) -> float:
         """Return the score in an answer of the server, a JSON object.
 
+        Args:
+            answer: the answer.
+            both: require both words in the list.
+
         Raises:
-            ValueError: if it lists no log-probabilities, or none of either word.
+            ValueError: if it lists no log-probabilities, or too few to compare the two words.
         """
-        try:
-            [first, *_] = answer["choices"][0]["logprobs"]["content"]
-            listed = [(str(each["token"]), float(each["logprob"])) for each in first["top_logprobs"]]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            remedy = "the server must list log-probabilities (top_logprobs) of chat completions"
-            raise ValueError(f"answer = {str(answer)[:200]}: {remedy}") from error
+        listed = _listed(answer)
         sums: list[float | None] = []
         for word in self.wording.answers:
             values = [value for token, value in listed if token.strip().casefold() == word.casefold()]
             sums.append(float(np.logaddexp.reduce(values)) if values else None)
         safe, unsafe = sums
-        shown = ", ".join(repr(token) for token, _ in listed[:5])
-        remedy = f"the likeliest tokens are {shown}; give an answer prefix or other answers"
-        require(safe is not None or unsafe is not None, "answers", self.wording.answers, remedy)
+        likely = ", ".join(repr(token) for token, _ in listed[:5])
+        remedy = f"of {len(listed)} listed tokens the likeliest are {likely}; "
+        remedy += "give answers that are one token each for the model there, or an answer prefix"
+        enough = sum(each is not None for each in sums) >= (2 if both or len(listed) < LISTED else 1)
+        require(enough, "answers", self.wording.answers, remedy)
         least = min(value for _, value in listed)
         return (least if unsafe is None else unsafe) - (least if safe is None else safe)
 
@@ -191,15 +221,32 @@ class EndpointGuard:
         """Ask the server one question twice, and return this guard.
 
         Raises:
-            ValueError: if the two answers have another verdict: then the server is not one function.
+            ValueError: if an answer does not list both words, so that one of them may be several tokens there; or if
+                the two answers have another verdict: then the server is not one function.
         """
         size = self.image_size or (64, 64)
-        image, nothing = np.full((2, 3, *size), 0.5, np.float32), np.full((2, 1), self.pad_id)
-        first, second = self.scores(nothing if self.wording.reads_text else nothing[:, :0], image)
+        image = _png_url(np.full((3, *size), 0.5, np.float32))
+        words = self.spelling.decode(np.array([self.pad_id]))
+        first, second = (self.score_of(self._asked(words, image), both=True) for _ in range(2))
         same = (first > self.margin) == (second > self.margin)
         remedy = "the server answers one question in two ways; serve one model, without sampling"
-        require(bool(same), "endpoint", f"scores {first:g} and {second:g}", remedy)
+        require(same, "endpoint", f"scores {first:g} and {second:g}", remedy)
         return self
+
+
+def _listed(answer: Any) -> list[tuple[str, float]]:
+    """The tokens that an answer lists for its first place, with their log-probabilities."""
+    try:
+        [first, *_] = answer["choices"][0]["logprobs"]["content"]
+        listed = [(each["token"], each["logprob"]) for each in first["top_logprobs"]]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        remedy = "the server must list log-probabilities (top_logprobs) of chat completions"
+        raise ValueError(f"answer = {shown(answer)}: {remedy}") from error
+    for token, value in listed:
+        number = isinstance(value, float | int) and not isinstance(value, bool) and -math.inf < value <= ROUNDED
+        remedy = "the server must list tokens with finite log-probabilities, none above 0"
+        require(isinstance(token, str) and number, "top_logprobs", f"{token!r}: {value!r}", remedy)
+    return listed
 
 
 def _png_url(pixels: NDArray[np.float32]) -> str:

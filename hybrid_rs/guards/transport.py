@@ -6,16 +6,27 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from hybrid_rs._checks import integer, one, positive, shown
+from hybrid_rs._checks import integer, one, positive, require, shown, text
+from hybrid_rs._files import parsed_json, utf8
 
 PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # answers after which a request is sent again
 LARGEST = 2**22  # bytes of an answer that are read
 LONGEST = 60.0  # seconds between two tries
+
+
+class _Staying(HTTPRedirectHandler):
+    """Follows no redirection: an answer from elsewhere is another server's, and the key is not for it."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return
+
+
+OPENER = build_opener(_Staying)
 
 
 @dataclass(frozen=True)
@@ -24,11 +35,11 @@ class Transport:
 
     Args:
         at_once: requests that are open at the same time.
-        retries: further tries after a fault that may pass: no connection, no answer in time, or one of the statuses
-            408, 409, 425, 429, 500, 502, 503 and 504.
+        retries: further tries after a fault that may pass: no connection, no whole answer in time, or one of the
+            statuses 408, 409, 425, 429, 500, 502, 503 and 504. A redirection is refused: the key would go elsewhere.
         wait: seconds before the first further try; each next one waits twice as long, or as long as the server says, up
             to a minute.
-        timeout: seconds in which a request must be answered.
+        timeout: seconds without a byte from the server after which a try has failed.
         key_from: the environment variable with the server's key, if it asks for one.
 
     Raises:
@@ -46,6 +57,7 @@ class Transport:
         integer("retries", self.retries, 0, 100)
         one("wait", positive("wait", self.wait))
         one("timeout", positive("timeout", self.timeout))
+        text("key_from", self.key_from)
 
     def post(self, url: str, asked: dict[str, Any]) -> Any:
         """Send one chat completion, and return the server's answer.
@@ -60,34 +72,49 @@ class Transport:
         """
         head = {"Content-Type": "application/json"}
         if key := os.environ.get(self.key_from):
+            plain = key.isascii() and key.isprintable()
+            require(plain, self.key_from, "(not shown)", "give a key without line breaks and special letters")
             head["Authorization"] = f"Bearer {key}"
         address = f"{url.rstrip('/')}/chat/completions"
         request = Request(address, json.dumps(asked).encode(), head)
         for tries in range(self.retries + 1):
             pause = min(LONGEST, self.wait * 2**tries)
             try:
-                with urlopen(request, timeout=self.timeout) as response:
-                    return self._read(response.read(LARGEST + 1), url)
+                with OPENER.open(request, timeout=self.timeout) as response:
+                    data = response.read(LARGEST + 1)
+                    if len(data) <= LARGEST and response.length:
+                        raise IncompleteRead(data, response.length)
             except HTTPError as error:
-                said = shown(error.read(2000).decode(errors="replace"), most=300)
+                said = _said(error)
                 if error.code not in PASSING:
                     raise ValueError(
                         f"endpoint = {url}: it refuses the request, status {error.code}: {said}"
                     ) from error
                 fault, pause = f"status {error.code}: {said}", _asked_pause(error, pause)
-            except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
+            except (OSError, HTTPException) as error:
                 fault = shown(getattr(error, "reason", None) or error)
+            else:
+                return _read(data, url)
             if tries < self.retries:
                 time.sleep(pause)
         raise OSError(f"endpoint = {url}: no answer after {self.retries + 1} tries; the last fault: {fault}")
 
-    def _read(self, data: bytes, url: str) -> Any:
-        try:
-            if len(data) > LARGEST:
-                raise ValueError(f"it is longer than {LARGEST} bytes")
-            return json.loads(data)
-        except ValueError as error:
-            raise ValueError(f"endpoint = {url}: its answer is not JSON ({shown(error)})") from error
+
+def _read(data: bytes, url: str) -> Any:
+    try:
+        if len(data) > LARGEST:
+            raise ValueError(f"it is longer than {LARGEST} bytes")
+        return parsed_json(utf8(data))
+    except ValueError as error:
+        raise ValueError(f"endpoint = {url}: its answer is not JSON ({shown(error)})") from error
+
+
+def _said(error: HTTPError) -> str:
+    """The text that comes with a status, shortened; empty if it does not arrive."""
+    try:
+        return shown(error.read(2000).decode(errors="replace"), most=300)
+    except (OSError, HTTPException):
+        return ""
 
 
 def _asked_pause(error: HTTPError, pause: float) -> float:

@@ -38,7 +38,6 @@ class VisionLanguageGuard:
     verdict compares the log-sum-exp of the logits over the spellings of "unsafe" with that of "safe", or of two other
     words. A spelling is used if both words are one token there. Smoothing replaces token ids, not letters. Images are
     taken, and noised, in [0, 1] at ``image_size``; they are resized, cut and normalised afterwards, on the device.
-
     Build one with :meth:`from_pretrained`.
 
     Args:
@@ -188,22 +187,22 @@ class VisionLanguageGuard:
         """A digest of everything that the scores depend on; stores keep it together with the margin.
 
         It covers the weights in the precision in which they run, the configuration, the prompt's ids around the text (a
-        template that prints the date makes another guard every day), the spellings of the verdict, the alphabet, pad
-        and mask, the tokenizer, and how an image becomes the model's input. It does not cover the device, the batch
-        size or the versions of libraries: these only change how sums are rounded.
+        template that prints the date makes another guard every day), spaces read with the text, the spellings of the
+        verdict, the alphabet, pad and mask, the tokenizer, and how an image becomes the model's input. It does not
+        cover the device, the batch size or the versions of libraries: these only change how sums are rounded.
         """
-        ids = self.before, self.after, self.alphabet
         return identity.digest(
             {
                 "weights": identity.weights(self.model),
                 "configuration": identity.configuration(self.model.config.to_diff_dict()),
                 "attention": self.model.config._attn_implementation,
-                "before, after, alphabet": [array.tolist() for array in ids],
+                "before, after, alphabet": [each.tolist() for each in (self.before, self.after, self.alphabet)],
                 "safe, unsafe": [list(self.safe_ids), list(self.unsafe_ids)],
                 "pad, mask": [self.pad_id, self.mask_id],
                 "tokenizer": identity.tokenizer(self.tokenizer),
                 "images": self.vision.facts,
             }
+            | ({"lead": self._lead} if self._lead else {})  # without one, counts of earlier versions stay valid
         )
 
     @property
@@ -225,8 +224,11 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         if not self.reads_text:
             return np.empty(0, dtype=np.int64)
-        lead = "" if self.source is None else self.source.wording.lead
-        return untrusted_ids(self.tokenizer, lead + text, placeholders(self.model.config))
+        return untrusted_ids(self.tokenizer, self._lead + text, placeholders(self.model.config))
+
+    @property
+    def _lead(self) -> str:
+        return "" if self.source is None else self.source.wording.lead  # read with the text, so not in ``before``
 
     @property
     def images_on(self) -> str | None:

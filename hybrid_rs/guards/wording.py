@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybrid_rs._checks import choice, flag, require, text
+from hybrid_rs._checks import choice, flag, require, several, text
 
 ANSWERS = ("safe", "unsafe")
 
@@ -24,7 +24,7 @@ class Wording:
         reads_text: False for a guard that judges the image alone; then no text is read.
 
     Raises:
-        ValueError: if the answers are not two words, or words stand around a text that is not read.
+        ValueError: if the answers are not two different words, or words stand around a text that is not read.
 
     Example:
         >>> Wording(answer_prefix="Rating:").begun("Assistant: ")
@@ -42,9 +42,11 @@ class Wording:
         for name in ("before_text", "after_text", "answer_prefix"):
             text(name, getattr(self, name))
         require(self.policy is None or isinstance(self.policy, str), "policy", self.policy, "give a text", repr)
-        words = self.answers
-        two = len(words) == 2 and all(isinstance(word, str) and word.strip() == word != "" for word in words)
-        require(two, "answers", words, "give two words, the one that means safe and the one that means unsafe")
+        remedy = "give two words, the one that means safe and the one that means unsafe"
+        words = several("answers", self.answers, remedy, str)
+        require(len(words) == 2 and all(word.strip() == word != "" for word in words), "answers", words, remedy)
+        apart = words[0].casefold() != words[1].casefold()
+        require(apart, "answers", words, "give words that differ in more than capital letters")
         around = self.before_text + self.after_text
         remedy = "this guard reads no text; leave out the words around it"
         require(flag("reads_text", self.reads_text) or not around, "before_text, after_text", around, remedy, repr)

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import hybrid_rs as hrs
+from hybrid_rs.cli import calibrating
 from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import plain
 from hybrid_rs.datasets import load_jsonl
@@ -132,6 +134,9 @@ def test_a_threshold_of_another_smoothed_guard_is_refused(run, data, options, me
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--betas", "0,0.1", "--beta", 0.3), "beta = 0.3: --betas takes its place; leave it out"),
+        (("--kind", "SD"), "kind = SD: these options are for MM-SafetyBench; leave them out"),
+        (("--neutral-text", "Hello."), "neutral_text = 'Hello.': it is for --interaction-only; leave it out"),
         (("--margins", "0,a"), "margins = '0,a': give up to 20 different numbers with commas between them"),
         (("--betas", "0.1,0.1"), "betas = '0.1,0.1': give up to 20 different numbers"),
         (("--confidence", 0.9999), "15 examples show a share of"),
@@ -142,6 +147,47 @@ def test_what_cannot_be_calibrated_is_one_message(run, data, options, message):
     code, printed = run("calibrate", *data, *LAW, *options)
     assert code == 1
     assert message in printed.err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tau": "0.1"}, {"tau": 2.0}, {"tau": [0.1]}, {"alpha": None}, {"n": 1.5}, {"benign": True}, {"above": -1},
+        {"used": [["a", 1.5]]}, {"used": [[1, 1]]}, {"used": None}, {"setting": []},
+    ],
+)  # fmt: skip
+def test_a_calibration_with_another_kind_of_value_is_refused(tmp_path, change):
+    """The line of a file is checked before it is compared with the guard that is certified."""
+    good = {"tau": 0.1, "above": 0, "benign": 9, "n": 8, "alpha": 0.01, "candidates": 1, "used": [["a", 0]]}
+    (tmp_path / "tau.jsonl").write_text(json.dumps(good | {"setting": {}} | change))
+    with (
+        mock.patch.object(calibrating, "setting_of", return_value={}),
+        pytest.raises(ValueError, match="line 1 is not a calibration"),
+    ):
+        calibrating.read_calibration(tmp_path / "tau.jsonl", None, "a")
+    (tmp_path / "tau.jsonl").write_text(json.dumps(good | {"setting": {}}))
+    with mock.patch.object(calibrating, "setting_of", return_value={}):
+        assert calibrating.read_calibration(tmp_path / "tau.jsonl", None, "a").used == {("a", 0)}
+
+
+def test_one_margin_beside_several_is_refused_before_a_guard_is_loaded(run, data):
+    code, printed = run("calibrate", data[0], "--model", "bay_guard", "--margins", "0,1", "--margin", 2)
+    assert (code, "margin = 2.0: --margins takes its place; leave it out" in printed.err) == (1, True)
+    assert "loading" not in printed.err
+
+
+def test_a_threshold_from_a_file_is_not_for_false_alarms(run, data):
+    code, printed = run("certify", *data, "--towards", "unsafe", "--tau-from", "pairs.jsonl")
+    assert (code, "--towards unsafe needs a threshold that is given" in printed.err) == (1, True)
+    assert "loading" not in printed.err
+
+
+def test_a_page_of_one_classifier_for_each_d_says_so(run, data, tmp_path):
+    (tmp_path / "certified.jsonl").write_text(run("certify", *data, "--per-d", "--json")[1].out)
+    assert run("report", "certified.jsonl")[0] == 0
+    text = (tmp_path / "report.html").read_text()
+    assert "Each d has a classifier of its own, with a slot of d pads" in text
+    assert "a slot of d pads after the text" in text
 
 
 def test_without_a_benign_example_there_is_no_threshold(run, data, tmp_path):
@@ -183,7 +229,16 @@ def test_a_page_tells_what_was_certified(run, data, tmp_path):
         (lambda rows: [*rows, rows[0]], "an example is there twice"),
         (lambda rows: [rows[0] | {"sigma": 0.1}, *rows[1:]], "give the lines of one run; these differ in sigma"),
         (lambda rows: [{"id": "a"}], "line 1 lacks label, classifier"),
+        (lambda rows: [rows[0] | {"noise": "float32"}, *rows[1:]], "these differ in noise"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"claim": "Less."}], "these differ in claim"),
         (lambda rows: [*rows[:-1], rows[-1] | {"radii": [1.0]}], "give one for each d"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"radii": ["1.5", None, None]}], "line 18 is none of such a run (radii"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"radii": [-1.0, None, None]}], "line 18 is none of such a run (radii"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"p": []}], "line 18 is none of such a run (p"),
+        (lambda rows: [rows[0] | {"unsafe": [129]}, *rows[1:]], "line 1 is none of such a run ("),
+        (lambda rows: [rows[0] | {"alpha": "0.01"}, *rows[1:]], "line 1 is none of such a run (alpha = '0.01'"),
+        (lambda rows: [rows[0] | {"image": "4 x 4"}, *rows[1:]], "line 1 is none of such a run (image"),
+        (lambda rows: [["id"]], "line 1 is no object"),
         (lambda rows: [], "it is empty"),
     ],
 )

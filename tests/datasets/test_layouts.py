@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 
 from hybrid_rs.datasets import load_hateful_memes, load_hugging_face, load_mm_safetybench
-from hybrid_rs.datasets.layouts import guessed_layout, load_any
+from hybrid_rs.datasets.layouts import guessed_layout, jsonl_of, load_any
 
 WATCHED = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "subprocess.Popen")
 SEEN = []
@@ -45,6 +45,13 @@ def test_hateful_memes(memes):
     ]
     assert [e.unsafe for e in test] == [None, None]
     assert train.entries[1].image == (memes / "img" / "01235.png").resolve()
+
+
+def test_which_of_several_files_is_not_guessed(memes, tmp_path_factory):
+    assert jsonl_of(memes / "train.jsonl") == (memes / "train.jsonl", {})
+    for folder, number in ((memes, 2), (tmp_path_factory.mktemp("none"), 0)):
+        with pytest.raises(ValueError, match=rf"it holds {number} \.jsonl files; give one of them"):
+            jsonl_of(folder)
 
 
 def test_hateful_memes_without_an_image(memes):

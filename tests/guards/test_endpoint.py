@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self):
-        self.asked, self.faults, self.answer = [], [], None
+        self.asked, self.faults, self.answer, self.about = [], [], None, {}
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.faults:
             status, head = self.server.faults.pop()
-            self.reply(status, b'{"error": "busy"}', head)
+            self.reply(status, b'{"error": "busy"}', head, cut=5 if status == 200 else 0)
             return
         assert self.path == "/v1/chat/completions"
         self.server.asked.append((asked, self.headers.get("Authorization")))
@@ -62,15 +62,16 @@ class Handler(BaseHTTPRequestHandler):
         listed = [{"token": token, "logprob": math.log(share * unsafe)} for token, share in shares.items()]
         listed += [{"token": "safe", "logprob": math.log(1 - unsafe)}, {"token": "The", "logprob": -30.0}]
         made = {"choices": [{"logprobs": {"content": [{"token": "safe", "top_logprobs": listed}]}}]}
+        made |= self.server.about
         self.reply(200, json.dumps(self.server.answer or made).encode(), {})
 
-    def reply(self, status, data, head):
+    def reply(self, status, data, head, cut=0):
         self.send_response(status)
         for name, value in head.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(data[: len(data) - cut])
 
     def log_message(self, *arguments):
         pass
@@ -89,6 +90,12 @@ def server():
 @pytest.fixture
 def guard(server):
     return EndpointGuard(server.url, "small", SIZE, transport=QUICK)
+
+
+def listing(*listed):
+    """An answer that lists these tokens with their log-probabilities."""
+    top = [{"token": token, "logprob": value} for token, value in listed]
+    return {"choices": [{"logprobs": {"content": [{"top_logprobs": top}]}}]}
 
 
 def clipped(images):
@@ -133,6 +140,37 @@ def test_noise_on_the_lattice_arrives_as_it_is_but_for_clipping(guard):
         assert 0 < counts.unsafe[0] < 64
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again(guard, server):
+    server.faults = [(200, {})] * 2
+    assert guard.unsafe(guard.encode("!" * 20)[None], np.zeros((1, 3, *SIZE), np.float32)).tolist() == [True]
+    assert server.faults == []
+    server.faults = [(200, {})] * 4
+    with pytest.raises(OSError, match=r"no answer after 4 tries; the last fault: IncompleteRead"):
+        guard.tried()
+
+
+def test_no_other_server_is_asked(guard, server, monkeypatch):
+    """A key must not go where a redirection says, and an answer from there is another server's."""
+    with Server() as other:
+        server.faults = [(302, {"Location": f"{other.url}/chat/completions"})]
+        monkeypatch.setenv("OPENAI_API_KEY", "not-a-real-key")
+        with pytest.raises(ValueError, match="it refuses the request, status 302"):
+            guard.tried()
+    monkeypatch.setenv("OPENAI_API_KEY", "not-a-real\nkey")
+    with pytest.raises(ValueError, match=r"OPENAI_API_KEY = \(not shown\): give a key without line breaks"):
+        guard.tried()
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["model", "system_fingerprint"])
+def test_a_server_that_becomes_another_one_is_refused(guard, server, name):
+    server.about = {name: "first"}
+    guard.tried()
+    server.about = {name: "second"}
+    with pytest.raises(ValueError, match=f"{name} = 'second': the server said 'first' before"):
+        guard.tried()
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_fault_that_passes_is_waited_out(guard, server, status):
     image = np.zeros((1, 3, *SIZE), np.float32)
@@ -159,9 +197,16 @@ def test_a_fault_that_stays_is_said_at_once(guard, server):
         ({"choices": [{"logprobs": None}]}, "the server must list log-probabilities"),
         ({"choices": []}, "the server must list log-probabilities"),
         (["text"], "the server must list log-probabilities"),
+        (listing(("The", -0.1)), "answers = .*of 1 listed tokens the likeliest are 'The'; give answers that are one"),
+        (listing(("safe", "-0.1"), ("unsafe", -2.0)), r"top_logprobs = 'safe': '-0.1': the server must list tokens"),
+        (listing(("safe", True), ("unsafe", -2.0)), "top_logprobs = 'safe': True: the server must list tokens"),
+        (listing(("safe", 2.5), ("unsafe", -2.0)), "top_logprobs = 'safe': 2.5: the server must list .*none above 0"),
+        (listing((7, -0.1), ("unsafe", -2.0)), "top_logprobs = 7: -0.1: the server must list tokens"),
+        (listing(("safe", None), ("unsafe", -2.0)), "top_logprobs = 'safe': None: the server must list tokens"),
+        (listing(("safe", math.nan), ("unsafe", -2.0)), "its answer is not JSON .NaN is not a JSON number"),
         (
-            {"choices": [{"logprobs": {"content": [{"top_logprobs": [{"token": "The", "logprob": -0.1}]}]}}]},
-            "answers = .*the likeliest tokens are 'The'; give an answer prefix or other answers",
+            listing(("safe", -0.1), *((str(i), -5.0) for i in range(19))),
+            "answers = .*of 20 listed tokens the likeliest",
         ),
     ],
 )
@@ -172,11 +217,32 @@ def test_an_answer_without_a_verdict_is_an_error(guard, server, answer, message)
 
 
 def test_a_word_that_is_not_listed_is_less_likely_than_all_that_are(guard):
-    listed = [{"token": "Unsafe", "logprob": -3.0}, {"token": "The", "logprob": -0.1}, {"token": "a", "logprob": -4.0}]
-    answer = {"choices": [{"logprobs": {"content": [{"top_logprobs": listed}]}}]}
-    assert guard.score_of(answer) == 1.0
-    listed[0]["token"] = " safe"
-    assert guard.score_of(answer) == -1.0
+    others = [("The", -0.1), *((str(i), -3.5) for i in range(17)), ("a", -4.0)]
+    assert guard.score_of(listing(("Unsafe", -3.0), *others)) == 1.0
+    assert guard.score_of(listing((" safe", -3.0), *others)) == -1.0
+
+
+def test_a_short_list_must_hold_both_words(guard):
+    """In it the least log-probability bounds nothing: "unsafe" alone would be as likely as a word that is missing."""
+    assert guard.score_of(listing(("Unsafe", -1.0), ("safe", -3.0))) == 2.0
+    with pytest.raises(ValueError, match="of 1 listed tokens the likeliest are 'unsafe'"):
+        guard.score_of(listing(("unsafe", -0.01)))
+
+
+@pytest.mark.parametrize(
+    ("texts", "pixels", "index", "message"),
+    [
+        (np.full((1, 2), 44), np.full((1, 3, 2, 2), np.nan), None, "images = .*: give finite pixels"),
+        (np.full(2, 44), np.zeros((2, 3, 2, 2)), None, r"token_ids = \(2,\): give shape"),
+        (np.full((2, 2), 44), np.zeros((1, 3, 2, 2)), None, "image_index = .*: give a place from 0 to 0"),
+        (np.full((1, 2), 44), np.zeros((1, 3, 2, 2)), [-1], "image_index = .*: give a place from 0 to 0"),
+        (np.full((1, 2), 44), np.zeros((1, 1, 2, 2)), None, "images = .*: give shape"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(guard, server, texts, pixels, index, message):
+    with pytest.raises(ValueError, match=message):
+        guard.scores(texts, pixels, index)
+    assert server.asked == []
 
 
 def test_words_of_the_prompt_and_a_forced_beginning_are_sent(server):
@@ -192,6 +258,9 @@ def test_words_of_the_prompt_and_a_forced_beginning_are_sent(server):
     assert alone.encode("hello").size == 0
     alone.scores(np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, 5, 7), np.float32))
     assert [part["text"] for part in server.asked[-1][0]["messages"][0]["content"][1:]] == ["Policy."]
+    example = hrs.Example("a", alone.encode("hello"), np.zeros((3, 5, 7), np.float32))
+    with pytest.raises(ValueError, match="1 tokens with its slot: the guard can read at most 0"):
+        hrs.SmoothedGuard(alone, hrs.UniformKernel(0.25, 95), 0.5, hrs.SuffixThreat(1)).sample(example, 1)
 
 
 def test_a_key_comes_from_the_environment_and_is_in_no_identity(guard, server, monkeypatch):
@@ -237,6 +306,9 @@ def test_tokens_of_a_tokenizer_give_the_text_back(tmp_path):
         ({"served": ""}, "served = '': give the name of the model"),
         ({"margin": math.nan}, "margin = nan"),
         ({"image_size": 8}, "image_size = 8"),
+        ({"wording": "Policy."}, "wording = 'Policy.': give a Wording"),
+        ({"spelling": "letters"}, "spelling = 'letters': give"),
+        ({"transport": None}, "transport = None: give a Transport"),
     ],
 )
 def test_what_is_no_server_is_refused(guard, change, message):

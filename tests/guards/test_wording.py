@@ -37,6 +37,17 @@ def test_words_around_the_text_are_part_of_the_frame_and_not_noised(folders, kin
     assert guard.identity != plain.identity
 
 
+def test_a_space_that_is_read_with_the_text_makes_another_guard(folders):
+    """It is in no id of the prompt, but in those of every text."""
+    with_space, without = (
+        VisionLanguageGuard.from_pretrained(folders["llava_onevision"], before_text=before)
+        for before in ("User: ", "User:")
+    )
+    np.testing.assert_array_equal(with_space.before, without.before)
+    assert not np.array_equal(with_space.encode("is it"), without.encode("is it"))
+    assert with_space.identity != without.identity
+
+
 @pytest.mark.parametrize("kind", SAVE)
 def test_a_guard_of_the_image_alone_reads_the_stock_prompt(folders, kind):
     alone = {"policy": POLICY, "answer_prefix": "Answer:", "reads_text": False, "image_size": (56, 56)}
@@ -77,6 +88,9 @@ def test_a_prefix_that_is_there_already_is_not_repeated():
     [
         ({"answers": ("no",)}, "answers = .*give two words"),
         ({"answers": ("", "yes")}, "answers = .*give two words"),
+        ({"answers": "NY"}, "answers = 'NY': give two words"),
+        ({"answers": 2}, "answers = 2: give two words"),
+        ({"answers": ("Yes", "yes")}, "answers = .*that differ in more than capital letters"),
         ({"reads_text": False, "before_text": "User:"}, "this guard reads no text"),
         ({"reads_text": "no"}, "reads_text = 'no': give True or False"),
         ({"before_text": 3}, "before_text = 3: give a string"),
