@@ -180,13 +180,13 @@ def read_calibration(file: Path, smoothed: SmoothedGuard, name: str) -> Calibrat
             row = parsed_json(line)
             setting = kind("setting", row["setting"], dict, "give an object")
             counts = {key: integer(key, row[key], at_least=0) for key in ("above", "benign", "n", "candidates")}
-            values = counts | {key: one(key, probability(key, row[key])) for key in ("tau", "alpha")}
+            tau, alpha = (one(key, probability(key, row[key])) for key in ("tau", "alpha"))
             used = frozenset((text("used", example), integer("used", seed, 0)) for example, seed in row["used"])
         except (ValueError, KeyError, TypeError) as error:
             remedy = "give a file that hybrid-rs calibrate --save wrote"
             raise ValueError(f"tau_from = {str(file)!r}: line {number} is not a calibration; {remedy}") from error
         if setting == wanted:
-            return Calibration(**values, used=used)
+            return Calibration(tau=tau, alpha=alpha, used=used, **counts)
         others |= {key for key in wanted if setting.get(key) != wanted[key]}
     differ = f"another {', another '.join(sorted(others))}" if others else "no line"
     raise ValueError(f"tau_from = {str(file)!r}: it has {differ}; calibrate this guard with this noise and threat")
