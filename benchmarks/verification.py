@@ -1,33 +1,42 @@
-"""Verify many random certificates in interval arithmetic: ``python benchmarks/verification.py [CASES]``.
+"""Verify many random certificates of every kind in interval arithmetic: ``python benchmarks/verification.py``.
 
-The ranges are extreme (V to 1e6, d to 64, epsilon / sigma 0 or 1e-9 to 12, beta 0 to 1, plain and masked). Prints how
-many are refused, how loose the loosest is, and certificates per second and process.
+The ranges are those of ``tests/random_certificates.py``. The kinds take turns. Each chunk has a seed of its own and is
+appended to ``--json FILE`` as it ends: how many of its certificates were refused, how loose the loosest is, how many
+claim more than 0, and certificates per second. The next run goes on where this file ends, until every kind has
+``--cases`` certificates.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))
 
 from history import keep
-from test_verification import random_certificates
+from random_certificates import KINDS, random_certificates
 
 import hybrid_rs as hrs
 
-CHUNK = 1000
+KEPT = HERE / "results" / "verification.jsonl"
+CHUNK, OF_A_LAW = 500, 10  # certificates of a chunk; how many of them share a kernel and a text budget
 
 
-def check(seed: int) -> tuple[int, float, float]:
-    """Return how many of a chunk are refused, the largest relative looseness, and the seconds of verification."""
-    refused, loosest, certificates = 0, 0.0, list(random_certificates(CHUNK, seed=seed))
-    start = time.perf_counter()
+def check(kind: str, seed: int, cases: int) -> dict[str, Any]:
+    """Make and verify the certificates of a chunk."""
+    start = time.process_time()
+    certificates = list(random_certificates(kind, cases, seed, of_a_law=OF_A_LAW))
+    made, refused, loosest = time.process_time(), 0, 0.0
     for certificate in certificates:
         try:
             proved = hrs.verify(certificate)
@@ -37,27 +46,48 @@ def check(seed: int) -> tuple[int, float, float]:
             continue
         if certificate.p_adv > 0:
             loosest = max(loosest, proved / certificate.p_adv - 1)
-    return refused, loosest, time.perf_counter() - start
+    verified = time.process_time()
+    return {
+        "refused": refused,
+        "claim more than 0": sum(each.p_adv > 0 for each in certificates),
+        "loosest, relative": loosest,
+        "made per second": cases / (made - start),
+        "verified per second": cases / (verified - made),
+    }
+
+
+def verified(lines: list[dict[str, Any]]) -> Counter[str]:
+    """Return how many certificates of each kind the lines of a file speak of."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        parameters = line["provenance"]["parameters"]
+        found[parameters["kind"]] += parameters["cases"]
+    return found
 
 
 def main() -> None:
-    """Check all chunks on all cores."""
+    """Check chunk after chunk, one of each kind in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", type=int, nargs="?", default=100 * CHUNK, help="certificates, in thousands")
-    parser.add_argument("--json", type=Path, help="file to append the figures to, with their provenance")
+    parser.add_argument("--cases", type=int, default=100_000, help="certificates of each kind, in all")
+    parser.add_argument("--kind", choices=list(KINDS), action="append", help="repeatable; default: all")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no chunk after so many")
+    parser.add_argument("--chunk", type=int, default=CHUNK)
+    parser.add_argument("--json", type=Path, default=KEPT)
     asked = parser.parse_args()
-    chunks = max(1, asked.cases // CHUNK)
-    with ProcessPoolExecutor() as pool:
-        results = list(pool.map(check, range(1000, 1000 + chunks)))
-    refused, seconds = sum(r for r, _, _ in results), sum(s for _, _, s in results)
-    loosest, rate = max(x for _, x, _ in results), chunks * CHUNK / seconds
-    print(
-        f"{chunks * CHUNK} certificates: {refused} refused, loosest {loosest:.1e} relative, "
-        f"{rate:.0f} per second and process"
-    )
-    if asked.json:
-        figures = {"refused": refused, "loosest, relative": loosest, "certificates per second": rate}
-        keep(asked.json, "verification", {"cases": chunks * CHUNK}, figures)
+    lines = asked.json.read_text(encoding="utf-8").splitlines() if asked.json.exists() else []
+    done, seeds = verified(list(map(json.loads, lines))), len(lines)
+    end = time.monotonic() + 60 * asked.minutes
+    # a process of its own for each chunk: the solver remembers every law that it has seen
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        while left := [kind for kind in asked.kind or KINDS if done[kind] < asked.cases]:
+            for kind in left:
+                if time.monotonic() > end:
+                    return
+                cases = min(asked.chunk, asked.cases - done[kind])
+                figures = pool.submit(check, kind, seeds, cases).result()
+                keep(asked.json, "verification", {"kind": kind, "cases": cases, "seed": seeds}, figures)
+                done[kind], seeds = done[kind] + cases, seeds + 1
+                print(f"{kind}: {done[kind]:,} certificates, {figures['refused']} of the last {cases} refused")
 
 
 if __name__ == "__main__":
