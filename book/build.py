@@ -20,6 +20,8 @@ import chromium
 from annotate import annotate
 from check_html import problems
 from check_pages import problems_on_screen
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
 from search_from_disk import write_texts
@@ -32,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "notebooks" / "experiments"
 EXECUTED = ROOT / "book" / "experiments"
 BUILT = ROOT / "book" / "_build"
+TIMEOUT = 600  # seconds for a cell, as in _config.yml
 PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; a figure of 7 inches is shown 740 CSS pixels wide
 
 
@@ -69,7 +72,7 @@ def refresh_experiments(profile: str) -> list[Exception]:
     print(f"experiments up to date: {', '.join(source.stem for source in done) or 'none'}", file=sys.stderr)
     failed: list[Exception] = []
     try:
-        for name, error in run_experiments(stale, profile=profile, folder=EXECUTED):
+        for name, error in run_experiments(stale, profile=profile, folder=EXECUTED, at_once=os.cpu_count() or 1):
             if error is None:
                 done.append(EXPERIMENTS / f"{name}.ipynb")
             else:
@@ -95,6 +98,20 @@ def sharpen_figures() -> None:
     profile.mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text(f"c.InlineBackend.print_figure_kwargs = {PIXELS}\n")
     os.environ["IPYTHONDIR"] = str(profile.parent)
+
+
+def execute_pages() -> None:
+    """Run the notebooks that are no experiments, as many at once as there are cores, into Jupyter Book's cache.
+
+    A notebook that fails is not in the cache: Jupyter Book runs it again, and says what is wrong.
+    """
+    cache = get_cache(BUILT / ".jupyter_cache")
+    for source in sorted((ROOT / "notebooks").rglob("*.ipynb")):
+        if source.parent != EXPERIMENTS and "checkpoint" not in source.name:
+            cache.add_nb_to_project(str(source))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    done = load_executor("local-parallel", cache).run_and_cache(timeout=TIMEOUT)
+    print(f"notebooks executed: {len(done.succeeded)}; failed: {len(done.excepted + done.errored)}", file=sys.stderr)
 
 
 def build_pages() -> int:
@@ -137,6 +154,7 @@ def main() -> int:
         print("\n".join(f"error: {error}" for error in failed), file=sys.stderr)
         return 1
     drop_stale()
+    execute_pages()
     if status := build_pages():
         print("error: Jupyter Book failed, or warned: see above", file=sys.stderr)
         return status

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rs._checks import require
-from hybrid_rs._extras import needs
+from hybrid_rs._files import parsed_json, read_text
 from hybrid_rs.checkout import TREE
 
 NOTEBOOKS = TREE / "notebooks" / "experiments"
@@ -87,11 +87,11 @@ def _types(hint: ast.expr | None) -> tuple[type, ...]:
 
 def declared_in(notebook: Path) -> dict[str, Parameter]:
     """Return the parameters in a notebook's cell tagged ``parameters``; none if it has no such cell."""
-    with needs("book"):
-        import nbformat
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    tagged = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    try:  # nbformat would do it, too, but takes seconds to import
+        cells = parsed_json(read_text("notebook", notebook))["cells"]
+        tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"notebook = {str(notebook)!r}: it is no notebook; give one of format 4") from error
     require(len(tagged) <= 1, "parameters cells", len(tagged), f"tag one cell of {notebook.name} only")
     return declared(tagged[0]) if tagged else {}
 

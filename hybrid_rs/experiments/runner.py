@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.experiments import parameters as declared_parameters
 from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
 
+TIMED = ("T4",)  # they measure seconds, so nothing else runs beside them
 KERNEL = {"kernel_name": "python3", "language": "python", "start_timeout": 600}  # seconds; a busy machine needs minutes
 
 
@@ -29,14 +33,15 @@ def run_experiment(
     parameters: Mapping[str, Any] | None = None,
     output: Path,
     notebooks: Path = NOTEBOOKS,
+    progress: bool = True,
 ) -> Path:
     """Execute ``<name>.ipynb`` with a profile and parameters, and write the executed notebook to ``output``.
 
     The notebook declares its parameters in one cell tagged ``parameters``. One of them is ``profile``; the notebook
     gets its sizes from ``get_profile(profile)``, so that no size can be mistyped. It runs in the current folder, to
     which relative paths in parameters refer, and with the running Python. While it runs, the output goes to
-    ``<output>.partial.ipynb``, and an existing output is replaced only when the new one is complete. Progress goes to
-    stderr.
+    ``<output>.partial.ipynb``, and an existing output is replaced only when the new one is complete. With ``progress``,
+    the cells that are done are counted on stderr.
 
     Returns:
         the path of the executed notebook.
@@ -65,7 +70,9 @@ def run_experiment(
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     try:
-        papermill.execute_notebook(source, partial, given, **KERNEL, kernel_manager_class=OwnKernel)
+        papermill.execute_notebook(
+            source, partial, given, **KERNEL, kernel_manager_class=OwnKernel, progress_bar=progress
+        )
     except papermill.PapermillExecutionError as error:
         line = next((text for text in error.source.splitlines() if text.strip()), "")
         raise ExperimentFailed(
@@ -90,8 +97,9 @@ def run_experiments(
     parameters: Mapping[str, Any] | None = None,
     folder: Path,
     notebooks: Path = NOTEBOOKS,
+    at_once: int = 1,
 ) -> Iterator[tuple[str, ExperimentFailed | None]]:
-    """Execute several experiments into a folder, one after the other; a failure does not stop the others.
+    """Execute several experiments into a folder; a failure does not stop the others.
 
     Args:
         names: the notebooks, without ``.ipynb``; by default all.
@@ -99,6 +107,7 @@ def run_experiments(
         parameters: each is given to the notebooks that declare it; at least one notebook must declare it.
         folder: where ``<name>.ipynb`` is written; see :func:`run_experiment`.
         notebooks: where the notebooks are.
+        at_once: how many may run at the same time; then each has one thread. What measures seconds runs first, alone.
 
     Yields:
         each name when it is done, with its error, or None. Nothing runs before the first result is requested.
@@ -106,6 +115,7 @@ def run_experiments(
     Raises:
         ValueError: before anything runs, if a notebook, the profile or a parameter is unknown or of the wrong type.
     """
+    at_once = integer("at_once", at_once, at_least=1)
     chosen = sorted(path.stem for path in notebooks.glob("*.ipynb")) if names is None else list(names)
     declared = {name: declared_parameters.find_notebook(name, notebooks)[1] for name in chosen}
     given = {name: {p: v for p, v in (parameters or {}).items() if p in declared[name]} for name in chosen}
@@ -116,13 +126,40 @@ def run_experiments(
         known = ", ".join(sorted(set().union(*declared.values()))) or "none"
         used = any(parameter in own for own in declared.values())
         require(used, parameter, value, f"no notebook has this parameter; known are {known}", repr)
-    with tqdm(chosen, unit="notebook", disable=not chosen) as bar:
-        for name in bar:
-            bar.set_description(name)
-            try:
-                output = Path(folder) / f"{name}.ipynb"
-                run_experiment(name, profile=profile, parameters=given[name], output=output, notebooks=notebooks)
-            except ExperimentFailed as error:
+
+    def arguments(name: str) -> dict[str, Any]:
+        output = Path(folder) / f"{name}.ipynb"
+        return {"profile": profile, "parameters": given[name], "output": output, "notebooks": notebooks}
+
+    together = [name for name in chosen if name not in TIMED] if at_once > 1 else []
+    with tqdm(total=len(chosen), unit="notebook", disable=not chosen) as bar:
+        for name in chosen:
+            if name not in together:
+                bar.set_description(name)
+                error = _error_of(name, arguments(name))
+                bar.update()
                 yield name, error
-            else:
-                yield name, None
+        if together:
+            bar.set_description("experiments")
+            spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of the bar
+            with ProcessPoolExecutor(at_once, spawn, initializer=_one_thread) as pool:
+                running = {
+                    pool.submit(_error_of, name, arguments(name) | {"progress": False}): name for name in together
+                }
+                for done in as_completed(running):
+                    bar.update()
+                    yield running[done], done.result()
+
+
+def _error_of(name: str, arguments: dict[str, Any]) -> ExperimentFailed | None:
+    """Run one experiment; its failure, or None."""
+    try:
+        run_experiment(name, **arguments)
+    except ExperimentFailed as error:
+        return error
+    return None
+
+
+def _one_thread() -> None:
+    """Let the kernels of this process use one thread each: more would wait for one another."""
+    os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,7 +1,7 @@
 import pytest
 
 from hybrid_rs.cli.experiments import _assignment
-from hybrid_rs.experiments.parameters import check, declared
+from hybrid_rs.experiments.parameters import check, declared, declared_in
 
 CELL = """
 profile = "quick"  # size of the run
@@ -72,3 +72,10 @@ def test_a_parameter_may_be_a_dict_and_its_command_gives_it_back():
 def test_a_hint_that_is_no_builtin_type_is_refused():
     with pytest.raises(ValueError, match="type hint = Path"):
         declared("root: Path = '.'")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"cells": 1}', '{"cells": [{}]}'])
+def test_what_is_no_notebook_declares_nothing(tmp_path, text):
+    (tmp_path / "T.ipynb").write_text(text)
+    with pytest.raises(ValueError, match=r"T.ipynb': it is no notebook; give one of format 4"):
+        declared_in(tmp_path / "T.ipynb")

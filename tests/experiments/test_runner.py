@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from hybrid_rs.experiments import ExperimentFailed, run_experiment
+from hybrid_rs.experiments import ExperimentFailed, run_experiment, run_experiments
 from hybrid_rs.experiments.parameters import declared_in
 from hybrid_rs.experiments.runner import NOTEBOOKS
 
@@ -72,3 +72,30 @@ def test_a_notebook_must_declare_its_profile(tmp_path, write_notebook):
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_experiment_declares_its_profile_and_is_quick_by_default(path):
     assert declared_in(path)["profile"].default == "quick"
+
+
+WAITS = """
+import os, time
+open(f"{name}.began", "w").close()
+for other in others:
+    while not os.path.exists(f"{other}.began"):
+        time.sleep(0.05)
+print(os.environ.get("OMP_NUM_THREADS"), sorted(file for file in os.listdir() if file.startswith("T")))
+"""
+
+
+def test_experiments_run_side_by_side_but_what_measures_seconds_runs_alone(tmp_path, write_notebook, monkeypatch):
+    (notebooks := tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    others = {"A": ["B"], "B": ["A"], "T4": []}  # A and B would wait for ever, one after the other
+    for name, waits in others.items():
+        fails = "" if name != "B" else "\n1 / 0"
+        source = f"name, others = {name!r}, {waits}\n{WAITS}{fails}"
+        write_notebook(notebooks / f"{name}.ipynb", 'profile = "quick"', source)
+    done = dict(run_experiments(folder=tmp_path / "out", notebooks=notebooks, at_once=2))
+    assert next(iter(done)) == "T4"
+    assert outputs(tmp_path / "out" / "T4.ipynb") == ["None ['T4.began']\n"]
+    assert outputs(tmp_path / "out" / "A.ipynb") == ["1 ['T4.began']\n"]
+    assert done["A"] is done["T4"] is None
+    assert "ZeroDivisionError" in str(done["B"])
