@@ -12,6 +12,7 @@ import re
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
+from warm_kernels import WarmKernel
 
 RELATIVE = 1e-6
 ABSOLUTE = 1e-12  # below it is rounding error, which differs between machines
@@ -60,11 +61,13 @@ class Notebook(IPyNbFile):
     """A notebook, one test per code cell."""
 
     def setup(self):
-        """Start the kernel of the Python that runs the tests, however long a busy machine takes."""
+        """Start a kernel of the Python that runs the tests, however long a busy machine takes."""
         option = self.config.option
-        option.nbval_current_env = option.nbval_current_env or not option.nbval_kernel_name
-        option.nbval_kernel_startup_timeout = max(option.nbval_kernel_startup_timeout, 600)
-        super().setup()
+        if option.nbval_kernel_name:  # another kernel is asked for
+            super().setup()
+            return
+        self.kernel = WarmKernel(str(self.path.parent), max(option.nbval_kernel_startup_timeout, 600))
+        self.setup_sanitize_files()
 
     def collect(self):
         for cell in super().collect():

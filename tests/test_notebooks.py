@@ -1,5 +1,6 @@
 """Notebooks run by themselves, anywhere; the comparison of their outputs (notebooks/conftest.py) works."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -32,7 +33,9 @@ def test_every_notebook_has_a_kernel_and_checks_its_parameters_and_depends_on_no
 PRINTS = "import sys\nprint('progress', file=sys.stderr)\nprint('radius 2.9123456789 at d = 1')"
 
 
-def test_rounding_error_passes_a_changed_digit_fails_and_a_tagged_cell_is_not_compared(pytester, write_notebook):
+def test_rounding_error_passes_a_changed_digit_fails_and_a_tagged_cell_is_not_compared(
+    pytester, write_notebook, monkeypatch
+):
     path = write_notebook(Path(pytester.path) / "T.ipynb", "sigma = 0.5", PRINTS, PRINTS, PRINTS)
     notebook = nbformat.read(path, 4)
     jittered = f"radius {2.9123456789 * (1 + 1e-9):.10f} at d = 1\n"
@@ -42,6 +45,7 @@ def test_rounding_error_passes_a_changed_digit_fails_and_a_tagged_cell_is_not_co
     notebook.cells[3].metadata["tags"] = ["nbval-ignore-output"]
     nbformat.write(notebook, path)
     pytester.makeconftest((ROOT / "notebooks" / "conftest.py").read_text())
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-v", "T.ipynb")
     result.stdout.fnmatch_lines(["*Cell 1 PASSED*", "*Cell 2 FAILED*", "*Cell 3 PASSED*"])
 
