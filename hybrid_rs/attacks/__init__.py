@@ -35,6 +35,7 @@ Example:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -59,9 +60,11 @@ class Attack:
     """An attacked input, and statistics of the search.
 
     Args:
-        token_ids: shape ``(length + slot,)``, int64: the attacked text and slot.
+        token_ids: shape ``(length + slot,)``, int64: the attacked text and slot; of any length if its length may be
+            edited.
         image: shape ``(channels, height, width)``, float32, in [0, 1].
-        edits: number of tokens that differ from the clean text followed by pads.
+        edits: number of tokens that differ from the clean text followed by pads; or of insertions, deletions and
+            substitutions.
         epsilon_used: l2 distance of the image from the clean one.
         estimate: frequency of unsafe verdicts at the attacked input, on the draws that selected it, so it is biased
             downwards; ``joint.evaluate`` uses fresh draws.
@@ -149,7 +152,7 @@ class Objective:
     def __init__(
         self, smoothed: SmoothedGuard, example: Example, *, d: int, seed: int = 0, draws: int = 64, uses: str = USES[-1]
     ) -> None:
-        self.text, self.noised, self.editable = under_attack(smoothed, example, d)
+        self._start(smoothed, example, d)
         self.smoothed, self.guard, self.d = smoothed, smoothed.guard, integer("d", d, at_least=0)
         self.image = example.image
         digest = np.frombuffer(hashlib.sha256(example.id.encode()).digest(), dtype=np.uint32)
@@ -161,6 +164,10 @@ class Objective:
         self.differentiable = self.soft and uses == "gradients" and callable(getattr(self.guard, "gradients", None))
         if self.soft:
             self.scale = float(self.margins(self.text[None], self.image, self.draws(draws)).std()) or 1.0
+
+    def _start(self, smoothed: SmoothedGuard, example: Example, d: int) -> None:
+        """Check the arguments, and set the clean text and where it is noised and edited."""
+        self.text, self.noised, self.editable = under_attack(smoothed, example, d)
 
     def draws(self, n: int) -> Draws:
         """Return ``n`` fresh draws."""
@@ -197,17 +204,37 @@ class Objective:
             return image[None]
         return image + np.float32(self.smoothed.sigma) * self.noise(draws)
 
-    def margins(self, texts: NDArray[np.int64], image: NDArray[np.float32], draws: Draws) -> NDArray[np.float64]:
+    def parts(self, tokens: NDArray[np.int64], draws: Draws) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Return the noisy texts in groups of one length, and the numbers of their draws."""
+        return [(self.texts(tokens, draws), np.arange(draws.n))]
+
+    def edits(self, tokens: NDArray[np.int64]) -> int:
+        """Return the number of edits that make this text from the clean one."""
+        return int((tokens != self.text).sum())
+
+    def ids(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the token ids of a text."""
+        return tokens
+
+    def margins(
+        self, texts: Sequence[NDArray[np.int64]] | NDArray[np.int64], image: NDArray[np.float32], draws: Draws
+    ) -> NDArray[np.float64]:
         """Return the margin of each candidate in each draw, shape ``(candidates, n)``."""
         shown = np.stack([self.texts(tokens, draws) for tokens in texts], axis=1)  # draws first: they share an image
-        found = self.ask(shown.reshape(-1, texts.shape[1]), self.images(image, draws), len(texts))
+        found = self.ask(shown.reshape(-1, shown.shape[-1]), self.images(image, draws), len(texts))
         return found.reshape(draws.n, len(texts)).T
 
     def ask(self, texts: NDArray[np.int64], images: NDArray[np.float32], each: int) -> NDArray[np.float64]:
         """Return the margins of texts; groups of ``each`` in a row share an image; margins of verdicts are infinite."""
+        return self.ask_at(texts, images, np.arange(len(texts)) // each)
+
+    def ask_at(
+        self, texts: NDArray[np.int64], images: NDArray[np.float32], image_of: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the margins of texts with the images of the given numbers; margins of verdicts are infinite."""
         self.queries += len(texts)
         question: Literal["unsafe", "scores"] = "scores" if self.soft else "unsafe"
-        index = np.arange(len(texts)) // each if len(images) > 1 else np.zeros(len(texts), dtype=np.int64)
+        index = image_of if len(images) > 1 else np.zeros(len(texts), dtype=np.int64)
         if takes_index(self.guard, question):
             answers = asked(self.guard, question, texts, images, index)
         else:
@@ -229,8 +256,8 @@ class Objective:
         found = [(float((margin > 0).mean()), float(self.value(margin))) for margin in margins]
         at = min(range(len(found)), key=found.__getitem__)
         tokens, image = inputs[at]
-        edits, used = int((tokens != self.text).sum()), distance(image, self.image)
-        return Attack(tokens, image, edits, used, found[at][0], self.queries)
+        edits, used = self.edits(tokens), distance(image, self.image)
+        return Attack(self.ids(tokens), image, edits, used, found[at][0], self.queries)
 
 
 def under_attack(

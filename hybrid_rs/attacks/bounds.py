@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hybrid_rs._checks import kind, require, risk as risk_of, several
-from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.certificates.deletion import DeletionKernel
+from hybrid_rs.certificates.feature_kernel import worst_ratios
+from hybrid_rs.certificates.kernels import Kernel
 from hybrid_rs.certificates.upper import p_adv_upper
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 
-THREATS = {"SuffixThreat": "suffix", "InPlaceThreat": "in-place", "L0Threat": "l0"}
+THREATS = {
+    "SuffixThreat": "suffix",
+    "InPlaceThreat": "in-place",
+    "L0Threat": "l0",
+    "EditDistanceThreat": "edit-distance",
+}
 
 
 def beside_bounds(
     attacks: Sequence[Mapping[str, Any]],
-    evidence: Sequence[MaskedCounts | SubsetCounts],
-    kernel: UniformKernel,
+    evidence: Sequence[MaskedCounts | SubsetCounts | Counts],
+    kernel: Kernel | DeletionKernel,
     *,
     alpha: float = 0.01,
     risk: float = 0.01,
 ) -> pd.DataFrame:
     """Return a table of the values that attacks reached, and the certified bounds from p_A and from p_S there.
+
+    If the evidence is plain counts, there is no bound from p_S, and its column holds nan.
 
     ``certified`` and ``certified, masked`` are the bounds as they would be published, at risk ``alpha`` each; ``g`` is
     the frequency of unsafe verdicts at the attacked input. The columns ``floor`` (the larger of the two certificates)
@@ -43,7 +54,7 @@ def beside_bounds(
     Raises:
         ValueError: if an argument is out of range, or evidence is missing.
     """
-    kinds = "give MaskedCounts or SubsetCounts", (MaskedCounts, SubsetCounts)
+    kinds = "give counts of one text for each image", (MaskedCounts, SubsetCounts, Counts)
     pairs, alpha, each = _pairs(attacks, evidence, kernel, kinds, alpha, risk, bounds=3)
     rows = []
     for attack, counts in pairs:
@@ -52,9 +63,13 @@ def beside_bounds(
         rows.append(
             {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "adaptive", "edits", "queries")}
             | {"threat": THREATS[attack["threat"]["name"]]}
-            | {"clean": counts.clean.unsafe[0] / counts.n, "certified": plain, "certified, masked": masked}
+            | {
+                "clean": _plain(counts, attack["d"]).unsafe[0] / counts.n,
+                "certified": plain,
+                "certified, masked": masked,
+            }
             | {"g": k / n, "upper": float(clopper_pearson_upper(k, n, each))}
-            | {"floor": max(_certified(attack, counts, kernel, each)), "unsmoothed": attack["estimate"]}
+            | {"floor": float(np.nanmax(_certified(attack, counts, kernel, each))), "unsmoothed": attack["estimate"]}
         )
     return pd.DataFrame(rows)
 
@@ -62,7 +77,7 @@ def beside_bounds(
 def beside_ceilings(
     attacks: Sequence[Mapping[str, Any]],
     evidence: Sequence[Counts],
-    kernel: UniformKernel,
+    kernel: Kernel | DeletionKernel,
     *,
     alpha: float = 0.01,
     risk: float = 0.01,
@@ -89,9 +104,10 @@ def beside_ceilings(
     rows = []
     for attack, counts in pairs:
         d, epsilon, sigma, n = (attack[name] for name in ("d", "epsilon", "sigma", "n"))
-        ratio, own, flagged = kernel.likelihood_ratio(d), counts.of_budget(d), n - attack["unsafe"]
+        ratios, own, flagged = worst_ratios(kernel, d), counts.of_budget(d), n - attack["unsafe"]
         published, ceiling = (
-            float(p_adv_upper(own.p_a_upper(r)[0], epsilon, ratio, sigma=sigma)) for r in (alpha, each)
+            max(float(p_adv_upper(own.p_a_upper(r)[0], epsilon, ratio, sigma=sigma)) for ratio in ratios)
+            for r in (alpha, each)
         )
         rows.append(
             {name: attack[name] for name in ("example", "sigma", "d", "epsilon", "edits", "queries")}
@@ -104,7 +120,7 @@ def beside_ceilings(
 def _pairs(
     attacks: Sequence[Mapping[str, Any]],
     evidence: Sequence[Any],
-    kernel: UniformKernel,
+    kernel: Kernel | DeletionKernel,
     kinds: tuple[str, tuple[type, ...]],
     alpha: float,
     risk: float,
@@ -115,7 +131,7 @@ def _pairs(
 
     The whole risk is shared equally by all attacks and their ``bounds`` bounds each.
     """
-    kind("kernel", kernel, UniformKernel, "give the uniform kernel")
+    kind("kernel", kernel, (Kernel, DeletionKernel), "give the kernel of the draws")
     rows = several("attacks", attacks, "give rows of an AttackStore", Mapping)
     counts = several("evidence", evidence, *kinds)
     require(len(counts) == len(rows), "evidence", len(counts), f"give one for each of {len(rows)} attacks")
@@ -124,10 +140,21 @@ def _pairs(
 
 
 def _certified(
-    attack: Mapping[str, Any], counts: MaskedCounts | SubsetCounts, kernel: UniformKernel, alpha: float
+    attack: Mapping[str, Any],
+    counts: MaskedCounts | SubsetCounts | Counts,
+    kernel: Kernel | DeletionKernel,
+    alpha: float,
 ) -> tuple[float, float]:
-    """Return the certified values at the attack's budgets, from p_A and from p_S, each at risk alpha."""
+    """Return the certified values at the attack's budgets, from p_A and from p_S (or nan), each at risk alpha."""
     d, epsilon, sigma = (attack[name] for name in ("d", "epsilon", "sigma"))
-    p_a, p_s = counts.clean.p_a(alpha)[0], counts.p_s(alpha)[d]
-    plain, masked = kernel.likelihood_ratio(d), kernel.likelihood_ratio(d, masked=True)
-    return float(p_adv(p_a, epsilon, plain, sigma=sigma)), float(p_adv(p_s, epsilon, masked, sigma=sigma))
+    p_a = _plain(counts, d).p_a(alpha)[0]
+    plain = min(float(p_adv(p_a, epsilon, ratio, sigma=sigma)) for ratio in worst_ratios(kernel, d))
+    if isinstance(counts, Counts):
+        return plain, math.nan
+    masked = kernel.likelihood_ratio(d, masked=True)
+    return plain, float(p_adv(counts.p_s(alpha)[d], epsilon, masked, sigma=sigma))
+
+
+def _plain(counts: MaskedCounts | SubsetCounts | Counts, d: int) -> Counts:
+    """Return the counts of the draws without a condition, of the classifier of budget d."""
+    return counts.of_budget(d) if isinstance(counts, Counts) else counts.clean

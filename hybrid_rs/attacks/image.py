@@ -139,7 +139,9 @@ def noise_slope(
     the base classifier is. It is zero if all verdicts agree.
     """
     noise = objective.noise(draws)
-    margins = objective.ask(objective.texts(tokens, draws), image + np.float32(width) * noise, 1)
+    images, margins = image + np.float32(width) * noise, np.empty(draws.n)
+    for texts, which in objective.parts(tokens, draws):
+        margins[which] = objective.ask_at(texts, images, which)
     f = expit(margins / objective.scale)
     return np.tensordot(f - f.mean(), noise.astype(np.float64), axes=1)
 
@@ -153,9 +155,12 @@ def draw_weights(objective: Objective, margins: NDArray[np.float64]) -> NDArray[
 def margin_gradients(
     objective: Objective, tokens: NDArray[np.int64], image: NDArray[np.float32], draws: Draws
 ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None, NDArray[np.float32]]:
-    """Return the margins at noisy inputs, and the guard's gradients by token and by pixel."""
-    texts, images = objective.texts(tokens, draws), objective.images(image, draws)
+    """Return the margins at noisy inputs, and the guard's gradients by token (None if lengths differ) and by pixel."""
     objective.queries += draws.n
-    shown = np.broadcast_to(images, (draws.n, *image.shape))
-    scores, by_token, by_pixel = gradients(objective.guard, texts, shown)
+    shown = np.broadcast_to(objective.images(image, draws), (draws.n, *image.shape))
+    parts = objective.parts(tokens, draws)
+    found = [gradients(objective.guard, texts, shown[which]) for texts, which in parts]
+    order = np.argsort(np.concatenate([which for _, which in parts]), kind="stable")
+    scores, by_pixel = (np.concatenate([each[i] for each in found])[order] for i in (0, 2))
+    by_token = found[0][1] if len(found) == 1 else None
     return scores.astype(np.float64) - objective.margin, by_token, by_pixel

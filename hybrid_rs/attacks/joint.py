@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import kind, nonnegative, one, require, risk
 from hybrid_rs.attacks import Attack, Effort, Objective, chosen, under_attack
+from hybrid_rs.attacks.edits import EditObjective, lower_edits, random_edits
 from hybrid_rs.attacks.image import lower_image, random_image
 from hybrid_rs.attacks.text import lower_text, random_text
 from hybrid_rs.certificates.kernels import UniformKernel
+from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.deletion import AnySmoothed, DeletionSmoothedGuard
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 
 def attack_jointly(
-    smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, *, effort: Effort | None = None, seed: int = 0
+    smoothed: AnySmoothed, example: Example, d: int, epsilon: float, *, effort: Effort | None = None, seed: int = 0
 ) -> Attack:
     """Search for the input within both budgets with the lowest smoothed value.
 
@@ -26,7 +30,8 @@ def attack_jointly(
     inputs are compared.
 
     Args:
-        smoothed: the smoothed guard; its threat says where edits are allowed, and which classifier belongs to d.
+        smoothed: the smoothed guard; its threat says where edits are allowed, and which classifier belongs to d. A
+            guard smoothed by deletion is attacked with the edits that its kernel is for.
         example: the clean input.
         d: text budget, up to the threat's ``max_edits``; 0 leaves the text alone.
         epsilon: image budget, l2, pixel units; the attacked image also stays in [0, 1].
@@ -53,17 +58,20 @@ def attack_jointly(
         (array([1, 2, 7, 7]), 2, 1.0)
     """
     effort, budget = chosen(effort), one("epsilon", nonnegative("epsilon", epsilon))
-    objective = Objective(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
+    deletes = isinstance(smoothed, DeletionSmoothedGuard)
+    kind_of: Any = EditObjective if deletes else Objective
+    lower, scattered = (lower_edits, random_edits) if deletes else (lower_text, random_text)
+    objective = kind_of(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
     budget = min(budget, math.sqrt(objective.image.size))  # no image is further away
     found = [(objective.text, objective.image)]
     for restart in range(effort.restarts):
         tokens, image = found[0]
         if restart:
-            tokens, image = random_text(objective), random_image(objective, budget)
+            tokens, image = scattered(objective), random_image(objective, budget)
         for turn in range(effort.rounds):
             image = lower_image(objective, tokens, image, budget, effort=effort, reach=1 / (1 + turn))
             found.append((tokens, image))
-            tokens = lower_text(objective, tokens, image, effort=effort)
+            tokens = lower(objective, tokens, image, effort=effort)
             found.append((tokens, image))
     return objective.best(found, effort.select)
 
@@ -94,7 +102,7 @@ class _Filled:
 
 
 def evaluate(
-    smoothed: SmoothedGuard,
+    smoothed: AnySmoothed,
     example: Example,
     attack: Attack,
     n: int,
@@ -120,27 +128,34 @@ def evaluate(
         ValueError: if the attack does not belong to this example, its image is not of 8 bits a channel where the noise
             is, or d is missing.
     """
-    kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+    kind("smoothed", smoothed, (SmoothedGuard, DeletionSmoothedGuard), "give a hybrid_rs.SmoothedGuard")
     kind("example", example, Example, "give a hybrid_rs.Example")
     kind("attack", attack, Attack, "give what an attack found")
     alpha = risk("alpha", alpha)
+    attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
+    if smoothed.noise == "lattice":
+        off = attacked.off_lattice()
+        remedy = "give an attack on images of 8 bits a channel, of which alone the noise speaks"
+        require(not off, "attack.image", f"{off} of {attack.image.size} pixels are no whole number of 255ths", remedy)
+    if isinstance(smoothed, DeletionSmoothedGuard):
+        return _estimate(smoothed.sample(attacked, n, seed=seed), alpha)
     several = len(smoothed.threat.noised(example.token_ids.size)) > 1
     require(d is not None or not several, "d", d, "say which smoothed classifier was attacked: there is one for each d")
     text, noised, _ = under_attack(smoothed, example, 0 if d is None else d)
     require(attack.token_ids.shape == text.shape, "attack.token_ids", attack.token_ids.shape, f"give {text.shape}")
     stray = np.flatnonzero((attack.token_ids != text) & ~noised)
     require(stray.size == 0, "attack.token_ids", f"edits at {stray}", "the attack may edit only noised positions")
-    attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
-    if smoothed.noise == "lattice":
-        off = attacked.off_lattice()
-        remedy = "give an attack on images of 8 bits a channel, of which alone the noise speaks"
-        require(not off, "attack.image", f"{off} of {attack.image.size} pixels are no whole number of 255ths", remedy)
-    counts = replace(smoothed, threat=_Filled(noised)).sample(attacked, n, seed=seed)
-    k = counts.unsafe[0]
-    return Estimate(k, n, float(counts.p_a(alpha / 2)[0]), float(counts.p_a_upper(alpha / 2)[0]))
+    return _estimate(replace(smoothed, threat=_Filled(noised)).sample(attacked, n, seed=seed), alpha)
 
 
-def without_noise(smoothed: SmoothedGuard) -> SmoothedGuard:
+def _estimate(counts: Counts, alpha: float) -> Estimate:
+    lower, upper = counts.p_a(alpha / 2)[0], counts.p_a_upper(alpha / 2)[0]
+    return Estimate(counts.unsafe[0], counts.n, float(lower), float(upper))
+
+
+def without_noise(smoothed: AnySmoothed) -> AnySmoothed:
     """Return the guard for an attack that is not adaptive: the same threat without noise on text or image."""
-    kind("smoothed", smoothed, SmoothedGuard, "give a hybrid_rs.SmoothedGuard")
+    kind("smoothed", smoothed, (SmoothedGuard, DeletionSmoothedGuard), "give a hybrid_rs.SmoothedGuard")
+    if isinstance(smoothed, DeletionSmoothedGuard):
+        return replace(smoothed, kernel=replace(smoothed.kernel, beta=0.0), sigma=0.0)
     return replace(smoothed, kernel=UniformKernel(0.0, smoothed.guard.alphabet.size), sigma=0.0)

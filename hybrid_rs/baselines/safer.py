@@ -31,7 +31,7 @@ from hybrid_rs._checks import integer, kind, nonnegative, one, require
 from hybrid_rs.certificates.kernels import DIGITS, ratio_of_decimals
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.evidence.counts import Counts
-from hybrid_rs.smoothing.deletion import Groups, count_unsafe
+from hybrid_rs.smoothing.deletion import Groups, verdicts_of
 from hybrid_rs.smoothing.draws import BLOCK, SAMPLERS, Noise
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
@@ -145,7 +145,9 @@ class SynonymGuard:
             texts = np.concatenate([self.kernel.sample(tokens, BLOCK, rng) for rng in blocks])[:draws]
             yield texts, np.arange(draws)
 
-        unsafe = count_unsafe(self, example, n, seed, batch_draws, SYNONYMS, noisy)
+        draws = integer("n", n, at_least=1)
+        batches = verdicts_of(self, example, draws, seed, batch_draws, SYNONYMS, noisy)
+        unsafe = sum(int(verdicts.sum()) for verdicts in batches)
         off = example.image.size * rounded_gaussian(self.sigma).distance if self.noise == "lattice" else 0.0
         return Counts((unsafe,), n, example.id, seed, float(np.nextafter(off, 1.0)) if off else 0.0)
 

@@ -38,7 +38,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import choice, integer, kind, one, probability
+from hybrid_rs._checks import choice, flag, integer, kind, one, probability, require
 from hybrid_rs.certificates.kernels import DIGITS, MAX_EDITS, MOST, ratio_of_decimals
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 
@@ -89,6 +89,17 @@ class DeletionKernel:
         if self.edits == "insertions and deletions":
             return tuple((lost, count - lost) for lost in range(count + 1))
         return ((0 if self.edits == "insertions" else count, 0 if self.edits == "deletions" else count),)
+
+    def likelihood_ratio(self, d: int, *, masked: bool = False) -> LikelihoodRatio:
+        """Return the law of the ratio of the worst ``d`` edits.
+
+        Raises:
+            ValueError: if d is out of range, masked is True, or no single kind of change is always the worst.
+        """
+        require(not flag("masked", masked), "masked", masked, "evidence under deletion is p_A: leave it out")
+        ratios = self.likelihood_ratios(d)
+        require(len(ratios) == 1, "edits", self.edits, "several changes may be the worst: use likelihood_ratios", repr)
+        return ratios[0]
 
     def likelihood_ratios(self, d: int) -> tuple[LikelihoodRatio, ...]:
         """Return laws, one of which is that of the worst ``d`` edits; the smallest of their certificates is sound."""

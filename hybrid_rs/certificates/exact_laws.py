@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.certificate import Certificate
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import MAX_ATOMS
@@ -41,6 +42,8 @@ def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
         return [_uniform(kernel, d)]
     if isinstance(kernel, FeatureKernel) and not certificate.masked:
         return [_features(kernel.beta, arities) for arities in _choices(kernel, d)]
+    if isinstance(kernel, DeletionKernel) and not certificate.masked:
+        return [_deletion(kernel.beta, lost, gained) for lost, gained in _changed(kernel.edits, d)]
     raise VerificationError(f"kernel = {kernel}, masked = {certificate.masked}: this certificate cannot be checked")
 
 
@@ -121,6 +124,23 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
         else:
             atoms.append((p, q, arb(0) if surplus == 0 else None))
     return atoms
+
+
+def _changed(edits: str, d: int) -> Iterator[tuple[int, int]]:
+    """Yield how many tokens d edits of a kind may take away and add; fewer can be simulated from more."""
+    for lost, gained in product(range(d + 1), repeat=2):
+        both = {"all": (d, d), "insertions": (0, d), "deletions": (d, 0), "insertions and deletions": (lost, d - lost)}
+        if (lost, gained) == both[edits]:
+            yield lost, gained
+
+
+def _deletion(beta: float, lost: int, gained: int) -> list[Atom]:
+    """Return the atoms of two texts: all lost tokens are deleted from the clean one, all gained ones from the other."""
+    from flint import arb
+
+    p, q = arb(beta) ** lost, arb(beta) ** gained
+    step = (q / p).log() if p > 0 and q > 0 else None
+    return [(p, q, step), (1 - p, arb(0), None), (arb(0), 1 - q, None)]
 
 
 def _choices(kernel: FeatureKernel, d: int) -> Iterator[tuple[int, ...]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, kind, nonnegative, one, probability, require, risk, several
 from hybrid_rs.certificates.commitment import TokenKernel, pays, radii_committed
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.frontier import Frontier, frontiers
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
@@ -23,7 +24,7 @@ from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 
 def frontier_of(
     counts: AnyCounts,
-    kernel: Kernel,
+    kernel: Kernel | DeletionKernel,
     *,
     sigma: float,
     tau: float | CalibratedThreshold,
@@ -66,7 +67,7 @@ def frontier_of(
 
 def frontiers_of(
     counts: Sequence[AnyCounts],
-    kernel: Kernel,
+    kernel: Kernel | DeletionKernel,
     *,
     sigma: float,
     tau: float | CalibratedThreshold,
@@ -78,7 +79,7 @@ def frontiers_of(
     text_budget("d_max", d_max)
     risk("alpha", alpha)
     flag("simultaneous", simultaneous)
-    kind("kernel", kernel, Kernel, "give the kernel of the draws")
+    kind("kernel", kernel, (Kernel, DeletionKernel), "give the kernel of the draws")
     counts = several("counts", counts, "give counts, of one kind", KINDS)
     if not counts:
         return []
@@ -132,7 +133,7 @@ def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk:
 
 def _of_subsets(
     counts: Sequence[SubsetCounts | SubsetTextCounts],
-    kernel: Kernel,
+    kernel: Kernel | DeletionKernel,
     sigma: float,
     tau: float,
     d_max: int,

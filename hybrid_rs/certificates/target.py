@@ -8,11 +8,12 @@ import math
 from typing import Any, Self
 
 from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 
 SCHEMA = 4  # of a certificate's JSON; 1 carried no counts, 2 no distance, 3 no second witness
-KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel)}
+KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel, DeletionKernel)}
 
 
 class Target:
@@ -143,5 +144,5 @@ def _kernel(law: dict[str, Any]) -> Kernel:
     require(isinstance(beta, float), "beta", beta, "give a float", repr)
     whole = [law["vocab_size"]] if "vocab_size" in law else law.get("sizes", [])
     require(all(type(size) is int for size in whole), "kernel", law, "give whole numbers")
-    made: Kernel = KERNELS[name](**law)
+    made: Any = KERNELS[name](**law)
     return made

@@ -151,3 +151,22 @@ class L0Threat(_OfTheText):
 
     def conditions(self, length: int) -> None:
         """None: the adversary chooses the positions."""
+
+
+@dataclass(frozen=True)
+class EditDistanceThreat(L0Threat):
+    """Insertions, deletions and substitutions anywhere: up to d edits in all. Every token may be deleted by the noise.
+
+    Which kinds of edits the certificate covers is a matter of
+    :class:`hybrid_rs.certificates.deletion.DeletionKernel`; the draws are the same for all of them.
+
+    Args:
+        max_edits: the largest number of edits of interest, at least 1.
+
+    References:
+        Huang et al. (2023), RS-Del; Huang et al. (2024), CERT-ED.
+    """
+
+    def noised(self, length: int) -> NDArray[np.bool_]:
+        """All positions, shape ``(1, length)``; an empty text is one, too."""
+        return np.ones((1, integer("length", length, at_least=0, at_most=MAX_LENGTH)), dtype=bool)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from hybrid_rs._checks import broadcast, kind, nonnegative, probability, require
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio, a_ratio
@@ -90,7 +91,7 @@ def certified_radius_below(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: Arr
 
 
 def radii_below(
-    counts: Counts, kernel: Kernel, *, sigma: float, tau: float, d_max: int, alpha: float = 0.01
+    counts: Counts, kernel: Kernel | DeletionKernel, *, sigma: float, tau: float, d_max: int, alpha: float = 0.01
 ) -> tuple[FloatArray, FloatArray]:
     """Return upper bounds of a smoothed value and the radii within which it stays below tau, by text budget.
 

@@ -13,9 +13,10 @@ from hybrid_rs._checks import shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.certifying import Work
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.loading import Checkpoint, Counting, check_law
 from hybrid_rs.cli.resolution import Resolutions
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, result, resumable, up
+from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries
@@ -54,7 +55,7 @@ def attack(
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     engine, entries, progress = counting.engine_for(checkpoint), source.entries(), counting.progress
     smoothed = smoothing.of(checkpoint.loaded)
-    work = Work(smoothed, checkpoint.name, counting, engine, masked=towards == "safe")
+    work = Work(smoothed, checkpoint.name, counting, engine, masked=towards == "safe" and not smoothing.deletes)
     kept, search = AttackStore(attacks, checkpoint.name), {"adaptive": ADAPTIVE, "stronger": STRONGER}[effort]
     if towards == "unsafe":
         how: dict[str, Any] = {"effort": search, "seed": counting.seed, "n": fresh}
@@ -68,7 +69,7 @@ def attack(
     with resumable(counting.store, attacks):
         drawn = list(work.counts(source, entries, safe=False))
         for example, counts in tqdm(drawn, unit="attack", disable=not progress):
-            if len(counts.p_s(alpha)) <= d:
+            if not smoothing.deletes and len(counts.p_s(alpha)) <= d:
                 left_out.append(f"{shown(example.id)}: fewer than d = {d} tokens to edit")
                 continue
             row = kept.attack(smoothed, example, d, epsilon, effort=search, seed=counting.seed, n=fresh)
@@ -94,7 +95,9 @@ def attack(
                 }
                 result(json_line(about | bounds | reached | used))
                 continue
-            values = f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{down(bounds['certified_masked']):>8}"
+            values = (
+                f"{found['clean']:>10.5f}{down(bounds['certified']):>11}{lower_bound(bounds['certified_masked']):>8}"
+            )
             reach = f"{row['unsafe'] / fresh:>12.5f}  [{down(low)}, {up(high)}]"
             used_up = f"{row['edits']:>7}{row['epsilon_used']:>9.3f}"
             result(f"{values}{reach}{used_up}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
@@ -121,6 +124,11 @@ def attack(
         f"In {len(rows)} attacks no smoothed value is shown to be below p_adv (all bounds at once, risk {RISK:g}). "
         f"The estimate is below tau = {tau:g} in {under}."
     )
+
+
+def lower_bound(value: float) -> str:
+    """Format a lower bound, rounded down; a dash where there is none."""
+    return "-" if value != value else down(value)
 
 
 def raise_alarms(

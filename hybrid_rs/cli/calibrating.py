@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from tqdm import tqdm
@@ -17,14 +17,15 @@ from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
 from hybrid_rs.certificates.rounding import ceiled
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.loading import Checkpoint, Counting, check_law
 from hybrid_rs.cli.showing import json_line, note, result, resumable
+from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
 
 if TYPE_CHECKING:
     from hybrid_rs.decisions.calibrate import Calibration
     from hybrid_rs.evidence.counts import Counts
+    from hybrid_rs.smoothing.deletion import AnySmoothed
     from hybrid_rs.smoothing.example import Example
-    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.counts import CountsStore
 
 TAU = 4.6e-5  # the default of --tau
@@ -65,6 +66,9 @@ def calibrate(
     require(0 <= false_alarms < 1, "false_alarms", false_alarms, "give a share below 1")
     require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
     levels, rates = _numbers("margins", margins), _numbers("betas", betas)
+    require(
+        levels is None or not smoothing.deletes, "margins", margins, "edit-distance has one at a time: give --margin"
+    )
     within = rates is None or all(0 <= rate <= 1 for rate in rates)
     require(within, "betas", betas, "give probabilities in [0, 1]", repr)
     for name, single, usual, several in (
@@ -115,9 +119,7 @@ class Choice:
     confidence: float
 
     @classmethod
-    def of(
-        cls, smoothed: SmoothedGuard, counts: list[Counts], name: str, law: tuple[float, float, float, int]
-    ) -> Choice:
+    def of(cls, smoothed: AnySmoothed, counts: list[Counts], name: str, law: tuple[float, float, float, int]) -> Choice:
         """Choose tau for one smoothed guard."""
         import hybrid_rs as hrs
 
@@ -140,7 +142,7 @@ class Choice:
         return json_line(self.facts() | {"used": sorted([example, seed] for example, seed in self.calibration.used)})
 
 
-def setting_of(smoothed: SmoothedGuard, name: str) -> dict[str, Any]:
+def setting_of(smoothed: AnySmoothed, name: str) -> dict[str, Any]:
     """Return what tells a smoothed guard from others."""
     from hybrid_rs.storage.counts import described
 
@@ -153,7 +155,7 @@ def check_file(file: Path | None) -> None:
         read_text("tau_from", file)
 
 
-def chosen_tau(tau: float, file: Path | None, smoothed: SmoothedGuard, name: str) -> float | Calibration:
+def chosen_tau(tau: float, file: Path | None, smoothed: AnySmoothed, name: str) -> float | Calibration:
     """Return the calibration of ``--tau-from`` if there is one, else the number of ``--tau``."""
     if file is None:
         return tau
@@ -161,7 +163,7 @@ def chosen_tau(tau: float, file: Path | None, smoothed: SmoothedGuard, name: str
     return read_calibration(file, smoothed, name)
 
 
-def read_calibration(file: Path, smoothed: SmoothedGuard, name: str) -> Calibration:
+def read_calibration(file: Path, smoothed: AnySmoothed, name: str) -> Calibration:
     """Read the calibration of a smoothed guard from a file that ``calibrate --save`` wrote.
 
     Args:
@@ -194,11 +196,11 @@ def read_calibration(file: Path, smoothed: SmoothedGuard, name: str) -> Calibrat
 
 def _counts(
     store: CountsStore,
-    made: list[SmoothedGuard],
+    made: list[AnySmoothed],
     examples: list[Example],
     levels: list[float] | None,
     counting: Counting,
-) -> Iterator[tuple[SmoothedGuard, list[Counts]]]:
+) -> Iterator[tuple[AnySmoothed, list[Counts]]]:
     """Yield every smoothed guard with the counts of all examples."""
     from hybrid_rs.smoothing.margins import at_margin
 
@@ -212,14 +214,14 @@ def _counts(
                 if levels is None:
                     found: dict[Any, list[Counts]] = {None: store.sample(smoothed, group, **law, progress=bar.update)}
                 else:
-                    found = store.sample_margins(smoothed, group, margins=levels, **law, progress=bar.update)
+                    found = store.sample_margins(cast(Any, smoothed), group, margins=levels, **law, progress=bar.update)
                 for level, counts in found.items():
                     gathered.setdefault(level, []).extend(counts)
             for level, counts in gathered.items():
-                yield (smoothed if level is None else at_margin(smoothed, level)), counts
+                yield (smoothed if level is None else at_margin(cast(Any, smoothed), level)), counts
 
 
-def _tell(found: list[Choice], smoothed: SmoothedGuard, left_out: int) -> None:
+def _tell(found: list[Choice], smoothed: AnySmoothed, left_out: int) -> None:
     first = found[0].calibration
     result(f"{first.benign} benign examples, {first.n} draws each; {left_out} entries are not labelled safe.")
     result(alphabet_said(smoothed))

@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hybrid_rs._checks import require, shown
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Counting, Smoothing, alphabet_said, check_law, described, outside_alphabet
+from hybrid_rs.cli.loading import Checkpoint, Counting, check_law, described
 from hybrid_rs.cli.resolution import STEPS, Resolutions, per_value
 from hybrid_rs.cli.showing import LABEL, down, json_line, note, radii_row, result, resumable, up
+from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said, outside_alphabet
 
 if TYPE_CHECKING:
     from hybrid_rs.certificates.frontier import Frontier
     from hybrid_rs.datasets import Entries, Problem
     from hybrid_rs.decisions.calibrate import Calibration
+    from hybrid_rs.smoothing.deletion import AnySmoothed
     from hybrid_rs.smoothing.example import Example
-    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.engines import Engine
 
 
@@ -57,6 +59,8 @@ def certify(
     check_file(tau_from)
     smoothing = replace(smoothing, per_d=per_d)
     engine = counting.engine_for(checkpoint)
+    more = masked or texts > 1
+    require(not (smoothing.deletes and more), "threat", smoothing.threat, "leave out --masked and --texts with it")
     require(not (masked and per_d), "masked", True, "masked evidence needs one classifier; leave out --per-d")
     require(texts == 1 or not per_d, "texts", texts, "several texts need one classifier; leave out --per-d")
     alarms = towards == "unsafe"
@@ -134,6 +138,7 @@ class Report:
         law |= {"texts": counts.texts} if counts.texts > 1 else {}
         kernel = {"kernel": type(s.kernel).__name__, "vocab_size": len(s.guard.alphabet), "mask": s.guard.mask_id}
         threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
+        threat |= {"edits_of": s.kernel.edits} if isinstance(s.kernel, DeletionKernel) else {}
         outside = {"outside": outside_alphabet(s, example), "image": list(example.image.shape)}
         return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | kernel | threat | outside
 
@@ -226,7 +231,7 @@ class Work:
     """The counts of a data set, from the store or drawn into it."""
 
     def __init__(
-        self, smoothed: SmoothedGuard, name: str, counting: Counting, engine: Engine, *, masked: bool, texts: int = 1
+        self, smoothed: AnySmoothed, name: str, counting: Counting, engine: Engine, *, masked: bool, texts: int = 1
     ) -> None:
         from hybrid_rs.storage.counts import CountsStore
         from hybrid_rs.storage.engines import Local

@@ -18,8 +18,8 @@ from hybrid_rs.datasets.layouts import guessed_layout as guessed_layout, jsonl_o
 
 if TYPE_CHECKING:
     from hybrid_rs.datasets import Entries, Entry, Problem
+    from hybrid_rs.smoothing.deletion import AnySmoothed
     from hybrid_rs.smoothing.example import Example
-    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 UNKNOWN = 0.1  # share of unknown tokens above which a text is noted
 MM_SAFETYBENCH = "these options are for MM-SafetyBench; leave them out"
@@ -82,7 +82,7 @@ class Source:
             note(f"{len(found.repeats)} of {len(found)} entries repeat image and text of another; all are kept")
         return found
 
-    def examples(self, entries: Entries, smoothed: SmoothedGuard, problems: list[Problem]) -> Iterator[Example]:
+    def examples(self, entries: Entries, smoothed: AnySmoothed, problems: list[Problem]) -> Iterator[Example]:
         """Yield the guard's example of every entry; an entry that cannot be used is an error or goes to ``problems``.
 
         All texts are encoded before the first image is read.
@@ -128,7 +128,7 @@ class Source:
         failed = [name for name, share in found.shares.items() if share == 0 and name != "interaction only"]
         return f"the interaction filter: not {' and not '.join(failed)}" if failed else ""
 
-    def _example(self, entry: Entry, token_ids: NDArray[np.int64], smoothed: SmoothedGuard) -> Example:
+    def _example(self, entry: Entry, token_ids: NDArray[np.int64], smoothed: AnySmoothed) -> Example:
         """The guard's example of an entry; a guard whose image size is None takes images in their own size."""
         from hybrid_rs.smoothing.draws import require_readable
 

@@ -13,9 +13,10 @@ from hybrid_rs._checks import integer, probability, require, shown
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, check_law
+from hybrid_rs.cli.loading import Checkpoint, check_law
 from hybrid_rs.cli.resolution import Resolutions
 from hybrid_rs.cli.showing import LABEL, json_line, note, plain, result, resumable
+from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
 from hybrid_rs.storage.counts import described
 from hybrid_rs.storage.records import records
 

@@ -137,7 +137,7 @@ def _guard() -> dict[str, Any]:
     if not (CHECKPOINT / "model.safetensors").is_file():
         said = f"the small guard is not at {CHECKPOINT}; you can certify your own guard: hybrid-rs certify --help"
         return found | {"guard": said, "can_certify": True}
-    from hybrid_rs.cli.loading import Smoothing
+        from hybrid_rs import SmoothedGuard, SuffixThreat, UniformKernel
     from hybrid_rs.small_guard import notes as bay_notes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -147,7 +147,8 @@ def _guard() -> dict[str, Any]:
         seconds = time.perf_counter() - start
         example = bay_notes.examples("test", 1, unsafe=True)[0]
         unsafe = bool(guard.unsafe(example.token_ids[None], example.image[None])[0])
-        smoothed = Smoothing(sigma=0.5, beta=0.25, max_edits=8).of(guard)
+        kernel = UniformKernel(0.25, len(guard.alphabet))
+        smoothed = SmoothedGuard(guard, kernel, 0.5, SuffixThreat(8))
         next(smoothed.verdicts(example, 256))  # the first batch sets things up
         start, draws = time.perf_counter(), 0
         for verdicts in smoothed.verdicts(example, 10**6):

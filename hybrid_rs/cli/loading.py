@@ -1,4 +1,4 @@
-"""The options about guard, noise and threat: they give a guard, a smoothed guard, and an engine that draws."""
+"""The options about the guard and the draws: they give a guard, and an engine that draws."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import typer
 
-from hybrid_rs._checks import nonnegative, probability, require
+from hybrid_rs._checks import nonnegative, require
 from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
 from hybrid_rs.checkout import carried
@@ -24,9 +23,7 @@ from hybrid_rs.cli.showing import note
 from hybrid_rs.guards.wording import worded
 
 if TYPE_CHECKING:
-    from hybrid_rs.smoothing.example import Example
     from hybrid_rs.smoothing.guard import Guard
-    from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
     from hybrid_rs.storage.engines import Local, Ray
 
 LONGEST = 8192  # pixels on a side
@@ -240,78 +237,6 @@ def _called(option: str, folder: str, download: bool) -> Iterator[None]:
             raise ValueError(f"{option} = {str(error).removeprefix('path = ')}") from error
         remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
         raise ValueError(f"{option} = {folder!r}: {remedy}") from error
-
-
-@dataclass(frozen=True)
-class Smoothing:
-    """The noise and the threat; a group of options."""
-
-    sigma: o.Sigma = 0.5
-    kernel: o.KernelOption = "uniform"
-    beta: o.Beta = 0.25
-    threat: o.ThreatOption = "suffix"
-    max_edits: o.MaxEdits = 8
-    noise: o.NoiseOption = "lattice"
-    per_d: bool = False  # an option only of the commands that can use it
-
-    def __post_init__(self) -> None:
-        nonnegative("sigma", self.sigma)
-        probability("beta", self.beta)
-        twice = self.per_d and self.threat != "suffix"
-        require(not twice, "per_d", True, f"{self.threat} has one classifier for all d; leave it out")
-
-    def of(self, guard: Guard) -> SmoothedGuard:
-        """Return the smoothed guard; the uniform kernel is over the guard's alphabet."""
-        import hybrid_rs as hrs
-        from hybrid_rs.certificates.threats import InPlaceThreat, Threat
-
-        suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
-        others: dict[str, Callable[[int], Threat]] = {"in-place": InPlaceThreat, "l0": hrs.L0Threat}
-        threat = others[self.threat](self.max_edits) if self.threat in others else suffix
-        absorbing = self.kernel == "absorbing"
-        remedy = "this guard has no mask token; choose one with --mask, such as <unk> (in Python: mask_id)"
-        require(not absorbing or guard.mask_id is not None, "kernel", self.kernel, remedy)
-        kernel = hrs.AbsorbingKernel(self.beta) if absorbing else hrs.UniformKernel(self.beta, len(guard.alphabet))
-        return hrs.SmoothedGuard(guard, kernel, self.sigma, threat, self.noise)
-
-    def __str__(self) -> str:
-        kinds = {
-            "suffix": f"a suffix of {self.max_edits} tokens" if self.max_edits else "the image alone",
-            "in-place": f"the last {self.max_edits} tokens of the text overwritten",
-            "l0": f"up to {self.max_edits} tokens replaced anywhere",
-        }
-        one = ", a classifier for each d" if self.per_d else ""
-        noise = " on the 8-bit lattice" if self.noise == "lattice" else ""
-        kernel = "" if self.kernel == "uniform" else f", {self.kernel} kernel"
-        return f"sigma = {self.sigma:g}{noise}, beta = {self.beta:g}{kernel}, threat: {kinds[self.threat]}{one}"
-
-
-def alphabet_said(smoothed: SmoothedGuard) -> str:
-    """Say what noise writes, and what an edit may write.
-
-    A token outside the alphabet is read as the pad wherever the threat allows edits: so the certificate, which speaks
-    of edits within the alphabet, covers edits to any token.
-    """
-    if smoothed.threat.max_edits == 0:
-        return "No token is noised, and none may be edited: the adversary changes the image alone."
-    guard, size = smoothed.guard, len(smoothed.guard.alphabet)
-    uniform = hasattr(smoothed.kernel, "vocab_size")
-    writes = f"another of the alphabet's V = {size} tokens" if uniform else f"the mask, {spelled(guard, guard.mask_id)}"
-    edits = f"An edit writes one of the alphabet's {size} tokens; where edits are allowed, any other token is read as"
-    return f"Noise writes {writes}. {edits} {spelled(guard, guard.pad_id)}."
-
-
-def outside_alphabet(smoothed: SmoothedGuard, example: Example) -> int:
-    """Return how many tokens of an example are read as the pad: noised, and not in the alphabet."""
-    ids = example.token_ids
-    noised = np.asarray(smoothed.threat.noised(ids.size).any(axis=0))[: ids.size]
-    return int((noised & ~np.isin(ids, smoothed.guard.alphabet)).sum())
-
-
-def spelled(guard: Guard, token: int | None) -> str:
-    """Return a token as the guard's tokenizer spells it, or its number where there is no tokenizer."""
-    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # that behind a denoiser
-    return f"token {token}" if used is None else repr(used.convert_ids_to_tokens(token))
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:

@@ -16,7 +16,9 @@ from hybrid_rs.datasets.images import MAX_PIXELS as MAX_PIXELS
 from hybrid_rs.decisions.sample_size import MAX_DRAWS as MAX_DRAWS
 
 Layout = Literal["jsonl", "hateful-memes", "mm-safetybench", "hugging-face"]
-ThreatName = Literal["suffix", "in-place", "l0"]
+ThreatName = Literal["suffix", "in-place", "l0", "edit-distance"]
+KernelName = Literal["uniform", "absorbing", "deletion"]
+EditsName = Literal["all", "insertions", "deletions", "insertions-and-deletions"]
 DATA, GUARD, NOISE, DRAWS = "Data", "Guard", "Smoothing and threat", "Draws"
 
 Data = Annotated[
@@ -107,12 +109,13 @@ NoiseOption = Annotated[
         rich_help_panel=NOISE,
     ),
 ]
-Beta = Annotated[float, typer.Option(help="Probability that a token is replaced.", rich_help_panel=NOISE)]
+Beta = Annotated[float, typer.Option(help="Probability that a token is replaced, or deleted.", rich_help_panel=NOISE)]
 KernelOption = Annotated[
-    Literal["uniform", "absorbing"],
+    KernelName | None,
     typer.Option(
         "--kernel",
-        help="uniform: a replaced token becomes another token of the alphabet; absorbing: it becomes the mask.",
+        help="uniform: a replaced token becomes another token of the alphabet; absorbing: it becomes the mask; "
+        "deletion: it is deleted. Default: deletion for edit-distance, else uniform.",
         rich_help_panel=NOISE,
     ),
 ]
@@ -121,9 +124,14 @@ ThreatOption = Annotated[
     typer.Option(
         "--threat",
         help="suffix: the adversary writes into a slot after the text. in-place: the adversary overwrites the text's "
-        "last tokens. l0: the adversary replaces tokens anywhere.",
+        "last tokens. l0: the adversary replaces tokens anywhere. edit-distance: the adversary inserts, deletes and "
+        "replaces tokens anywhere.",
         rich_help_panel=NOISE,
     ),
+]
+EditsOption = Annotated[
+    EditsName,
+    typer.Option("--edits", help="With edit-distance: what one edit may be.", rich_help_panel=NOISE),
 ]
 MaxEdits = Annotated[
     int,

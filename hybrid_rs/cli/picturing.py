@@ -16,8 +16,9 @@ from hybrid_rs._extras import needs
 from hybrid_rs._files import check_writable, write_whole
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
-from hybrid_rs.cli.loading import Checkpoint, Smoothing, alphabet_said, described
+from hybrid_rs.cli.loading import Checkpoint, described
 from hybrid_rs.cli.showing import LABEL, json_line, note, result
+from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.example import Example
@@ -44,9 +45,10 @@ def show(
     """
     require(out.suffix.lower() == ".png", "out", str(out), "give a file that ends with .png", repr)
     check_writable("out", out)
+    require(not smoothing.deletes, "threat", smoothing.threat, "only noise that replaces tokens is shown")
     source = replace(source, limit=source.limit or EXAMPLES)
     entries = source.entries()
-    smoothed = smoothing.of(checkpoint.loaded)
+    smoothed: Any = smoothing.of(checkpoint.loaded)
     rows: list[list[NDArray[np.float32]]] = []
     problems = list(entries.problems)
     if not as_json:

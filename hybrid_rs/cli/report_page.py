@@ -77,6 +77,8 @@ def _classifier(row: dict[str, Any]) -> list[str]:
     absorbing = row["kernel"] == "AbsorbingKernel"
     writes = f"the mask, token {row.get('mask')}" if absorbing else f"another of V = {row['vocab_size']} tokens"
     tokens = f"A token is replaced with probability {row['beta']:g}; noise writes {writes}."
+    deletes = row["kernel"] == "DeletionKernel"
+    tokens = f"A token is deleted with probability {row['beta']:g}." if deletes else tokens
     tokens = tokens if row["max_edits"] else "No token is noised."
     if row.get("one_shot") is False:
         tokens += " Each d has a classifier of its own, with a slot of d pads; its counts and its bound are its own."
@@ -120,6 +122,8 @@ def _adversary(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         said = ["Someone who changes the image alone."]
     elif row["threat"] == "L0Threat":
         said = ["Someone who replaces tokens anywhere in the text, and changes the image."]
+    elif row["threat"] == "EditDistanceThreat":
+        said = [f"Someone who edits the text anywhere ({row.get('edits_of', 'all')} edits), and changes the image."]
     elif row["threat"] == "InPlaceThreat":
         said = [f"Someone who overwrites the last {row['max_edits']} tokens of the text, and changes the image."]
     else:

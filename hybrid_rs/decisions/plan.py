@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hybrid_rs._checks import flag, nonnegative, nonnegative_or_infinite, one, probability
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.frontier_of import frontier_of
@@ -184,7 +185,7 @@ def plan(
 
 def ceiling(
     n: int,
-    kernel: Kernel,
+    kernel: Kernel | DeletionKernel,
     *,
     sigma: float,
     tau: float,

@@ -22,7 +22,7 @@ from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.frontier import frontier
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.certificates.threats import InPlaceThreat, L0Threat, SuffixThreat, Threat
+from hybrid_rs.certificates.threats import EditDistanceThreat, InPlaceThreat, L0Threat, SuffixThreat, Threat
 from hybrid_rs.certificates.worst_case import certified_radius
 from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share
 from hybrid_rs.evidence.counts import Counts
@@ -131,10 +131,11 @@ class Comparison:
     def others(self) -> dict[str, tuple[Any, int]]:
         """The smoothed guards of other methods by the name of their draws, and how often each is drawn."""
         erasing = EraseAndCheck(self.guard, EDITS, "suffix")
+        deleting = DeletionSmoothedGuard(self.guard, DeletionKernel(BETA), SIGMA, EditDistanceThreat(EDITS))
         image_only = SmoothedGuard(erasing, UniformKernel(0.0, len(self.guard.alphabet)), SIGMA, L0Threat(1), "lattice")
         return {
             "erased": (image_only, self.budget // questions(EDITS, EDITS, "suffix")),
-            "deleted": (DeletionSmoothedGuard(self.guard, DeletionKernel(BETA), SIGMA, "lattice"), self.budget),
+            "deleted": (deleting, self.budget),
             "synonyms": (SynonymGuard(self.guard, synonyms(), SIGMA, "lattice"), self.budget),
             "subsamples": (SubsampledGuard(self.guard, replace(KEPT, token_fill=self.guard.pad_id)), self.budget),
         }

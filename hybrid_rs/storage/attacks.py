@@ -12,10 +12,10 @@ from hybrid_rs._checks import flag, integer, nonnegative, one, probability, requ
 from hybrid_rs.attacks import ADAPTIVE, PLAIN, Effort, chosen
 from hybrid_rs.attacks.joint import attack_jointly, evaluate, without_noise
 from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.deletion import AnySmoothed, smooth
 from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
-from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
 from hybrid_rs.storage.records import key, records
@@ -39,7 +39,7 @@ class Search:
 
     def draw(self, guard: Guard, *, progress: bool = False) -> dict[str, Any]:
         """Search, and return the attack with its verdicts on fresh draws."""
-        asked, smoothed = self.asked, SmoothedGuard(guard, *self.smoothing)
+        asked, smoothed = self.asked, smooth(guard, *self.smoothing)
         searched = smoothed if asked["adaptive"] else without_noise(smoothed)
         budget, law, how = asked["d"], {name: asked[name] for name in ("n", "seed")}, Effort(**asked["effort"])
         found = attack_jointly(searched, self.example, budget, asked["epsilon"], effort=how, seed=law["seed"])
@@ -68,13 +68,13 @@ class AttackStore:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, smoothed: SmoothedGuard, example: Example, d: int, epsilon: float, **how: Any) -> Any:
+    def get(self, smoothed: AnySmoothed, example: Example, d: int, epsilon: float, **how: Any) -> Any:
         """Return an attack, or None if it is not in the store; arguments as in :meth:`attack`."""
         return self._kept.get(self._asked(smoothed, example, d, epsilon, **how))
 
     def attack(
         self,
-        smoothed: SmoothedGuard,
+        smoothed: AnySmoothed,
         example: Example,
         d: int,
         epsilon: float,
@@ -100,7 +100,7 @@ class AttackStore:
         return self.attack_each([(smoothed, example, d, epsilon)], **how)[0]
 
     def attack_each(
-        self, attacks: Iterable[tuple[SmoothedGuard, Example, int, float]], **how: Any
+        self, attacks: Iterable[tuple[AnySmoothed, Example, int, float]], **how: Any
     ) -> list[dict[str, Any]]:
         """Return many attacks; the engine searches those that are not in the store, and each is stored when done.
 
@@ -122,7 +122,7 @@ class AttackStore:
 
     def _asked(
         self,
-        smoothed: SmoothedGuard,
+        smoothed: AnySmoothed,
         example: Example,
         d: int,
         epsilon: float,
@@ -152,6 +152,6 @@ def _checked(row: Mapping[str, Any]) -> None:
     require(row["edits"] <= row["d"], "edits", row["edits"], f"the budget was {row['d']}")
 
 
-def _smoothing(smoothed: SmoothedGuard) -> tuple[Any, ...]:
+def _smoothing(smoothed: AnySmoothed) -> tuple[Any, ...]:
     """Return what a worker needs to smooth its own copy of the guard."""
     return smoothed.kernel, smoothed.sigma, smoothed.threat, smoothed.noise

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from tqdm import tqdm
 
@@ -20,6 +20,7 @@ from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
+from hybrid_rs.smoothing.deletion import AnySmoothed
 from hybrid_rs.smoothing.draws import MAX_DRAWS, SAMPLERS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
@@ -69,14 +70,14 @@ class CountsStore:
         return len(self._kept)
 
     def get(
-        self, smoothed: SmoothedGuard, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
+        self, smoothed: AnySmoothed, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
     ) -> Evidence | None:
         """Return the counts of a unit, or None if it is not in the store."""
         return self._kept.get(self._question(smoothed, example.id, n, seed, masked, texts))
 
     def sample(
         self,
-        smoothed: SmoothedGuard,
+        smoothed: AnySmoothed,
         examples: Iterable[Example],
         *,
         n: int,
@@ -106,7 +107,7 @@ class CountsStore:
 
     def sample_together(
         self,
-        smoothed: Sequence[SmoothedGuard],
+        smoothed: Sequence[AnySmoothed],
         examples: Iterable[Example],
         *,
         n: int,
@@ -124,7 +125,7 @@ class CountsStore:
             for each smoothed guard, what :meth:`sample` returns.
         """
         smoothed = [_smoothing(each) for each in listed("smoothed", smoothed, "give smoothed guards")]
-        first, kernels = require_alike(smoothed), [each.kernel for each in smoothed]
+        first, kernels = require_alike(cast(Any, smoothed)), [each.kernel for each in smoothed]
 
         def unit(example: Example, missing: list[int]) -> Unit:
             lacking = tuple(kernels[i] for i in missing)
@@ -171,7 +172,7 @@ class CountsStore:
     def _drawn(
         self,
         base: Guard,
-        variants: Sequence[SmoothedGuard],
+        variants: Sequence[AnySmoothed],
         examples: Iterable[Example],
         unit: Callable[[Example, list[int]], Unit],
         law: dict[str, Any],
@@ -221,12 +222,14 @@ class CountsStore:
         return [[self._kept.get(questions[i]) for questions in asked] for i in range(len(variants))]
 
     def _question(
-        self, smoothed: SmoothedGuard, example: str, n: int, seed: int, masked: bool, texts: int = 1
+        self, smoothed: AnySmoothed, example: str, n: int, seed: int, masked: bool, texts: int = 1
     ) -> dict[str, Any]:
         law: dict[str, Any] = {"n": integer("n", n, 1, MAX_DRAWS), "seed": integer("seed", seed, at_least=0)}
         several = {"texts": texts} if (texts := integer("texts", texts, at_least=1)) > 1 else {}
         more = law | ({"masked": True} if flag("masked", masked) else {}) | several
-        return described(self.classifier, smoothed, example) | more
+        question = described(self.classifier, smoothed, example) | more
+        question["kernel"].pop("edits", None)  # the same draws serve every kind of edits
+        return question
 
 
 def name_of(example: Example) -> str:
@@ -234,7 +237,7 @@ def name_of(example: Example) -> str:
     return str(kind("example", example, Example, "give a hybrid_rs.Example").id)
 
 
-def described(classifier: str, smoothed: SmoothedGuard, example: str) -> dict[str, Any]:
+def described(classifier: str, smoothed: AnySmoothed, example: str) -> dict[str, Any]:
     """Return the fields by which stores distinguish questions: everything on which the guard's answer may depend.
 
     Args:

@@ -23,14 +23,15 @@ import numpy as np
 
 from hybrid_rs._checks import function, integer, require, shown, text
 from hybrid_rs._extras import needs
+from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.evidence.kinds import AnyCounts
+from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard, smooth
 from hybrid_rs.smoothing.draws import Noise
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import sample_margins
-from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import sample_together
 
 ATTEMPTS = 3  # after as many workers have died on one unit, the run stops
@@ -77,7 +78,7 @@ class Unit:
     """
 
     example: Example
-    kernels: tuple[UniformKernel | AbsorbingKernel, ...]
+    kernels: tuple[UniformKernel | AbsorbingKernel | DeletionKernel, ...]
     sigma: float
     threat: Threat
     n: int
@@ -89,13 +90,14 @@ class Unit:
 
     def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
         """Return the counts for each kernel, or for each margin."""
-        smoothed = [SmoothedGuard(guard, kernel, self.sigma, self.threat, self.noise) for kernel in self.kernels]
+        smoothed: list[Any] = [smooth(guard, each, self.sigma, self.threat, self.noise) for each in self.kernels]
         if self.margins:
             (one,) = smoothed
             return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]
         law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
-        if self.texts > 1:
-            return [each.sample(self.example, self.n, texts=self.texts, progress=progress, **law) for each in smoothed]
+        if self.texts > 1 or isinstance(smoothed[0], DeletionSmoothedGuard):
+            law["texts"] = self.texts
+            return [each.sample(self.example, self.n, progress=progress, **law) for each in smoothed]
         return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 
 

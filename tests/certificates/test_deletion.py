@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -123,3 +124,14 @@ def test_masked_evidence_and_unknown_edits_are_refused():
         worst_ratios(DeletionKernel(0.5), 1, masked=True)
     with pytest.raises(ValueError, match="edits = 'swaps'"):
         DeletionKernel(0.5, "swaps")
+
+
+@pytest.mark.parametrize("edits", KINDS)
+def test_certificates_are_written_read_and_verified(edits):
+    kernel = DeletionKernel(0.7, edits)
+    for d, epsilon in ((1, 0.2), (2, 0.3)):
+        made = hrs.certify(hrs.Counts((999,), n=1000), kernel, d=d, epsilon=epsilon, sigma=0.5, tau=0.05)
+        assert hrs.read_certificate(made.to_json()) == made
+        assert 0 < made.p_adv <= hrs.verify(made) <= made.p_adv + 1e-9
+        with pytest.raises(hrs.VerificationError, match="proves only"):
+            hrs.verify(replace(made, p_adv=made.p_adv * 1.01))

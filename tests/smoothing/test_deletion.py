@@ -9,6 +9,7 @@ from scipy.stats import binom
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates.deletion import DeletionKernel
+from hybrid_rs.certificates.threats import EditDistanceThreat
 from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard
 
 EXAMPLE = hrs.Example("words", np.array([3, 5, 3, 7]), np.full((3, 4, 4), 128 / 255, np.float32))
@@ -50,7 +51,7 @@ def test_the_image_noise_is_that_of_every_smoothed_guard():
 
     threat = hrs.SuffixThreat(1)
     usual = hrs.SmoothedGuard(Bright(), hrs.UniformKernel(0.25, 10), 0.5, threat, noise="lattice")
-    deleting = DeletionSmoothedGuard(Bright(), DeletionKernel(0.25), 0.5, noise="lattice")
+    deleting = DeletionSmoothedGuard(Bright(), DeletionKernel(0.25), 0.5)
     assert usual.sample(EXAMPLE, 300).unsafe == deleting.sample(EXAMPLE, 300).unsafe
 
 
@@ -70,8 +71,8 @@ def test_an_attacked_text_has_at_least_the_certified_value():
 
 
 def test_a_frontier_says_whose_it_is():
-    smoothed = DeletionSmoothedGuard(Recorder(), DeletionKernel(0.25, "insertions"), sigma=0.5, noise="lattice")
-    front = smoothed.certify(EXAMPLE, n=500, tau=0.05, d_max=2)
+    smoothed = DeletionSmoothedGuard(Recorder(), DeletionKernel(0.25, "insertions"), 0.5, EditDistanceThreat(2))
+    front = smoothed.certify(EXAMPLE, n=500, tau=0.05)
     assert (front.example, front.n, front.alpha) == ("words", 500, 0.01)
-    assert np.array_equal(front.radii, smoothed.frontier(smoothed.sample(EXAMPLE, 500), tau=0.05, d_max=2).radii, True)
+    assert np.array_equal(front.radii, smoothed.frontier(smoothed.sample(EXAMPLE, 500), tau=0.05).radii, True)
     assert np.all(np.diff(front.radii[~np.isnan(front.radii)]) < 0)

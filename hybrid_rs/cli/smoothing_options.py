@@ -1,0 +1,123 @@
+"""The options about noise and threat: they give a smoothed guard, and sentences about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid_rs._checks import nonnegative, probability, require
+from hybrid_rs.cli import options as o
+
+if TYPE_CHECKING:
+    from hybrid_rs.smoothing.deletion import AnySmoothed
+    from hybrid_rs.smoothing.example import Example
+    from hybrid_rs.smoothing.guard import Guard
+
+EDITS = {
+    "all": "insertions, deletions and substitutions",
+    "insertions": "insertions",
+    "deletions": "deletions",
+    "insertions-and-deletions": "insertions and deletions",
+}
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """The noise and the threat; a group of options."""
+
+    sigma: o.Sigma = 0.5
+    kernel: o.KernelOption = None
+    beta: o.Beta = 0.25
+    threat: o.ThreatOption = "suffix"
+    edits: o.EditsOption = "all"
+    max_edits: o.MaxEdits = 8
+    noise: o.NoiseOption = "lattice"
+    per_d: bool = False  # an option only of the commands that can use it
+
+    def __post_init__(self) -> None:
+        nonnegative("sigma", self.sigma)
+        probability("beta", self.beta)
+        twice = self.per_d and self.threat != "suffix"
+        require(not twice, "per_d", True, f"{self.threat} has one classifier for all d; leave it out")
+        deletes = self.threat == "edit-distance"
+        fits = self.kernel is None or (self.kernel == "deletion") == deletes
+        remedy = "edit-distance needs deletion" if deletes else "deletion is for --threat edit-distance"
+        require(fits, "kernel", self.kernel, f"{remedy}; leave it out")
+        require(deletes or self.edits == "all", "edits", self.edits, "it is for --threat edit-distance; leave it out")
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the noise deletes tokens, and the adversary may change the length of the text."""
+        return self.threat == "edit-distance"
+
+    def of(self, guard: Guard) -> AnySmoothed:
+        """Return the smoothed guard; the uniform kernel is over the guard's alphabet."""
+        import hybrid_rs as hrs
+        from hybrid_rs.certificates.deletion import DeletionKernel
+        from hybrid_rs.certificates.threats import EditDistanceThreat, InPlaceThreat, Threat
+        from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard
+
+        if self.deletes:
+            edits: Any = self.edits.replace("-", " ")
+            threat_of, deletion = EditDistanceThreat(self.max_edits), DeletionKernel(self.beta, edits)
+            return DeletionSmoothedGuard(guard, deletion, self.sigma, threat_of, self.noise)
+        suffix = hrs.SuffixThreat(self.max_edits, one_shot=not self.per_d)
+        others: dict[str, Callable[[int], Threat]] = {"in-place": InPlaceThreat, "l0": hrs.L0Threat}
+        threat = others[self.threat](self.max_edits) if self.threat in others else suffix
+        absorbing = self.kernel == "absorbing"
+        remedy = "this guard has no mask token; choose one with --mask, such as <unk> (in Python: mask_id)"
+        require(not absorbing or guard.mask_id is not None, "kernel", self.kernel, remedy)
+        kernel = hrs.AbsorbingKernel(self.beta) if absorbing else hrs.UniformKernel(self.beta, len(guard.alphabet))
+        return hrs.SmoothedGuard(guard, kernel, self.sigma, threat, self.noise)
+
+    def __str__(self) -> str:
+        kinds = {
+            "suffix": f"a suffix of {self.max_edits} tokens" if self.max_edits else "the image alone",
+            "in-place": f"the last {self.max_edits} tokens of the text overwritten",
+            "l0": f"up to {self.max_edits} tokens replaced anywhere",
+            "edit-distance": f"up to {self.max_edits} {EDITS[self.edits]} anywhere",
+        }
+        one = ", a classifier for each d" if self.per_d else ""
+        noise = " on the 8-bit lattice" if self.noise == "lattice" else ""
+        kernel = ", tokens deleted" if self.deletes else ", absorbing kernel" if self.kernel == "absorbing" else ""
+        return f"sigma = {self.sigma:g}{noise}, beta = {self.beta:g}{kernel}, threat: {kinds[self.threat]}{one}"
+
+
+def replaces(smoothed: AnySmoothed) -> bool:
+    """Return whether the noise replaces tokens, so that an alphabet matters; otherwise it deletes them."""
+    return hasattr(smoothed.kernel, "replacements")
+
+
+def alphabet_said(smoothed: AnySmoothed) -> str:
+    """Say what noise writes, and what an edit may write.
+
+    A token outside the alphabet is read as the pad wherever the threat allows edits: so the certificate, which speaks
+    of edits within the alphabet, covers edits to any token.
+    """
+    if not replaces(smoothed):
+        return "Noise deletes tokens. An edit may write any token."
+    if smoothed.threat.max_edits == 0:
+        return "No token is noised, and none may be edited: the adversary changes the image alone."
+    guard, size = smoothed.guard, len(smoothed.guard.alphabet)
+    uniform = hasattr(smoothed.kernel, "vocab_size")
+    writes = f"another of the alphabet's V = {size} tokens" if uniform else f"the mask, {spelled(guard, guard.mask_id)}"
+    edits = f"An edit writes one of the alphabet's {size} tokens; where edits are allowed, any other token is read as"
+    return f"Noise writes {writes}. {edits} {spelled(guard, guard.pad_id)}."
+
+
+def outside_alphabet(smoothed: AnySmoothed, example: Example) -> int:
+    """Return how many tokens of an example are read as the pad: noised by replacement, and not in the alphabet."""
+    if not replaces(smoothed):
+        return 0
+    ids = example.token_ids
+    noised = np.asarray(smoothed.threat.noised(ids.size).any(axis=0))[: ids.size]
+    return int((noised & ~np.isin(ids, smoothed.guard.alphabet)).sum())
+
+
+def spelled(guard: Guard, token: int | None) -> str:
+    """Return a token as the guard's tokenizer spells it, or its number where there is no tokenizer."""
+    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # that behind a denoiser
+    return f"token {token}" if used is None else repr(used.convert_ids_to_tokens(token))
