@@ -21,20 +21,22 @@ text. This serves numbers of edits for which no larger set was counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
 
 from hybrid_rs._checks import integer, kind, probability, require
 from hybrid_rs.certificates.joint_evidence import joint_bound, joint_radius
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, masked_ratio, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.certificates.several_texts import certified_radius_texts
+from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.certificates.worst_case import attack_shift, certified_radius, p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+from hybrid_rs.evidence.text_counts import level_bounds
 
 FloatArray = NDArray[np.float64]
 TokenKernel = UniformKernel | AbsorbingKernel
@@ -195,28 +197,39 @@ def _jointly(
 
 
 @lru_cache(maxsize=4096)
-def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float) -> bool:
+def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float, texts: int = 1) -> bool:
     """Return whether splitting the risk alpha between p_A and p_S can be better than giving p_S all of it.
 
     The answer does not depend on the draws. It is computed for guards whose verdict does not depend on which positions
-    were replaced, at several failure rates. It is True if the split makes the radius larger by more than a thousandth
-    for one of them. With a large alphabet it is False, and p_S keeps the whole risk. The joint bound has no part in the
-    answer: for a handful of tokens it may pay where this says that it does not.
+    were replaced, at several failure rates. With several texts for each image, the texts of an image all agree for one
+    half of these guards, and are independent of each other for the other half. The answer is True if the split makes
+    the radius larger by more than a thousandth for one of them. With a large alphabet it is False, and p_S keeps the
+    whole risk. The joint bound has no part in the answer: for a handful of tokens it may pay where this says that it
+    does not.
 
     Example:
         >>> import hybrid_rs as hrs
         >>> [pays(hrs.UniformKernel(0.25, size), 3, 10_000, 0.01, 0.05) for size in (376, 32_000)]
         [True, False]
+        >>> [pays(hrs.UniformKernel(0.25, size), 3, 2_500, 0.01, 0.05, texts=4) for size in (376, 32_000)]
+        [True, False]
     """
     if d == 0:
         return False
-    flagged = np.floor(n * (1 - np.array(FAILURES)))
-    half, whole = (clopper_pearson_lower(flagged, n, share) for share in (alpha / 2, alpha))
-    alone = certified_radius(whole, kernel.likelihood_ratio(d, masked=True), sigma=1.0, tau=tau)
+    rates = 1 - np.array(FAILURES)
+    search: Callable[..., FloatArray] = certified_radius if texts == 1 else certified_radius_texts
+    least: Callable[..., FloatArray] = p_adv if texts == 1 else p_adv_texts
+    if texts == 1:
+        half, whole = (clopper_pearson_lower(np.floor(n * rates), n, share) for share in (alpha / 2, alpha))
+    else:
+        alike, independent = np.repeat(rates[:, None], texts, axis=1), binom.sf(np.arange(texts), texts, rates[:, None])
+        reached = np.floor(n * np.concatenate([alike, np.minimum(independent, 1.0)]))
+        half, whole = (level_bounds(reached, n, share) for share in (alpha / 2, alpha))
+    alone = search(whole, kernel.likelihood_ratio(d, masked=True), sigma=1.0, tau=tau)
     more = np.isfinite(np.nan_to_num(alone, nan=0.0))
     further = np.nan_to_num(alone, nan=0.0, posinf=0.0) * 1.001
     for e in range(d, -1, -1):  # the most edits first: with a large alphabet they already decide
-        sides = [p_adv(half, further, ratio_of(kernel, j, e), sigma=1.0) for j in (0, d)]
+        sides = [least(half, further, ratio_of(kernel, j, e), sigma=1.0) for j in (0, d)]
         more &= np.max(sides, axis=0) >= tau
         if not more.any():
             return False

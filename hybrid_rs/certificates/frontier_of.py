@@ -15,8 +15,8 @@ from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.frontier import Frontier, frontiers
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.several_texts import attacked_share
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
-from hybrid_rs.evidence.counts import MaskedCounts
 from hybrid_rs.evidence.kinds import KINDS, AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
@@ -41,8 +41,8 @@ def frontier_of(
       the larger of the two values is taken, and the least of these is the worst case. The bounds of subset counts share
       one risk anyway. For masked counts the risk of a point is split between p_A and p_S if that can help
       (:func:`hybrid_rs.certificates.commitment.pays`); otherwise the point uses p_S alone.
-    - Counts of several texts for each image give the certificate from their levels: the masked one if they have a row
-      for each d, otherwise the plain one.
+    - Counts of several texts for each image give the certificate from their levels, in the same way. If they have no
+      row for each d or size, it is the plain certificate.
 
     Args:
         counts: the counts of the draws.
@@ -97,8 +97,8 @@ def frontiers_of(
         if many:
             masked = counts[0].masked  # if masked, one classifier serves every budget; else each has its own
             made = frontiers(_up_to(d_max, bounds), *law, masked=masked, single=masked, all_at_once=simultaneous)
-            if isinstance(counts[0], MaskedCounts):
-                made = _committed(made, [c for c in counts if isinstance(c, MaskedCounts)], each_risk)
+            if masked:
+                made = _committed(made, bounds, [c.bounds(each_risk / 2) for c in counts], counts, each_risk)
         else:
             made = frontiers(np.repeat(bounds, d_max + 1, axis=1), *law, masked=False, single=True, all_at_once=True)
     return [
@@ -113,21 +113,30 @@ def _up_to(d_max: int, bounds: list[NDArray[np.float64]]) -> NDArray[np.float64]
     return np.array([p[: d_max + 1] for p in bounds])
 
 
-def _committed(alone: list[Frontier], counts: Sequence[MaskedCounts], each_risk: float) -> list[Frontier]:
-    """Return the frontiers from p_A and p_S at points where splitting the risk can help; else those from p_S alone."""
-    first, everyone = alone[0], range(len(counts))
+def _committed(
+    alone: list[Frontier],
+    whole: list[NDArray[np.float64]],
+    half: list[NDArray[np.float64]],
+    counts: Sequence[AnyCounts],
+    each_risk: float,
+) -> list[Frontier]:
+    """Return the frontiers from p_A and p_S at points where splitting the risk can help; else those from p_S alone.
+
+    The bounds are those at the risk of a point and at half of it, shape ``(d_max + 1,)``, or ``(..., m)`` for m texts.
+    """
+    first, everyone, texts = alone[0], range(len(counts)), counts[0].texts
     kernel, shared = first.kernel, first.simultaneous  # if so, the bounds of all d (d = 0: p_A) hold together anyway
     if not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return alone
     radii, p = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p"))
-    share = each_risk if shared else each_risk / 2
-    bounds = [c.bounds(share) for c in counts]
+    bounds = whole if shared else half
     for d in range(1, radii.shape[1]):
-        at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau)]
+        at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau, texts)]
         if at:
-            both = np.array([bounds[i][[0, d]] for i in at])
-            each, _ = radii_committed({0: both[:, 0], d: both[:, 1]}, kernel, d, sigma=first.sigma, tau=first.tau)
-            radii[at, d], p[at, d] = each.min(axis=0), both[:, 1]  # nan where some number of edits is not certified
+            both = {j: np.array([bounds[i][j] for i in at]) for j in (0, d)}
+            each, _ = radii_committed(both, kernel, d, sigma=first.sigma, tau=first.tau, texts=texts > 1)
+            radii[at, d] = each.min(axis=0)  # nan where some number of edits is not certified
+            p[at, d] = both[d] if texts == 1 else attacked_share(both[d], 0.0, sigma=1.0)
     return [replace(front, radii=r, p=x) for front, r, x in zip(alone, radii, p, strict=True)]
 
 

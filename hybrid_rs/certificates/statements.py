@@ -10,10 +10,10 @@ from hybrid_rs.certificates import certificate as of_one_text, verification
 from hybrid_rs.certificates.certificate import Certificate
 from hybrid_rs.certificates.commitment import pays
 from hybrid_rs.certificates.committed_certificate import CommittedCertificate, certify_committed
+from hybrid_rs.certificates.committed_text_certificate import CommittedTextCertificate, certify_committed_texts
+from hybrid_rs.certificates.committed_text_verification import verify_committed_texts
 from hybrid_rs.certificates.committed_verification import verify_committed
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
-from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate, certify_subset_texts
-from hybrid_rs.certificates.subset_text_verification import verify_subset_texts
 from hybrid_rs.certificates.text_certificate import TextCertificate, certify_texts
 from hybrid_rs.certificates.text_verification import verify_texts
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
@@ -23,7 +23,7 @@ from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 
-AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | SubsetTextCertificate
+AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | CommittedTextCertificate
 
 
 @overload
@@ -37,7 +37,7 @@ def certify(
     tau: float | CalibratedThreshold,
     alpha: float = ...,
     masked: bool | None = ...,
-) -> TextCertificate: ...
+) -> TextCertificate | CommittedTextCertificate: ...
 
 
 @overload
@@ -51,7 +51,7 @@ def certify(
     tau: float | CalibratedThreshold,
     alpha: float = ...,
     masked: bool | None = ...,
-) -> SubsetTextCertificate: ...
+) -> CommittedTextCertificate: ...
 
 
 @overload
@@ -111,8 +111,8 @@ def certify(
         - a known probability or plain counts: a :class:`hybrid_rs.Certificate`;
         - masked or subset counts, which bound p_A and p_S: a :class:`CommittedCertificate`, or a ``Certificate`` from
           p_S alone where both together cannot be better (:func:`hybrid_rs.certificates.commitment.pays`);
-        - counts of several texts for each image: a :class:`hybrid_rs.TextCertificate`, or a
-          :class:`SubsetTextCertificate` if the edited positions are unknown.
+        - counts of several texts for each image: a :class:`CommittedTextCertificate` where they bound p_A and p_S
+          together, by the same rule as for one text; otherwise a :class:`hybrid_rs.TextCertificate`.
 
     Raises:
         ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
@@ -131,28 +131,30 @@ def certify(
         2
     """
     law: dict[str, Any] = {"d": d, "epsilon": epsilon, "sigma": sigma, "tau": tau, "alpha": alpha, "masked": masked}
-    if isinstance(counts_or_p_a, TextCounts):
-        return certify_texts(counts_or_p_a, cast(Any, kernel), **law)  # certify_texts refuses other kernels
-    if isinstance(counts_or_p_a, SubsetTextCounts):
+    counts = counts_or_p_a
+    together = isinstance(counts, MaskedCounts | SubsetCounts | SubsetTextCounts | TextCounts) and counts.masked
+    if together and masked is not False and _commits(counts, kernel, d, tau, alpha):
+        del law["masked"]
+        made = certify_committed if isinstance(counts, MaskedCounts | SubsetCounts) else certify_committed_texts
+        return made(cast(Any, counts), cast(Any, kernel), **law)
+    if isinstance(counts, TextCounts):
+        return certify_texts(counts, cast(Any, kernel), **law)  # certify_texts refuses other kernels
+    if isinstance(counts, SubsetTextCounts):
         require(masked is not False, "masked", masked, "the draws come from the other law; leave it out")
-        del law["masked"]
-        return certify_subset_texts(counts_or_p_a, cast(Any, kernel), **law)
-    both = isinstance(counts_or_p_a, MaskedCounts | SubsetCounts) and masked is not False
-    if both and _commits(counts_or_p_a, kernel, d, tau, alpha):
-        del law["masked"]
-        return certify_committed(cast(Any, counts_or_p_a), cast(Any, kernel), **law)
-    return of_one_text.certify(counts_or_p_a, kernel, **law)
+    return of_one_text.certify(cast(Any, counts), kernel, **law)
 
 
 def _commits(counts: Any, kernel: Kernel, d: int, tau: float | CalibratedThreshold, alpha: float) -> bool:
     """Return whether to use the certificate from p_A and p_S; the answer does not depend on the values counted."""
     budget = text_budget("d", d)
+    if isinstance(counts, SubsetTextCounts):
+        return True
     if budget == 0 or not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return False
     if isinstance(counts, SubsetCounts):
         return True
     level = float(one("tau", probability("tau", threshold(tau, [(counts.example, counts.seed)]))))
-    return pays(kernel, budget, counts.n, risk("alpha", alpha), level)
+    return pays(kernel, budget, counts.n, risk("alpha", alpha), level, counts.texts)
 
 
 def read_certificate(text: str) -> AnyCertificate:
@@ -175,7 +177,7 @@ def read_certificate(text: str) -> AnyCertificate:
     except (ValueError, TypeError, RecursionError):
         fields = None  # from_json below reports the error
     if isinstance(fields, dict) and "witnesses" in fields:
-        return SubsetTextCertificate.from_json(text)
+        return CommittedTextCertificate.from_json(text)
     if isinstance(fields, dict) and "levels" in fields:
         return TextCertificate.from_json(text)
     if isinstance(fields, dict) and "bounds" in fields:
@@ -204,10 +206,10 @@ def verify(certificate: AnyCertificate) -> float:
         >>> verify(certificate) >= certificate.p_adv >= certificate.tau
         True
     """
-    kinds = (Certificate, TextCertificate, CommittedCertificate, SubsetTextCertificate)
+    kinds = (Certificate, TextCertificate, CommittedCertificate, CommittedTextCertificate)
     kind("certificate", certificate, kinds, "give what certify returned")
-    if isinstance(certificate, SubsetTextCertificate):
-        return verify_subset_texts(certificate)
+    if isinstance(certificate, CommittedTextCertificate):
+        return verify_committed_texts(certificate)
     if isinstance(certificate, CommittedCertificate):
         return verify_committed(certificate)
     if isinstance(certificate, TextCertificate):

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from flint import arb
 
     from hybrid_rs.certificates.committed_certificate import CommittedCertificate
-    from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate
+    from hybrid_rs.certificates.committed_text_certificate import CommittedTextCertificate
     from hybrid_rs.certificates.text_certificate import TextCertificate
 
-    AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | SubsetTextCertificate
+    AnyCertificate: TypeAlias = Certificate | TextCertificate | CommittedCertificate | CommittedTextCertificate
 
 DIGITS_AGREED = 12  # the lower end is reported once the ball is this narrow, relative to its middle
 MAX_BITS = 1 << 14

@@ -1,4 +1,4 @@
-"""Certificates from several texts, positions unknown, of which fields were moved so that the claim is false.
+"""Certificates from several texts for each number of edits, of which fields were moved so that the claim is false.
 
 What is false is decided without the package, as in :mod:`abuse.tampering`: the layered value of every number of edits
 from its definition in 50 digits, and the binomial tail summed term by term. ``run(count, seed)`` gives the figures; so
@@ -17,10 +17,10 @@ from mpmath import mp, mpf
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
-from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate, certify_subset_texts
+from hybrid_rs.certificates.committed_text_certificate import CommittedTextCertificate, certify_committed_texts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts, images_of_size, texts_of_size
 
-FIELDS = [field.name for field in fields(SubsetTextCertificate)]
+FIELDS = [field.name for field in fields(CommittedTextCertificate)]
 ALONE = oracle.atoms([])  # the text as it is
 
 
@@ -29,14 +29,16 @@ def honest(rng):
     beta = float(rng.choice([0.3, 0.6, 1.0]))
     kernel = hrs.UniformKernel(beta, int(rng.choice([2, 10, 32_000]))) if rng.random() < 0.7 else None
     kernel = kernel or hrs.AbsorbingKernel(beta)
-    n, texts, rows = int(rng.choice([100, 500])), int(rng.integers(2, 5)), []
+    n, texts, rows, known = int(rng.choice([100, 500])), int(rng.integers(2, 5)), [], bool(rng.random() < 0.5)
     for size in range(3):
-        m, images = texts_of_size(texts, beta, size), images_of_size(n, texts, beta, size)
+        m, images = (texts, n) if known else (texts_of_size(texts, beta, size), images_of_size(n, texts, beta, size))
         shares = np.sort(rng.choice([0.8, 0.95, 1.0], m))[::-1]
         rows.append(tuple(np.floor(images * shares).astype(int).tolist()))
-    law_of = {"d": int(rng.integers(0, 3)), "epsilon": float(rng.choice([0.0, 0.3, 1.0])), "sigma": 1.0, "tau": 0.1}
+    law_of = {"d": int(rng.integers(known, 3)), "epsilon": float(rng.choice([0.0, 0.3, 1.0])), "sigma": 1.0, "tau": 0.1}
     off = float(rng.choice([0.0, 1e-15, 1e-3]))
-    return certify_subset_texts(SubsetTextCounts(tuple(rows), n, texts, 6, beta, distance=off), kernel, **law_of)
+    if known:
+        return certify_committed_texts(hrs.TextCounts(tuple(rows), n, distance=off), kernel, **law_of)
+    return certify_committed_texts(SubsetTextCounts(tuple(rows), n, texts, 6, beta, distance=off), kernel, **law_of)
 
 
 def moved(certificate, rng):
@@ -65,20 +67,23 @@ def moved(certificate, rng):
 def false(c):
     """Whether the claim is false: a level is not what the counts give, or the value may be lower."""
     kernel, counts = c.kernel, c.counts
-    for size, (levels, reached) in enumerate(zip(c.levels, counts.reached, strict=True)):
-        images, m, largest = counts.images(size), len(levels), len(counts.reached) - 1
+    known = isinstance(counts, hrs.TextCounts)
+    rows = dict(zip((0, c.d) if known else range(len(counts.reached)), c.levels, strict=True))
+    for size, levels in rows.items():
+        reached, m, largest = counts.reached[size], len(levels), 1 if known else len(counts.reached) - 1
+        images = counts.n if known else images_of_size(counts.n, counts.texts, counts.beta, size)
         risk = mpf(c.alpha) * (1 if largest == 0 else mpf(1) / 2 if size == 0 else mpf(1) / 2 / largest)
         shares = [risk / max(1, 2 * (m - 1))] * (m - 1) + [risk / 2 if m > 1 else risk]
         for k, level in enumerate(levels):
-            known, at = list(zip(reached, shares, strict=True))[k:], mpf(level) + mpf(counts.distance)
-            if level > 0 and not any(r > 0 and tail(r, images, at) <= share for r, share in known):
+            support, at = list(zip(reached, shares, strict=True))[k:], mpf(level) + mpf(counts.distance)
+            if level > 0 and not any(r > 0 and tail(r, images, at) <= share for r, share in support):
                 return True
     if c.epsilon > 0 and c.sigma == 0:
         return c.p_adv > 0
     shift = mpf(0) if c.epsilon == 0 or c.sigma == float("inf") else mpf(c.epsilon) / mpf(c.sigma)
     claim = c.p_adv * (1 - mpf(10) ** -40)
     for edits, witness in enumerate(c.witnesses):
-        levels, attacked = c.levels[witness.size], law(kernel, witness.size, edits)
+        levels, attacked = rows[witness.size], law(kernel, witness.size, edits)
         if witness.image_log_t:
             share = sum(oracle.value(p, shift, ALONE) for p in levels) / len(levels)
             value = oracle.value(min(share, mpf(1)), 0, attacked)
@@ -91,10 +96,10 @@ def false(c):
 
 def run(count: int, seed: int = 0) -> dict:
     """Tamper until ``count`` false certificates were tried; the figures of :func:`abuse.tampering.run`."""
-    return tampered(SubsetTextCertificate, honest, moved, false, small, count, seed, each=10)
+    return tampered(CommittedTextCertificate, honest, moved, false, small, count, seed, each=10)
 
 
-def small(made: SubsetTextCertificate) -> bool:
+def small(made: CommittedTextCertificate) -> bool:
     """Whether the oracle can tell in reasonable time."""
     return made.d <= 3
 

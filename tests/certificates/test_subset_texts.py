@@ -14,10 +14,10 @@ from scipy.stats import binom
 from toys import EXAMPLE, KERNEL, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.committed_text_certificate import CommittedTextCertificate, certify_committed_texts
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import masked_ratio
 from hybrid_rs.certificates.several_texts import p_adv_texts
-from hybrid_rs.certificates.subset_text_certificate import SubsetTextCertificate, certify_subset_texts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts, images_of_size, texts_of_size
 from hybrid_rs.storage.counts import CountsStore
 
@@ -217,7 +217,7 @@ def test_every_certificate_is_proved_by_its_witnesses_and_survives_json():
         kernel = hrs.UniformKernel(beta, int(np.exp(rng.uniform(0.7, 11)))) if uniform else hrs.AbsorbingKernel(beta)
         counts = counts_of(rng, n=int(rng.integers(50, 5_000)), texts=int(rng.integers(2, 8)), beta=beta)
         law = {"d": int(rng.integers(0, 3)), "epsilon": float(rng.uniform(0, 4)), "sigma": 1.0, "tau": 1e-4}
-        made = certify_subset_texts(counts, kernel, **law)
+        made = certify_committed_texts(counts, kernel, **law)
         assert hrs.read_certificate(made.to_json()) == made
         proved = hrs.verify(made)
         assert proved >= made.p_adv
@@ -305,7 +305,7 @@ def test_what_does_not_fit_is_refused(call, name):
 
 def test_the_certificate_is_a_value():
     made = hrs.certify(counts_of(np.random.default_rng(9)), SMALL, **LAW)
-    assert isinstance(made, SubsetTextCertificate)
+    assert isinstance(made, CommittedTextCertificate)
     assert made == replace(made)
     assert made.n == made.counts.n
 

@@ -1,4 +1,8 @@
-"""A certificate from several texts for each image if the edited positions are unknown, with witnesses."""
+"""A certificate from several texts for each image against an adversary who commits to a number of edits.
+
+Against each number of edits, one of the rows of levels is used: that of the clean law, or that of texts drawn given
+that positions were replaced. These are the positions that the adversary may edit, or any, if they are unknown.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hybrid_rs._checks import kind, probability, require
+from hybrid_rs._checks import kind, probability, require, risk
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target, infinite
 from hybrid_rs.certificates.text_certificate import witnessed
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
+from hybrid_rs.evidence.text_counts import TextCounts
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Witness:
     """For one number of edits, the row of levels that is used, and the witnesses.
 
     Args:
-        size: the row: the number of positions that were replaced in its texts.
+        size: names the row: the number of positions that were replaced in its texts; 0 for the clean law.
         image_log_t: the witnesses of the image tests, one per level; empty if the texts are pooled.
         log_t: the witness of the text channel.
     """
@@ -38,12 +44,14 @@ class Witness:
 
 
 @dataclass(frozen=True)
-class SubsetTextCertificate(Target):
-    """One statement about one smoothed classifier, from several texts for each image; the edited positions are unknown.
+class CommittedTextCertificate(Target):
+    """One statement about one smoothed classifier, from several texts for each image.
 
     Args:
-        levels: by size of sets, lower bounds of the least P(K >= k) over all sets; they hold together at risk alpha.
-        counts: the counts behind them.
+        levels: rows of lower bounds that all hold together at risk alpha. If the positions are known, the first row
+            bounds P(K >= k) under the clean law, and the second given that all d positions were replaced. If they are
+            unknown, there is a row for each size of sets, and it bounds the least P(K >= k) over all sets of that size.
+        counts: the counts behind them: ``TextCounts`` if the positions are known, otherwise ``SubsetTextCounts``.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of sigma.
@@ -58,13 +66,13 @@ class SubsetTextCertificate(Target):
         >>> from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
         >>> counts = SubsetTextCounts(((1_000, 990), (640, 600)), n=1_000, texts=2, length=20, beta=0.9)
         >>> law = {"d": 1, "epsilon": 0.5, "sigma": 0.5, "tau": 0.05}
-        >>> made = certify_subset_texts(counts, hrs.UniformKernel(beta=0.9, vocab_size=32_000), **law)
-        >>> made.certified, SubsetTextCertificate.from_json(made.to_json()) == made
+        >>> made = certify_committed_texts(counts, hrs.UniformKernel(beta=0.9, vocab_size=32_000), **law)
+        >>> made.certified, CommittedTextCertificate.from_json(made.to_json()) == made
         (True, True)
     """
 
     levels: tuple[tuple[float, ...], ...]
-    counts: SubsetTextCounts
+    counts: TextCounts | SubsetTextCounts
     kernel: TokenKernel
     d: int
     epsilon: float
@@ -75,14 +83,14 @@ class SubsetTextCertificate(Target):
     alpha: float
 
     def __post_init__(self) -> None:
-        require(isinstance(self.counts, SubsetTextCounts), "counts", self.counts, "give SubsetTextCounts", repr)
+        known = isinstance(self.counts, TextCounts | SubsetTextCounts)
+        require(known, "counts", self.counts, "give TextCounts or SubsetTextCounts", repr)
         edits = check_target(self, "alpha")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
-        same = self.counts.beta == self.kernel.beta
-        require(same, "kernel", self.kernel, f"give the kernel of the draws, with beta = {self.counts.beta}", repr)
+        _fits(self.counts, self.kernel, self.d)
         rows = type(self.levels) is tuple and all(type(row) is tuple for row in self.levels)
-        shape = [len(row) for row in self.counts.reached]
+        shape = [len(self.counts.reached[size]) for size in self.sizes]
         require(rows and [*map(len, self.levels)] == shape, "levels", self.levels, f"give rows of {shape} levels", repr)
         real = all(isinstance(x, float) for row in self.levels for x in row)
         require(real, "levels", self.levels, "give floats", repr)
@@ -90,8 +98,18 @@ class SubsetTextCertificate(Target):
         good = type(self.witnesses) is tuple and all(isinstance(w, Witness) for w in self.witnesses)
         require(good and len(self.witnesses) == edits, "witnesses", self.witnesses, f"give {edits}, one per e", repr)
         for witness in self.witnesses:
-            fits = 0 <= witness.size < len(shape) and len(witness.image_log_t) in (0, shape[witness.size])
+            fits = witness.size in self.sizes
+            fits = fits and len(witness.image_log_t) in (0, len(self.levels_of(witness.size)))
             require(fits, "witnesses", witness, "give the size of a row, and one image witness for each level", repr)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """By row of ``levels``, the number of positions that were replaced in its texts."""
+        return _sizes(self.counts, self.d)
+
+    def levels_of(self, size: int) -> tuple[float, ...]:
+        """Return the row of levels for texts in which so many positions were replaced."""
+        return self.levels[self.sizes.index(size)]
 
     @property
     def distance(self) -> float:  # type: ignore[override]
@@ -106,20 +124,22 @@ class SubsetTextCertificate(Target):
     @classmethod
     def _restore(cls, fields: dict[str, Any]) -> None:
         fields["levels"] = tuple(tuple(row) for row in fields["levels"])
-        fields["counts"] = SubsetTextCounts.from_dict(fields["counts"])
+        read = SubsetTextCounts if "length" in fields["counts"] else TextCounts
+        fields["counts"] = read.from_dict(fields["counts"])
         fields["witnesses"] = tuple(_read(w) for w in fields["witnesses"])
 
     def __str__(self) -> str:
         verdict = "certified" if self.certified else "not certified"
+        where = "any positions" if isinstance(self.counts, SubsetTextCounts) else "known positions"
         return (
             f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
             f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.counts.texts} texts "
-            f"for each image, any positions, with confidence {1 - self.alpha:g}, {self.n} images{self._law})"
+            f"for each image, {where}, with confidence {1 - self.alpha:g}, {self.n} images{self._law})"
         )
 
 
-def certify_subset_texts(
-    counts: SubsetTextCounts,
+def certify_committed_texts(
+    counts: TextCounts | SubsetTextCounts,
     kernel: TokenKernel,
     *,
     d: int,
@@ -127,38 +147,62 @@ def certify_subset_texts(
     sigma: float,
     tau: float | CalibratedThreshold,
     alpha: float = 0.01,
-) -> SubsetTextCertificate:
+) -> CommittedTextCertificate:
     """Return the statement for one pair of budgets, certified or not, with its witnesses.
 
     Args:
-        counts: the counts; ``alpha`` is the risk of all their levels together.
+        counts: the counts; ``alpha`` is the risk of all levels that are used. For ``TextCounts``, half of it goes to
+            the row of the clean law and half to the row of d.
         kernel: the token kernel.
-        d: text budget.
+        d: text budget; at least 1 if the positions are known.
         epsilon: image budget, l2, in the units of sigma.
         sigma: standard deviation of the image noise.
         tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
         alpha: risk, in (0, 1).
 
     Raises:
-        ValueError: if an argument is outside its range, or d is above the number of positions.
+        ValueError: if an argument is outside its range, or the counts do not cover d edits.
     """
-    kind("counts", counts, SubsetTextCounts, "give SubsetTextCounts")
+    kind("counts", counts, (TextCounts, SubsetTextCounts), "give TextCounts or SubsetTextCounts")
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
-    require(budget <= counts.length, "d", d, f"give at most {counts.length}, the number of positions")
+    _fits(counts, kernel, budget)
     for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
         require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
-    levels, found = counts.levels(alpha), []
+    levels, found = _levels(counts, budget, alpha), []
     for e in range(budget + 1):
-        sizes = sizes_for(e, range(len(counts.reached)), all_sets=True)
-        each = [witnessed(levels[j], ratio_of(kernel, j, e), float(epsilon), float(sigma)) for j in sizes]
+        speaking = sizes_for(e, [*levels], all_sets=isinstance(counts, SubsetTextCounts))
+        each = [witnessed(levels[j], ratio_of(kernel, j, e), float(epsilon), float(sigma)) for j in speaking]
         best = int(np.argmax([value for value, _, _ in each]))
-        found.append((each[best][0], Witness(sizes[best], *each[best][1:])))
+        found.append((each[best][0], Witness(speaking[best], *each[best][1:])))
     law = (kernel, budget, float(epsilon), float(sigma), float(level))
     value, witnesses = min(value for value, _ in found), tuple(witness for _, witness in found)
-    return SubsetTextCertificate(
-        tuple(tuple(row.tolist()) for row in levels), counts, *law, witnesses, value, float(alpha)
+    return CommittedTextCertificate(
+        tuple(tuple(row.tolist()) for row in levels.values()), counts, *law, witnesses, value, float(alpha)
     )
+
+
+def _fits(counts: TextCounts | SubsetTextCounts, kernel: TokenKernel, d: int) -> None:
+    """Refuse counts that do not cover d edits, or come from another kernel."""
+    if isinstance(counts, SubsetTextCounts):
+        require(
+            counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {counts.beta}"
+        )
+        require(d <= counts.length, "d", d, f"give at most {counts.length}, the number of positions")
+    else:
+        largest = len(counts.reached) - 1
+        require(1 <= d <= largest, "d", d, f"give 1 to {largest}, the largest budget sampled")
+
+
+def _sizes(counts: TextCounts | SubsetTextCounts, d: int) -> tuple[int, ...]:
+    """Return the rows of the counts that are used: by the number of positions that were replaced in their texts."""
+    return tuple(range(len(counts.reached))) if isinstance(counts, SubsetTextCounts) else (0, d)
+
+
+def _levels(counts: TextCounts | SubsetTextCounts, d: int, alpha: float) -> dict[int, NDArray[np.float64]]:
+    """Return the levels that hold together at risk alpha, by the number of positions replaced."""
+    each = counts.levels(alpha if isinstance(counts, SubsetTextCounts) else risk("alpha", alpha) / 2)
+    return {size: each[size] for size in _sizes(counts, d)}
 
 
 def _read(fields: dict[str, Any]) -> Witness:
