@@ -165,3 +165,21 @@ def test_what_the_witnesses_and_counts_do_not_prove_is_refused():
 def test_budgets_without_a_row_are_refused(d):
     with pytest.raises(ValueError, match=rf"^d = {d}: give 1 to 3"):
         certify_committed_texts(COUNTS, SMALL, d=d, epsilon=0.1, **LAW)
+
+
+def test_whole_certifications_are_false_no_more_often_than_their_risk():
+    """A guard that flags where z <= c and no pad shows one foreign token: d edits leave beta^d of it, known exactly."""
+    rng, beta, size, pads, c, n, m, alpha, runs = np.random.default_rng(3), 0.4, 4, 2, 2.5, 400, 3, 0.1, 400
+    kernel, tau, shift = hrs.UniformKernel(beta, size), 0.02, np.linspace(0, 8, 8001)
+    alike, free = 1 - beta / (size - 1), 1 - 1 / (size - 1)  # a pad does not show it: by itself, and if replaced
+    true = [shift[ndtr(c - shift) * beta**d * alike ** (pads - d) >= tau][-1] for d in range(pads + 1)]
+    drawn = []
+    for _ in range(runs):
+        seen = rng.random(n) <= ndtr(c)
+        flagged = [rng.binomial(m, free**d * alike ** (pads - d), n) * seen for d in range(pads + 1)]
+        drawn.append(hrs.TextCounts.from_flagged(np.transpose(flagged), m))
+    assert pays(kernel, 2, n, alpha, tau, m)
+    radii = np.array([f.radii for f in frontiers_of(drawn, kernel, sigma=1.0, tau=tau, d_max=pads, alpha=alpha)])
+    wrong = (radii > np.array(true) + 1e-3).mean(axis=0)
+    assert np.all(wrong <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs))
+    assert np.all(np.median(np.nan_to_num(radii), axis=0) > 0.4 * np.array(true))

@@ -38,7 +38,7 @@ def random_certificates(cases, seed):
             n = int(rng.integers(1, 20_000))
             row = tuple(np.floor(levels * n + 0.5).astype(int).tolist())
             counts = hrs.TextCounts((row,) * (d + 1 if rng.random() < 0.7 else 1), n)
-            yield hrs.certify(counts, kernel, alpha=float(rng.choice([0.01, 0.05, 1e-6])), **law)
+            yield certify_texts(counts, kernel, alpha=float(rng.choice([0.01, 0.05, 1e-6])), **law)
         else:
             yield certify_texts(levels, kernel, masked=bool(rng.random() < 0.6), **law)
 

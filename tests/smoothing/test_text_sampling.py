@@ -9,6 +9,7 @@ from scipy.stats import binom
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.certificates.commitment import pays, radii_committed
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.evidence.text_counts import level_bounds
@@ -94,10 +95,16 @@ def test_a_guard_that_sees_the_image_alone_is_certified_as_by_one_text_but_for_h
 
     guard = smoothed(guard=Bright(), sigma=1.0)
     many = guard.certify(EXAMPLE, 500, texts=8, tau=0.05, masked=True)
-    p_s = guard.sample(EXAMPLE, 500, masked=True).p_s(0.005)
-    one = hrs.frontier(p_s, KERNEL, sigma=1.0, tau=0.05, d_max=len(p_s) - 1, masked=True)
-    assert np.allclose(many.radii, one.radii, rtol=1e-9, equal_nan=True)
-    assert np.allclose(many.p, one.p, rtol=1e-12)
+    counts, law = guard.sample(EXAMPLE, 500, masked=True), {"sigma": 1.0, "tau": 0.05}
+    alone, half = counts.p_s(0.005), counts.p_s(0.0025)  # p_S has the whole risk of a point, or shares it with p_A
+    for d, radius in enumerate(many.radii):
+        one = hrs.certified_radius(alone[d], KERNEL.likelihood_ratio(d, masked=True), **law)
+        bound = alone[d]
+        if d and pays(KERNEL, d, 500, 0.01, 0.05, 8):
+            both = {0: half[:1], d: half[d : d + 1]}  # levels of one text
+            one, bound = radii_committed(both, KERNEL, d, texts=True, **law)[0].min(), half[d]
+        assert radius == pytest.approx(one, rel=1e-9, nan_ok=True)
+        assert many.p[d] == pytest.approx(bound, rel=1e-12)
 
 
 def test_the_frontier_says_what_it_rests_on():
@@ -107,12 +114,13 @@ def test_the_frontier_says_what_it_rests_on():
     assert (front.texts, front.n, front.one_classifier, front.simultaneous) == (3, 1000, True, False)
     assert front.masked.all()
     assert "1000 images with 3 texts each" in front.claim
-    levels = counts.levels(0.01)
-    assert front.p == pytest.approx(levels.mean(axis=1))
+    levels, half = counts.levels(0.01), counts.levels(0.005)
     for d in range(3):
+        both = d > 0 and pays(KERNEL, d, 1000, 0.01, 0.01, 3)
+        assert front.p[d] == pytest.approx((half if both else levels)[d].mean())
         ratio = KERNEL.likelihood_ratio(d, masked=True)
-        radius = certified_radius_texts(levels[d], ratio, sigma=0.5, tau=0.01)
-        assert front.radius(d) == pytest.approx(radius, rel=1e-12)
+        radius = certified_radius_texts((half if both else levels)[d], ratio, sigma=0.5, tau=0.01)
+        assert front.radius(d) == pytest.approx(radius, rel=1e-12) or (both and front.radius(d) > radius)
     paid = hrs.frontier_of(counts, KERNEL, **law, simultaneous=True)
     assert paid.simultaneous
     assert np.all(paid.radii <= front.radii)
