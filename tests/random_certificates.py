@@ -11,6 +11,7 @@ import numpy as np
 import hybrid_rs as hrs
 from hybrid_rs.certificates.certificate import certify as certify_one_text
 from hybrid_rs.certificates.committed_certificate import certify_committed
+from hybrid_rs.certificates.committed_text_certificate import certify_committed_texts
 from hybrid_rs.certificates.text_certificate import certify_texts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts, images_of_size, texts_of_size
 
@@ -87,7 +88,15 @@ def several_texts(law, rng):
         return certify_texts(np.sort(near_an_end(rng, texts))[::-1], kernel, masked=bool(rng.random() < 0.6), **to)
     (risk, off), n = source_of(rng), draws_of(rng, 4.3)
     rows = (levels_of(rng, n, texts),) * (to["d"] + 1 if rng.random() < 0.7 else 1)
-    return hrs.certify(hrs.TextCounts(rows, n, **off), kernel, **risk, **to)
+    return certify_texts(hrs.TextCounts(rows, n, **off), kernel, **risk, **to)
+
+
+def committed_texts(law, rng):
+    """From several texts for each image, with and without known positions replaced."""
+    kernel, to, texts = kernel_of(law), {"d": max(1, budget_of(law, far=16))} | target_of(rng), int(rng.integers(1, 17))
+    (risk, off), n = source_of(rng), draws_of(rng, 4.3)
+    rows = tuple(levels_of(rng, n, texts) for _ in range(to["d"] + 1))
+    return certify_committed_texts(hrs.TextCounts(rows, n, **off), kernel, **risk, **to)
 
 
 def committed(law, rng):
@@ -151,6 +160,7 @@ KINDS = {
     "joint": joint,
     "any positions": any_positions,
     "any positions, several texts": any_positions_texts,
+    "committed, several texts": committed_texts,
 }
 
 
