@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from history import keep
 from random_certificates import KINDS, random_certificates
 
 import hybrid_rs as hrs
 
-KEPT = HERE / "results" / "verification.jsonl"
+KEPT = Path(__file__).resolve().parent / "results" / "verification.jsonl"
 CHUNK, OF_A_LAW = 500, 10  # certificates of a chunk; how many of them share a kernel and a text budget
 
 

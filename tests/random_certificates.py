@@ -1,7 +1,7 @@
 """Random certificates of every kind over extreme ranges, made as users make them; shared by tests and a benchmark.
 
-V is from 2 to 1e6, beta from 0 to 1, epsilon / sigma 0 or 1e-9 to 12, sigma also 0 and infinity, n from 1 to 1e6 (several
-texts: to 20,000), alpha from 1e-6 to 0.05, the text budget mostly up to 8 and at most 64.
+V is from 2 to 1e6, beta from 0 to 1, epsilon / sigma 0 or 1e-9 to 12, sigma also 0 and infinity, n from 1 to 1e6
+(several texts: to 20,000), alpha from 1e-6 to 0.05, the text budget mostly up to 8 and at most 64.
 """
 
 from itertools import count

@@ -15,10 +15,14 @@ from hybrid_rs._extras import needs
 
 with needs("guard"):
     import torch
+    from transformers.cache_utils import DynamicLayer
 
 
 def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the root of each image (its last text), and how many leading tokens each text shares with it.
+    """Return the root of each image, and how many leading tokens each text shares with it.
+
+    The root is the text from which the others of its image differ latest: the sum of the common beginnings is largest.
+    Of several such texts it is the last.
 
     Args:
         texts: shape ``(batch, length)``.
@@ -30,20 +34,65 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
 
     Example:
         >>> roots(np.array([[1, 2, 3], [1, 2, 4], [5, 2, 4], [1, 9, 4]]), np.array([0, 0, 1, 0]))
-        (array([3, 2]), array([1, 1, 3, 3]))
+        (array([1, 2]), array([2, 3, 3, 1]))
     """
-    root = np.zeros(image.max(initial=-1) + 1, dtype=np.int64)
-    np.maximum.at(root, image, np.arange(len(texts)))
+    order = np.argsort(image, kind="stable")
+    count = np.bincount(image)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    table = np.full((len(count), count.max(initial=1)), -1)  # the texts of each image
+    table[image[order], place] = order
+    shown = texts[table]
+    alike, total = np.ones((*table.shape, table.shape[1]), dtype=bool), np.zeros(table.shape, dtype=np.int64)
+    alike &= (table >= 0)[:, None]
+    for token in np.moveaxis(shown, 2, 0):  # a text is in so many sums as there are texts like it up to this token
+        alike &= token[:, :, None] == token[:, None]
+        total += alike.sum(axis=2)
+    total[table < 0] = -1
+    best = table.shape[1] - 1 - np.argmax(total[:, ::-1], axis=1)
+    root = table[np.arange(len(table)), best]
     equal = texts == texts[root[image]]
     return root, np.minimum.accumulate(equal, axis=1).sum(axis=1)
 
 
+class Branches(DynamicLayer):
+    """The keys and values of a layer for the first tokens of some rows; those of the next tokens are put behind them.
+
+    The rows are copied only while the layer reads them, and once.
+
+    Args:
+        layer: the layer's keys and values, for all tokens of all rows.
+        rows: the rows, in any order; a row may be there several times.
+        length: number of first tokens.
+    """
+
+    def __init__(self, layer: Any, rows: Any, length: int) -> None:
+        vars(self).update(vars(layer))
+        self.rows, self.length = rows, length
+
+    def get_seq_length(self) -> int:
+        """Return the number of first tokens."""
+        return self.length
+
+    def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Return the keys and values of the first tokens and the next ones; nothing is kept."""
+        return self._followed(self.keys, key_states), self._followed(self.values, value_states)
+
+    def _followed(self, known: Any, new: Any) -> Any:
+        whole = new.new_empty((*new.shape[:-2], self.length + new.shape[-2], new.shape[-1]))
+        torch.index_select(known[..., : self.length, :], 0, self.rows, out=whole[..., : self.length, :])
+        whole[..., self.length :, :] = new
+        return whole
+
+
 def selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
     """Return the keys and values of the first tokens of some rows as a new cache; the given one is not changed."""
-    part = copy.copy(cache)
+    part, places = copy.copy(cache), torch.from_numpy(rows).to(cache.layers[0].keys.device)
+    if all(type(layer) is DynamicLayer for layer in cache.layers):
+        part.layers = [Branches(layer, places, length) for layer in cache.layers]
+        return part
     part.layers = [copy.copy(layer) for layer in cache.layers]
     part.crop(length - cache.get_seq_length())
-    part.batch_select_indices(torch.from_numpy(rows).to(cache.layers[0].keys.device))
+    part.batch_select_indices(places)
     return part
 
 

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers import DynamicCache
 
 import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import Metered, untrained, whole_scores
+from hybrid_rs.guards.prefix import Branches, roots, selected
 from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.guard import load_bay_guard
 
@@ -75,6 +78,48 @@ def test_smoothed_verdicts_are_those_of_whole_prompts(guard, example, masked):
     ]
     assert counts[0] == counts[1]
     assert 0 < min(counts[0].unsafe) <= max(counts[0].unsafe) < 256
+
+
+def common(a, b):
+    return int(np.minimum.accumulate(a == b).sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_root_is_the_last_of_the_texts_that_share_most_with_the_others(seed):
+    rng = np.random.default_rng(seed)
+    texts, image = rng.integers(0, 2, (40, 6)), rng.permutation(np.arange(40) // rng.integers(1, 8))
+    root, shared = roots(texts, image)
+    for i, chosen in enumerate(root):
+        rows = np.flatnonzero(image == i)
+        sums = {row: sum(common(texts[row], texts[other]) for other in rows) for row in rows}
+        assert chosen == max(row for row in rows if sums[row] == max(sums.values()))
+        assert all(shared[row] == common(texts[row], texts[chosen]) for row in rows)
+    assert roots(texts[:0], image[:0])[0].shape == (0,)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_root_of_nested_texts_is_the_one_with_most_replacements(masked):
+    rng, replaced = np.random.default_rng(0), np.arange(9)[:, None] > np.arange(8)  # by budget d: the first d pads
+    for _ in range(50):
+        drawn = rng.random(8) < 0.25
+        texts = np.where(replaced | drawn if masked else replaced & drawn, rng.integers(1, 5, 8), 0)
+        texts = np.array(list(dict.fromkeys(map(tuple, texts))))  # equal texts are evaluated once
+        assert roots(texts, np.zeros(len(texts), dtype=int))[0] == len(texts) - 1
+
+
+def test_branches_have_the_keys_and_values_of_their_rows():
+    cache, rng = DynamicCache(), torch.Generator().manual_seed(0)
+    for layer in range(2):
+        cache.update(*torch.randn(2, 3, 4, 7, 5, generator=rng), layer)
+    rows, new = np.array([2, 0, 2, 1]), torch.randn(2, 4, 4, 3, 5, generator=rng)
+    part = selected(cache, rows, 6)
+    assert part.get_seq_length() == 6
+    for layer in range(2):
+        assert type(part.layers[layer]) is Branches
+        whole = cache.layers[layer]
+        for found, known, added in zip(part.update(*new, layer), (whole.keys, whole.values), new, strict=True):
+            assert torch.equal(found, torch.cat([known[rows, :, :6], added], dim=2))
+    assert cache.get_seq_length() == 7
 
 
 def test_only_what_differs_is_read(guard, example):
