@@ -69,6 +69,7 @@ PARTS = {  # modules of tests/abuse: how often they run in all (certifications: 
     "garbage": (20_000, 500),
     "commands": (3_375, 375),  # every hostile value for every option, once
     "certifications": (1_000, 50),
+    "certifications_texts": (10_000, 500),
     "bounds": (5_000, 250),
     "sweep": (5_000_000, 250_000),
     "tampering": (100_000, 5_000),

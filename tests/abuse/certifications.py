@@ -266,14 +266,19 @@ def too_many(false: int, runs: int, alpha: float = ALPHA) -> bool:
 
 
 def run(count: int, seed: int) -> dict[str, Any]:
-    """Certify so many times with every kind of evidence.
+    """Certify so many times with every kind of evidence; return the :func:`figures`."""
+    return figures(KINDS, count, seed)
+
+
+def figures(kinds_of: dict[str, Callable[[int, int], int]], count: int, seed: int) -> dict[str, Any]:
+    """Certify so many times in each way.
 
     Returns:
         ``runs`` (of each kind), ``alpha``, ``kinds`` (by name: ``false`` and ``seconds``), ``seconds``, and ``faults``:
         the kinds with more false certificates than chance allows.
     """
     began, kinds = time.perf_counter(), {}
-    for name, certifications in KINDS.items():
+    for name, certifications in kinds_of.items():
         before = time.perf_counter()
         false = int(certifications(count, seed))
         kinds[name] = {"false": false, "seconds": round(time.perf_counter() - before, 1)}
