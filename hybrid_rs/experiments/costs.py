@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import SuffixThreat
+from hybrid_rs.guards.forwarding import forwarded
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.small_guard.guard import new_model
 from hybrid_rs.smoothing.draws import drawn
@@ -99,20 +100,7 @@ class Metered:
     reuse: bool = True
     work: Work = field(default_factory=Work)
 
-    @property
-    def alphabet(self) -> NDArray[np.int64]:
-        """The guard's."""
-        return self.guard.alphabet
-
-    @property
-    def pad_id(self) -> int:
-        """The guard's."""
-        return self.guard.pad_id
-
-    @property
-    def mask_id(self) -> int | None:
-        """The guard's."""
-        return self.guard.mask_id
+    alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
 
     def unsafe(
         self, token_ids: NDArray[np.int64], images: NDArray[np.float32], image_index: NDArray[np.int64] | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, one, positive, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
+from hybrid_rs.guards.forwarding import forwarded
 from hybrid_rs.smoothing.guard import Guard
 
 with needs("guard"):
@@ -62,6 +63,11 @@ class DenoisedGuard:
     alphas: NDArray[np.float64]
     sigma: float
     batch_size: int = 64
+
+    # a guard without the optional ones has none here, too
+    alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
+    encode, image_size, embeddings = map(forwarded, ("encode", "image_size", "embeddings"))
+    margin, max_length = forwarded("margin", 0.0), forwarded("max_length", None)
 
     def __post_init__(self) -> None:
         sigma, levels = one("sigma", positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2
@@ -115,50 +121,6 @@ class DenoisedGuard:
         unet, alphas = pipeline.unet.to(device).eval(), pipeline.scheduler.alphas_cumprod.double().numpy()
         size = integer("batch_size", batch_size, at_least=1)
         return cls(guard, unet, alphas, float(sigma), size)
-
-    @property
-    def alphabet(self) -> NDArray[np.int64]:
-        """The guard's."""
-        return self.guard.alphabet
-
-    @property
-    def pad_id(self) -> int:
-        """The guard's."""
-        return self.guard.pad_id
-
-    @property
-    def mask_id(self) -> int | None:
-        """The guard's."""
-        return self.guard.mask_id
-
-    @property
-    def margin(self) -> float:
-        """The guard's; 0 if it has none."""
-        return float(getattr(self.guard, "margin", 0.0))
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """The guard's (height, width), if it has one."""
-        size: tuple[int, int] = self.guard.image_size
-        return size
-
-    @property
-    def encode(self) -> Callable[[str], NDArray[np.int64]]:
-        """The guard's tokenizer, if it has one."""
-        encode: Callable[[str], NDArray[np.int64]] = self.guard.encode
-        return encode
-
-    @property
-    def max_length(self) -> int | None:
-        """The guard's limit of tokens, if it has one."""
-        limit: int | None = getattr(self.guard, "max_length", None)
-        return limit
-
-    @property
-    def embeddings(self) -> NDArray[np.float32]:
-        """The guard's, if it has them."""
-        table: NDArray[np.float32] = self.guard.embeddings
-        return table
 
     @cached_property
     def identity(self) -> str:

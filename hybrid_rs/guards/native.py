@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs.guards import identity
+from hybrid_rs.guards.forwarding import forwarded
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
 REFERENCE = (224, 224)  # (height, width) of the images for which the guard is loaded and tried first
@@ -31,6 +32,9 @@ class NativeGuard:
     guard: VisionLanguageGuard
     margin: float
 
+    alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
+    encode, tokenizer, embeddings, images_on = map(forwarded, ("encode", "tokenizer", "embeddings", "images_on"))
+
     def __repr__(self) -> str:
         return f"NativeGuard(images in their own size; margin {self.margin:g}; for example {self.guard!r})"
 
@@ -39,45 +43,11 @@ class NativeGuard:
         """None: an image keeps its size."""
         return
 
-    @property
-    def alphabet(self) -> NDArray[np.int64]:
-        """The guard's."""
-        return self.guard.alphabet
-
-    @property
-    def pad_id(self) -> int:
-        """The guard's."""
-        return self.guard.pad_id
-
-    @property
-    def mask_id(self) -> int | None:
-        """The guard's."""
-        return self.guard.mask_id
-
-    @property
-    def tokenizer(self) -> Any:
-        """The guard's."""
-        return self.guard.tokenizer
-
-    @property
-    def embeddings(self) -> NDArray[np.float32]:
-        """The guard's."""
-        return self.guard.embeddings
-
-    @property
-    def images_on(self) -> str | None:
-        """The guard's."""
-        return self.guard.images_on
-
     @cached_property
     def identity(self) -> str:
         """A digest of everything that the scores depend on, for images of all sizes."""
         source: Any = self.guard.source
         return identity.digest({"kind": type(self).__name__, "guard": self.guard.identity, "source": source.facts})
-
-    def encode(self, text: str) -> NDArray[np.int64]:
-        """Return the token ids of an untrusted text; see :meth:`VisionLanguageGuard.encode`."""
-        return self.guard.encode(text)
 
     @cached_property
     def _made(self) -> Any:
