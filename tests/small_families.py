@@ -10,6 +10,7 @@ import transformers as tf
 from small_models import tokenizer as byte_level
 from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 from transformers.models.mllama.configuration_mllama import MllamaTextConfig, MllamaVisionConfig
+from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
 
 from hybrid_rs.guards.still import still
 
@@ -131,6 +132,23 @@ def idefics3(kind: str) -> tuple[object, ...]:
     return images, used, template, {"image_seq_len": 4}, config
 
 
+def smolvlm(kind: str) -> tuple[object, ...]:
+    """SmolVLM: tiles as Idefics3 has them, after a resizing of its own, and a vision tower of its own."""
+    places = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
+    used = words(
+        "<|im_start|>", "<fake_token_around_image>", "<global-img>", *places, "<end_of_utterance>",
+        first="<|im_start|>",
+    )  # fmt: skip
+    template = chat("User:", "<image>", "<end_of_utterance>\\n", "Assistant:", "<|im_start|>")
+    images = tf.SmolVLMImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
+    tower = SmolVLMVisionConfig(**VISION, image_size=28, patch_size=7, initializer_range=0.3)
+    config = tf.SmolVLMConfig(
+        text_config=language(used, model_type="llama"), vision_config=tower, scale_factor=2,
+        image_token_id=used.convert_tokens_to_ids("<image>"), pad_token_id=used.pad_token_id,
+    )  # fmt: skip
+    return images, used, template, {"image_seq_len": 4, "video_processor": None}, config
+
+
 def internvl(kind: str) -> tuple[object, ...]:
     """InternVL: as many square tiles as fit the shape of the image, and the whole image if there are several."""
     names = {
@@ -191,7 +209,7 @@ def paligemma(kind: str) -> tuple[object, ...]:
 
 FAMILIES = {
     "qwen2_vl": qwen, "qwen2_5_vl": qwen, "qwen3_vl": qwen, "gemma3": gemma3, "llava_next": llava_next,
-    "idefics3": idefics3, "internvl": internvl, "mllama": mllama,
+    "idefics3": idefics3, "smolvlm": smolvlm, "internvl": internvl, "mllama": mllama,
 }  # fmt: skip
 
 

@@ -59,6 +59,10 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_p
 Dtype = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="Precision of the weights.", rich_help_panel=GUARD)
 ]
+Bits = Annotated[
+    Literal["8", "4"] | None,
+    typer.Option(help="Load linear layers in fewer bits, by bitsandbytes: another classifier.", rich_help_panel=GUARD),
+]
 Margin = Annotated[
     float,
     typer.Option(
@@ -120,6 +124,32 @@ Answers = Annotated[
         rich_help_panel=GUARD,
     ),
 ]
+Generate = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=2**15,
+        metavar="N",
+        help="For guards that reason first: generate up to N tokens, and parse the verdict from them. A draw costs up "
+        "to N passes more.",
+        rich_help_panel=GUARD,
+    ),
+]
+Undecided = Annotated[
+    Literal["unsafe", "safe"] | None,
+    typer.Option(
+        help="With --generate: the verdict where the answer has none; a part of the classifier.", rich_help_panel=GUARD
+    ),
+]
+VerdictAfter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="With --generate: the verdict is the first of the words of --answers after the last TEXT, such as "
+        "'</think>'; default: the last of these words.",
+        rich_help_panel=GUARD,
+    ),
+]
 AlphabetOption = Annotated[
     Literal["all", "printable"],
     typer.Option(
@@ -145,7 +175,7 @@ ImageSize = Annotated[
     typer.Option(
         metavar="N|HxW|native",
         help="Side, or height and width, of the images in which noise and budget are measured; native: every image in "
-        "its own size; default: the checkpoint's own.",
+        "its own size. Default: native for families that read any size (without a denoiser), else that of the model.",
         rich_help_panel=GUARD,
     ),
 ]

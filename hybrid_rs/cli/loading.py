@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from hybrid_rs._checks import nonnegative, require
-from hybrid_rs._extras import needs
 from hybrid_rs._files import read_text
-from hybrid_rs.checkout import carried
 from hybrid_rs.cli import guard_options as g, options as o
+from hybrid_rs.cli.making import load_checkpoint, load_endpoint, load_guard
 from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
 from hybrid_rs.guards.wording import worded
@@ -42,6 +39,7 @@ class Checkpoint:
     requests: g.Requests = 8
     device: g.Device = "cpu"
     dtype: g.Dtype = "float32"
+    bits: g.Bits = None
     margin: g.Margin = 0.0
     batch_size: g.BatchSize = 256
     policy: g.Policy = None
@@ -51,6 +49,9 @@ class Checkpoint:
     answer_prefix: g.AnswerPrefix = None
     answers: g.Answers = None
     reads_text: g.ReadsText = None
+    generate: g.Generate = None
+    undecided: g.Undecided = None
+    verdict_after: g.VerdictAfter = None
     alphabet: g.AlphabetOption = "all"
     max_characters: g.MaxCharacters = None
     mask: g.Mask = None
@@ -67,20 +68,29 @@ class Checkpoint:
         runs = ("device", "batch_size", "download") if self.denoiser is None else ()
         served = ("served", "served_version", "tokenizer", "requests")
         words = ("policy", "preset", "before_text", "after_text", "answer_prefix", "answers", "reads_text")
+        parsed = ("generate", "undecided", "verdict_after")
         letters = ("alphabet", "max_characters", "mask")
         if self.guard is not None:
             how = "a guard in Python decides this itself: leave it out with --guard"
-            self._require_unused(how, "dtype", "margin", "image_size", *letters, *words, *served, *runs)
+            self._require_unused(
+                how, "dtype", "bits", "margin", "image_size", *letters, *words, *parsed, *served, *runs
+            )
         elif self.endpoint is not None:
             require(self.served is not None, "served", None, "give the model's name at the endpoint")
             require(
                 self.image_size is not None, "image_size", None, "give one with --endpoint, such as 336x448 or native"
             )
-            self._require_unused("the server decides this itself: leave it out with --endpoint", "dtype", *runs)
+            self._require_unused("the server decides this itself: leave it out with --endpoint", "dtype", "bits", *runs)
+            self._require_unused("a server is asked for one token: leave it out with --endpoint", *parsed)
             if self.tokenizer is None:
                 self._require_unused("it is about tokens: give --tokenizer, too", *letters)
         else:
             self._require_unused("it is about a server: leave it out without --endpoint", *served)
+        if self.generate is None:
+            self._require_unused("it is for answers that are generated: give --generate, too", *parsed)
+        else:
+            require(self.undecided is not None, "undecided", None, "say what counts where an answer has no verdict")
+            self._require_unused("a generated verdict has no logits: leave it out with --generate", "margin")
         if self.image_size == "native":
             remedy = "a denoiser is made for images of one size; leave it out, or give HxW"
             require(self.denoiser is None, "image_size", self.image_size, remedy)
@@ -99,13 +109,21 @@ class Checkpoint:
         return vars(worded(self.preset, **given)) | {
             "device": self.device,
             "dtype": self.dtype,
+            "bits": None if self.bits is None else int(self.bits),
             "margin": self.margin,
             "batch_size": self.batch_size,
             "alphabet": self.alphabet,
             "max_characters": self.max_characters,
             "mask": self.mask,
+            "parsed": self._parsed,
             "image_size": None if self.image_size is None else image_sides(self.image_size),
+            "deployed": self.image_size is None and self.denoiser is None,
         }
+
+    @property
+    def _parsed(self) -> dict[str, Any] | None:
+        how = {"limit": self.generate, "undecided": self.undecided, "after": self.verdict_after or ""}
+        return None if self.generate is None else how
 
     @cached_property
     def loaded(self) -> Guard:
@@ -162,81 +180,6 @@ def described(guard: Guard) -> str:
     """Return the text form of a guard, or the name of its class if the class defines none."""
     plain = type(guard).__repr__ is object.__repr__
     return type(guard).__name__ if plain else repr(guard)
-
-
-def load_guard(
-    make: Callable[[], Guard], denoiser: str | None, sigma: float, *, device: str, batch_size: int, download: bool
-) -> Guard:
-    """Make a guard, and put a denoiser of level ``sigma`` before it if one is named."""
-    guard = make()
-    if denoiser is None:
-        return guard
-    from hybrid_rs.guards.denoised import DenoisedGuard
-
-    _require_device(device)
-    how: dict[str, Any] = {"device": device, "batch_size": batch_size, "download": download}
-    with _called("denoiser", denoiser, download):
-        return DenoisedGuard.from_pretrained(guard, denoiser, sigma, **how)
-
-
-def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guard:
-    """Load a guard from disk; a model or a device that does not exist is an error before anything is read."""
-    with needs("guard"):
-        from transformers.utils import logging
-
-    from hybrid_rs.guards.native import REFERENCE, NativeGuard  # first: without torch this import says what to install
-    from hybrid_rs.guards.vlm import VisionLanguageGuard
-
-    _require_device(options["device"])
-    logging.disable_progress_bar()
-    native = options["image_size"] == "native"
-    size: dict[str, Any] = {"image_size": REFERENCE} if native else {}
-    with _called("model", model, download):
-        guard = VisionLanguageGuard.from_pretrained(_built_in(model), **options | size, download=download)
-    return NativeGuard(guard, guard.margin) if native else guard
-
-
-def load_endpoint(server: dict[str, Any], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
-    """Make a guard that asks a server; the server is asked one question twice."""
-    from hybrid_rs.guards.endpoint import EndpointGuard
-    from hybrid_rs.guards.spelling import Letters, Tokens
-    from hybrid_rs.guards.transport import Transport
-    from hybrid_rs.guards.wording import Wording
-
-    size = None if options["image_size"] == "native" else options["image_size"]
-    words = Wording(**{each.name: options[each.name] for each in fields(Wording)})
-    letters = {name: options[name] for name in ("alphabet", "max_characters", "mask")}
-    spelling = Letters() if tokenizer is None else Tokens.load(tokenizer, **letters)
-    how: dict[str, Any] = {"margin": options["margin"], "transport": Transport(at_once=requests)}
-    return EndpointGuard(image_size=size, spelling=spelling, wording=words, **server, **how).tried()
-
-
-def _require_device(device: str) -> None:
-    with needs("guard"):
-        import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    seen = f"torch sees {', '.join(k for k, v in there.items() if v)} here"
-    require(there.get(device.partition(":")[0], False), "device", device, seen)
-
-
-def _built_in(model: str) -> str:
-    """Replace the name of the small guard by its folder in the package; leave any other model as it is."""
-    return str(carried(model)) if model == "bay_guard" and not Path(model).exists() else model
-
-
-@contextmanager
-def _called(option: str, folder: str, download: bool) -> Iterator[None]:
-    """Re-raise errors about a path under the option's name, and say so if there is no such path."""
-    try:
-        yield
-    except ValueError as error:
-        if not str(error).startswith("path = "):
-            raise
-        if Path(folder).is_dir() or download:
-            raise ValueError(f"{option} = {str(error).removeprefix('path = ')}") from error
-        remedy = "there is no such folder, nor a checkpoint of that name on disk; --download fetches one from the hub"
-        raise ValueError(f"{option} = {folder!r}: {remedy}") from error
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 from hybrid_rs._checks import choice, integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
+from hybrid_rs.guards.families import FAMILIES, REFUSED
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
+from hybrid_rs.guards.quantised import quantised
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
@@ -29,11 +31,8 @@ with needs("guard"):
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 # families whose images are prepared by code of this package: counts of such guards are kept under its identity
-OWN: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
+VISIONS: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
 DTYPES = ("float32", "bfloat16", "float16")
-STOCK = (  # families whose own processor is followed; each has its tests
-    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava_next", "idefics3", "internvl", "mllama",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +43,13 @@ class Source:
         config: the configuration of the network.
         processor: the checkpoint's own processor.
         wording: the words of the prompt.
+        one_token: whether the verdict is read from one token.
     """
 
     config: Any
     processor: Any
     wording: Wording
+    one_token: bool = True
 
     def at(self, image_size: tuple[int, int] | None) -> dict[str, Any]:
         """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` for images of a size.
@@ -60,7 +61,8 @@ class Source:
             ValueError: if the size is none of this family, or the processor calculates in an unknown way.
         """
         vision = self._vision(image_size)
-        return prompt(self.processor, vision.image_size, self.wording)._asdict() | {"vision": vision}
+        made = prompt(self.processor, vision.image_size, self.wording, one_token=self.one_token)
+        return made._asdict() | {"vision": vision}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -76,8 +78,8 @@ class Source:
             whole = LlavaVision.of(self.config, images, None)
             if image_size is None or tuple(image_size) == whole.image_size:
                 return whole
-        elif kind in OWN:
-            return OWN[kind].of(self.config, images, image_size)
+        elif kind in VISIONS:
+            return VISIONS[kind].of(self.config, images, image_size)
         names = signature(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(self.config)].forward).parameters
         size = own_size(self.config, image_size)
         return StockVision.of(self.processor, opened(self.processor, self.wording), size, names)
@@ -95,6 +97,8 @@ def parts(
     max_characters: int | None,
     mask: str | None,
     download: bool,
+    one_token: bool,
+    bits: int | None,
 ) -> dict[str, Any]:
     """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`, by name.
 
@@ -110,18 +114,20 @@ def parts(
         require_plausible(folder / "config.json", held)
         config = loaded(AutoConfig, folder)
     kind = config.model_type
-    served = ", ".join((*OWN, *STOCK))
-    require(kind in OWN or kind in STOCK, "model_type", kind, f"give a checkpoint of a family that is known: {served}")
+    why = f"{REFUSED[kind]}; " if kind in REFUSED else ""
+    remedy = f"{why}give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
+    require(kind in FAMILIES, "model_type", kind, remedy)
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
         tokenizer = processor.tokenizer
-    source = Source(config, processor, wording)
+    source = Source(config, processor, wording, one_token)
     asked = source.at(image_size)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
+    how |= quantised(bits, dtype, device)
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
@@ -134,10 +140,17 @@ def parts(
         "pad_id": pad_of(tokenizer),
         "mask_id": tokenizer.mask_token_id if written is None else written,
         "tokenizer": tokenizer,
-        "model": model.to(device).eval(),
+        "model": (model if bits else model.to(device)).eval(),
         "reads_text": wording.reads_text,
         "source": source,
     }
+
+
+def keeps_shapes(path: str | Path, *, download: bool) -> bool:
+    """Return whether a checkpoint is of a family that reads images in any size and shape; errors as :func:`parts`."""
+    with reading(path):
+        kind = loaded(AutoConfig, located(path, download)).model_type
+    return kind in FAMILIES and FAMILIES[kind].any_size
 
 
 def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:

@@ -18,19 +18,21 @@ def most_positions(config: Any) -> int | None:
     return min((int(limit) for limit in limits if limit), default=None)
 
 
-def require_room(guard: Any) -> None:
+def require_room(guard: Any, answer: int = 0) -> None:
     """Require a prompt that leaves room for a text.
 
     Args:
         guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
+        answer: tokens that are generated after it.
 
     Raises:
         ValueError: if it does not.
     """
     most, needed = most_positions(guard.model.config), len(guard.before) + len(guard.after)
-    enough = most is None or needed + int(guard.reads_text) <= most
-    remedy = "the model can read no more tokens; give a shorter policy"
-    require(enough, "prompt", f"{needed} tokens before any text", remedy)
+    enough = most is None or needed + int(guard.reads_text) + answer <= most
+    also = f" and {answer} of the answer" if answer else ""
+    remedy = f"the model can read no more tokens; give a shorter policy{', or generate fewer' if answer else ''}"
+    require(enough, "prompt", f"{needed} tokens before any text{also}", remedy)
 
 
 def require_fitting(

@@ -20,7 +20,7 @@ class Prompt(NamedTuple):
     Args:
         before: ids before the text, with repeated image placeholders.
         after: ids after the text, including a forced beginning of the answer.
-        safe_ids: spellings of the word that means safe.
+        safe_ids: spellings of the word that means safe; empty if the verdict is not read from one token.
         unsafe_ids: spellings of the word that means unsafe, with the same capital letters and spaces.
     """
 
@@ -80,13 +80,14 @@ def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[A
         raise ValueError(f"processor: it cannot read the prompt {text[:200]!r} with an image ({said})") from error
 
 
-def prompt(processor: Any, image_size: tuple[int, int], wording: Wording) -> Prompt:
+def prompt(processor: Any, image_size: tuple[int, int], wording: Wording, *, one_token: bool = True) -> Prompt:
     """Return the ids around the untrusted text and the ids of the answers, using the checkpoint's own chat template.
 
     Args:
         processor: the checkpoint's processor; it knows how many placeholders an image of that size needs.
         image_size: (height, width).
         wording: the words of the prompt.
+        one_token: whether the verdict is read from one token; otherwise no ids of answers are looked for.
 
     Raises:
         ValueError: as :func:`opened`; or if no spelling of the answers is one token in both words after the prompt.
@@ -94,11 +95,12 @@ def prompt(processor: Any, image_size: tuple[int, int], wording: Wording) -> Pro
     opening, ending = opened(processor, wording)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     before = asked(processor, opening, blank)["input_ids"][0].astype(np.int64)
-    if not wording.reads_text:
-        return Prompt(before, before[:0], *_answers(tokenizer, opening, 0, wording.answers))
-    whole, start = opening + SENTINEL + ending, len(opening) + len(SENTINEL)
-    answers = _answers(tokenizer, whole, start, wording.answers)
-    return Prompt(before, _ending(tokenizer, whole, start), *answers)
+    whole, start, after = opening, 0, before[:0]
+    if wording.reads_text:
+        whole, start = opening + SENTINEL + ending, len(opening) + len(SENTINEL)
+        after = _ending(tokenizer, whole, start)
+    answers = _answers(tokenizer, whole, start, wording.answers) if one_token else ((), ())
+    return Prompt(before, after, *answers)
 
 
 def _answers(

@@ -1,7 +1,10 @@
-"""Processors without their part for videos, which needs torchvision, and with images by Pillow always."""
+"""Processors without their part for videos, which needs more packages, and with images by Pillow always."""
 
 from __future__ import annotations
 
+import sys
+from inspect import Parameter, signature
+from types import SimpleNamespace
 from typing import Any
 
 from hybrid_rs._extras import needs
@@ -23,8 +26,18 @@ def still(model_type: str) -> Any:
         ['image_processor', 'tokenizer']
     """
     kind: Any = getattr(transformers, PROCESSOR_MAPPING_NAMES[model_type])
+    module: Any = sys.modules[kind.__module__]
+    if getattr(module, "num2words", kind) is None:  # SmolVLM refuses to work without this package, which spells the
+        module.num2words = str  # numbers of the frames of a video; no video is read here
+
+    asks = {name: each.default for name, each in signature(kind.__init__).parameters.items()}
+
+    required = asks.get("video_processor") is Parameter.empty
 
     class Still(kind):  # type: ignore[misc]
+        if required:  # SmolVLM again: its chat template is given the settings of videos, always
+            video_processor = SimpleNamespace(num_frames=None, fps=None)
+
         @classmethod
         def get_attributes(cls) -> list[str]:
             return ["image_processor", "tokenizer"]
@@ -32,7 +45,7 @@ def still(model_type: str) -> Any:
         @classmethod
         def _get_arguments_from_pretrained(cls, folder: Any, processor_dict: Any = None, **options: Any) -> list[Any]:
             images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
-            return [images, AutoTokenizer.from_pretrained(folder, **options)]
+            return [images, AutoTokenizer.from_pretrained(folder, **options), *([None] if required else [])]
 
     Still.__name__ = kind.__name__
     return Still

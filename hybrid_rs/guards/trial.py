@@ -31,6 +31,7 @@ def require_stock(guard: Any) -> None:
     Raises:
         ValueError: if the model cannot read it, or gives another score.
     """
+    guard = _scoring(guard)
     opening = replace(guard, after=guard.after[:0])
     placed = f"{int(np.isin(guard.before, placeholders(guard.model.config)).sum())} image tokens in the prompt"
     texts, images = np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, *guard.image_size), dtype=np.float32)
@@ -51,7 +52,7 @@ def reusable(guard: Any, seed: int = 0) -> bool:
 
     Not so where tokens see what comes after them, or where a part of the keys and values belongs to the image.
     """
-    rng = np.random.default_rng(seed)
+    guard, rng = _scoring(guard), np.random.default_rng(seed)
     length = 8 if guard.max_length is None else min(8, guard.max_length)
     texts, index = rng.choice(guard.alphabet, (6, length)), np.array([0, 0, 0, 1, 1, 1])
     texts[1:3, : length // 2], texts[4, : length - 1] = texts[0, : length // 2], texts[5, : length - 1]
@@ -64,6 +65,12 @@ def reusable(guard: Any, seed: int = 0) -> bool:
         # and values in a class of its own, which may refuse to be cut. Without reuse the scores are the same, later.
         return False
     return not np.abs(shared - whole).max() > _rounding(guard)  # nan is told when it is asked for
+
+
+def _scoring(guard: Any) -> Any:
+    """The guard; if its verdict is not read from one token, with one half of the alphabet against the other."""
+    even, odd = (tuple(guard.alphabet[start::2].tolist()) for start in (0, 1))
+    return guard if guard.unsafe_ids else replace(guard, safe_ids=even, unsafe_ids=odd)
 
 
 def _stock_score(guard: Any) -> NDArray[np.float32]:

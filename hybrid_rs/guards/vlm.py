@@ -25,7 +25,6 @@ with needs("guard"):
     from hybrid_rs.guards.checkpoint import Source, parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prefix import cache_name, moved, positions
     from hybrid_rs.guards.prompt import placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
@@ -47,7 +46,7 @@ class VisionLanguageGuard:
         mask_id: the id that the absorbing kernel writes, outside the alphabet; or None.
         before: prompt ids before the untrusted text, image placeholders already repeated.
         after: prompt ids after it, a forced beginning of the answer included.
-        safe_ids: ids of the spellings of the word that means safe.
+        safe_ids: ids of the spellings of the word that means safe; empty if the verdict is not read from one token.
         unsafe_ids: ids of the spellings of the word that means unsafe.
         vision: how images become the model's input.
         margin: the verdict is unsafe where the score exceeds this, in logits.
@@ -99,6 +98,8 @@ class VisionLanguageGuard:
         max_characters: int | None = None,
         mask: str | None = None,
         download: bool = False,
+        one_token: bool = True,
+        bits: int | None = None,
     ) -> VisionLanguageGuard:
         r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.checkpoint`.
 
@@ -129,6 +130,9 @@ class VisionLanguageGuard:
             max_characters: leave out tokens of more characters; a space at the beginning counts.
             mask: the token that the absorbing kernel writes, such as ``"<unk>"``; by default the tokenizer's own.
             download: whether files may be downloaded from the hub; by default only files on disk are used.
+            one_token: False if the verdict is not read from one token, but from a generated answer: then the guard has
+                no scores, and serves :class:`hybrid_rs.guards.reasoning.ReasoningGuard`.
+            bits: 8 or 4 for linear layers in fewer bits, with ``bitsandbytes``; see :mod:`hybrid_rs.guards.quantised`.
 
         Raises:
             ValueError: if the checkpoint cannot be loaded, is of another family, has weights in another format, or
@@ -139,7 +143,8 @@ class VisionLanguageGuard:
         wording = Wording(policy, before_text, after_text, answer_prefix, answers, reads_text)
         made = parts(
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, wording=wording,
-            alphabet=alphabet, max_characters=max_characters, mask=mask, download=download,
+            alphabet=alphabet, max_characters=max_characters, mask=mask, download=download, one_token=one_token,
+            bits=bits,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
@@ -295,51 +300,21 @@ class VisionLanguageGuard:
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
         limits.require_fitting(self, texts, pixels, np.arange(len(texts)))
-        width = self.model.get_input_embeddings().embedding_dim
-        gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
-        by_token = np.empty((*texts.shape, width), dtype=np.float32)
-        start = len(self.before)
-
-        def read(rows: slice) -> None:
-            with torch.enable_grad():
-                shown = self._pixels(pixels[rows]).requires_grad_()
-                with moved(self.model, start, start + texts.shape[1]) as words:
-                    found, _ = self._read(texts[rows], shown)
-                # rows are independent, so the gradient of the sum holds the gradient of each row
-                slopes = torch.autograd.grad(found.sum(), (*words, shown))
-            parts = (part.detach().float().cpu().numpy() for part in (found, *slopes))
-            gaps[rows], by_token[rows], by_pixel[rows] = parts
-
-        self.batch.run(len(texts), read)
-        return answers.scores(gaps, len(texts), "VisionLanguageGuard.gradients"), by_token, by_pixel
+        found, by_token, by_pixel = passes.slopes(self, texts, pixels)
+        return answers.scores(found, len(texts), "VisionLanguageGuard.gradients"), by_token, by_pixel
 
     def _read(
         self, texts: NDArray[np.int64], images: Any = None, known: Any = None, *, keep: bool = False
     ) -> tuple[Any, Any]:
         """Run the model on prompts, or on what follows known keys and values; return the scores and the cache."""
-        prompts, start = self._prompts(texts), 0 if known is None else known.get_seq_length()
-        whole = {"input_ids": prompts} | self.vision.along_text(*prompts.shape)
-        inputs = {name: value[:, start:].to(self.device) for name, value in whole.items()}
-        places = positions(self.model, whole | self.vision.beside)
-        if places is not None:
-            inputs["position_ids"] = places[..., start:].expand(-1, len(texts), -1).to(self.device)
-        if images is not None:
-            inputs |= self.vision.inputs(images)
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.model.get_input_embeddings().weight.dtype)
-        name = cache_name(self.model)
-        output = self.model(**inputs, use_cache=keep or known is not None, logits_to_keep=1, **{name: known})
-        return self._gaps(output.logits), getattr(output, name)
+        logits, cache = passes.run(self, passes.prompts(self, texts), images, known, keep=keep)
+        return self._gaps(logits), cache
 
     def _gaps(self, logits: Any) -> Any:
         """By how much unsafe beats safe at the last token."""
         last = logits[:, -1].float()
         unsafe, safe = (torch.logsumexp(last[:, list(ids)], dim=1) for ids in (self.unsafe_ids, self.safe_ids))
         return unsafe - safe
-
-    def _prompts(self, texts: NDArray[np.int64]) -> Any:
-        """The ids of whole prompts."""
-        before, after = (np.broadcast_to(end, (len(texts), len(end))) for end in (self.before, self.after))
-        return torch.from_numpy(np.concatenate([before, texts, after], axis=1))
 
     @property
     def device(self) -> Any:

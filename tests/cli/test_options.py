@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -51,7 +52,9 @@ def choices(home):
         "alphabet": ("--alphabet", "printable", "--max-characters", 3),
         "mask": ("--mask", "?"),
         "image_size": ("--image-size", "32x48"),
-        "native": ("--image-size", "native"),
+        "own_size": ("--image-size", "32"),
+        "generate": ("--generate", 2, "--undecided", "unsafe"),
+        "undecided": ("--generate", 2, "--undecided", "safe"),
         "words": ("--before-text", "User: ", "--after-text", "."),
         "preset": ("--preset", "llama-guard-3-vision"),
         "dtype": ("--dtype", "bfloat16"),
@@ -82,7 +85,34 @@ def test_certify_says_which_classifier_its_lines_are_of(run, notes, folders):
     line = json.loads(printed.out)
     assert "prompt of" in line["guard"]
     assert len(line["classifier"]) == 64
-    assert "images 32 x 32" in printed.err
+    assert "NativeGuard(images in their own size" in printed.err
+
+
+def test_images_keep_their_size_where_the_family_reads_any_and_nothing_else_is_asked(folders):
+    """Without an option; the small guard, whose tower reads one size, is the guard that it was."""
+    for options, size in (
+        ({}, None),
+        ({"image_size": "32"}, (32, 32)),
+        ({"image_size": "native"}, None),
+        ({"denoiser": str(folders / "denoiser")}, (32, 32)),
+    ):
+        assert Checkpoint(str(folders / "guard"), **options).loaded.image_size == size
+    assert Checkpoint(str(folders / "guard")).name == Checkpoint(str(folders / "guard"), image_size="native").name
+    small = Checkpoint(str(CHECKPOINT))
+    assert (small.loaded.image_size, small.name) == ((32, 32), VisionLanguageGuard.from_pretrained(CHECKPOINT).identity)
+
+
+def test_a_verdict_may_be_parsed_from_a_generated_answer(run, notes, folders):
+    asked = ("certify", notes, "--model", folders / "guard", *SMALL, "--tau", 0.5)
+    asked += ("--generate", 3, "--verdict-after", "</think>", "--undecided")
+    rows = {}
+    for undecided in ("unsafe", "safe"):
+        code, printed = run(*asked, undecided, "--json")
+        assert code == 0, printed.err
+        rows[undecided] = json.loads(printed.out)
+    assert "up to 3 tokens, then safe or unsafe after '</think>', else unsafe" in rows["unsafe"]["guard"]
+    assert rows["unsafe"]["p"][0] > 0.9 > 0.1 > rows["safe"]["p"][0]  # nothing that it writes holds a verdict
+    assert rows["unsafe"]["classifier"] != rows["safe"]["classifier"]
 
 
 def test_the_kernel_and_its_alphabet_are_chosen_and_said(run, notes, folders):
@@ -221,6 +251,14 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
         ),
         ("certify", ("--preset", "shieldgemma"), "policy = None: preset shieldgemma needs a policy in a file"),
         ("certify", ("--image-alone", "--after-text", "."), "this guard reads no text; leave out the words around it"),
+        ("certify", ("--generate", 8), "undecided = None: say what counts where an answer has no verdict"),
+        ("certify", ("--undecided", "safe"), "undecided = safe: it is for answers that are generated: give --generate"),
+        ("certify", ("--verdict-after", "x"), "verdict_after = x: it is for answers that are generated"),
+        (
+            "certify",
+            ("--generate", 8, "--undecided", "safe", "--margin", 1),
+            "margin = 1.0: a generated verdict has no logits",
+        ),
         ("certify", ("--answers", "safe"), "give two words, the one that means safe"),
         ("certify", ("--image-size", "0x48"), "image_size = '0x48': give a side"),
         ("certify", ("--image-size", "9000"), "image_size = '9000': give a side"),
@@ -284,6 +322,14 @@ def test_weights_that_are_not_safe_are_called_by_the_option(run, notes, tmp_path
     code, printed = run("certify", notes, *BAY, *SMALL, "--denoiser", "none")
     assert code == 1
     assert "error: denoiser = 'none': there is no such folder" in printed.err
+
+
+def test_fewer_bits_and_several_devices_are_refused_in_one_line(run, notes, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    code, printed = run("certify", notes, *BAY, *SMALL, "--bits", "8")
+    assert (code, 'is not installed: pip install "hybrid_rs[quantised]"' in printed.err) == (1, True)
+    code, printed = run("certify", notes, *BAY, *SMALL, "--device", "auto")
+    assert (code, "device = auto: a model is on one device here" in printed.err) == (1, True)
 
 
 def test_a_ctrl_c_while_loading_is_one_line_and_status_130(run, notes, monkeypatch):

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from small_families import FAMILIES, save_family
 from small_models import save_llava
 
 import hybrid_rs as hrs
-from hybrid_rs.guards import checkpoint, vlm
-from hybrid_rs.guards.checkpoint import OWN, STOCK
+from hybrid_rs.checkout import checkout
+from hybrid_rs.guards import families, passes
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.loading import loaded
+from hybrid_rs.guards.measured import measured
 from hybrid_rs.guards.prefix import positions
 from hybrid_rs.guards.prompt import asked, opened
 from hybrid_rs.guards.still import still
@@ -27,7 +29,12 @@ from hybrid_rs.guards.wording import Wording
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
 SIZE, TEXT, POLICY = (48, 64), "is this picture safe with its text", "Say safe or unsafe.\n"
 SIZES = [(56, 56), (48, 64), (70, 30), (28, 84), (33, 95)]
-PASSES = {"idefics3": 3, "llava_next": 1, "internvl": 1}  # resizings one after the other: each rounds to 8 bits
+PASSES = {
+    "idefics3": 3,
+    "smolvlm": 3,
+    "llava_next": 1,
+    "internvl": 1,
+}  # resizings one after the other: each rounds to 8 bits
 ALONE = {"mllama"}  # families that read every text completely
 
 
@@ -61,7 +68,52 @@ def followed(processor, size):
 
 
 def test_the_families_that_load_are_those_that_are_tried_here():
-    assert FAMILIES.keys() == set(STOCK)
+    assert FAMILIES.keys() == set(families.STOCK)
+    assert {"llava", "llava_onevision"} == set(families.OWN)  # they have modules of their own
+    assert not {*families.REFUSED} & {*families.FAMILIES}
+
+
+def test_the_page_of_commands_lists_the_families_that_load():
+    page = checkout("book/command_line.md").read_text()
+    table = page.partition("| `model_type` |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert {kind for row in table for kind in re.findall(r"`(\w+)`", row.split("|")[1])} == families.FAMILIES.keys()
+    said = {11: "eleven", 12: "twelve"}[len(families.FAMILIES)]
+    assert f"one of {said} families" in checkout("README.md").read_text()
+    for row in table:
+        for kind in re.findall(r"`(\w+)`", row.split("|")[1]):
+            assert families.FAMILIES[kind].images in row
+
+
+STORED = {
+    row["family"]: row for row in map(json.loads, checkout("data/guards/families.jsonl").read_text().splitlines())
+}
+BOUNDS = {"pixels": 2.2, "score": TOLERANCE, "branches": TOLERANCE, "gradient": 0.05}  # gradient: of finite differences
+
+
+def test_every_family_was_measured():
+    assert STORED.keys() == families.FAMILIES.keys()
+    for row in STORED.values():
+        assert row["prompt"]
+        assert row["answer"]
+        assert all(row[name] is None or 0 <= row[name] < bound for name, bound in BOUNDS.items())
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_what_is_stored_of_a_family_is_measured_again(guards, kind):
+    found, stored = measured(guards[kind]), STORED[kind]
+    assert (found["prompt"], found["answer"]) == (True, True)
+    assert (found["branches"] is None) == (stored["branches"] is None) == (kind in ALONE)
+    assert all(found[name] is None or found[name] < bound for name, bound in BOUNDS.items())
+    assert found["pixels"] == pytest.approx(stored["pixels"], abs=0.01)
+
+
+def test_a_guard_that_is_off_is_measured_as_off(guards):
+    guard = guards["gemma3"]
+    off = tuple(step and replace(step, shift=step.shift + 0.5) for step in guard.vision.steps)
+    wrong = replace(guard, vision=replace(guard.vision, steps=off))
+    assert measured(wrong)["pixels"] > BOUNDS["pixels"]
+    with pytest.raises(ValueError, match="guard = without a checkpoint: load it with"):
+        measured(replace(guard, source=None))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -235,9 +287,9 @@ def test_a_processor_that_calculates_otherwise_is_refused(folders, monkeypatch, 
 
 def test_keys_are_not_shared_where_tokens_see_what_comes_later(tmp_path, monkeypatch):
     folder = save_family("paligemma", tmp_path)
-    with pytest.raises(ValueError, match="model_type = paligemma: give a checkpoint of a family that is known"):
+    with pytest.raises(ValueError, match="model_type = paligemma: its checkpoints have no chat template"):
         VisionLanguageGuard.from_pretrained(folder)
-    monkeypatch.setattr(checkpoint, "STOCK", ("paligemma",))
+    monkeypatch.setitem(families.FAMILIES, "paligemma", families.Family("", ""))
     guard = VisionLanguageGuard.from_pretrained(folder)
     assert not guard.reuse
     texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, 28, 28), 0.2, np.float32)
@@ -247,7 +299,7 @@ def test_keys_are_not_shared_where_tokens_see_what_comes_later(tmp_path, monkeyp
 
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
-    monkeypatch.setattr(vlm, "positions", lambda model, whole: positions(model, whole).flip(-1))
+    monkeypatch.setattr(passes, "positions", lambda model, whole: positions(model, whole).flip(-1))
     with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model gives .* another"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_vl"], image_size=SIZE)
 
@@ -255,7 +307,7 @@ def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, m
 def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
     file = save_llava(tmp_path) / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"model_type": "vipllava"}))
-    served = ", ".join((*OWN, *STOCK))
+    served = ", ".join(families.FAMILIES)
     with pytest.raises(ValueError, match=f"model_type = vipllava: give .*known: {served}"):
         VisionLanguageGuard.from_pretrained(tmp_path)
     pixtral = tf.LlavaConfig(vision_config={"model_type": "pixtral"})  # Pixtral calls itself llava

@@ -1,0 +1,47 @@
+"""Which families of checkpoints load, and which are refused, by the ``model_type`` of their configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of checkpoints that loads. Each has tests with its real class and tiny random weights.
+
+    Args:
+        example: a checkpoint of this family.
+        images: what becomes of an image.
+        own: whether code of this package prepares its images; otherwise the checkpoint's processor is followed.
+    """
+
+    example: str
+    images: str
+    own: bool = False
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images keep their shape on the way to the model."""
+        return self.images.startswith("any size")
+
+
+FAMILIES = {
+    "llava": Family("LLaVA-1.5", "resized to the vision tower, and cut to a square", own=True),
+    "llava_onevision": Family("LLaVA-OneVision (LlavaGuard)", "any size, in tiles", own=True),
+    "llava_next": Family("LLaVA-NeXT", "any size, in tiles"),
+    "qwen2_vl": Family("Qwen2-VL", "any size, in patches"),
+    "qwen2_5_vl": Family("Qwen2.5-VL, and guards trained from it", "any size, in patches"),
+    "qwen3_vl": Family("Qwen3-VL", "any size, in patches"),
+    "gemma3": Family("Gemma 3", "resized to the vision tower"),
+    "idefics3": Family("Idefics3", "any size, in tiles"),
+    "smolvlm": Family("SmolVLM, SmolVLM2", "any size, in tiles"),
+    "internvl": Family("InternVL", "any size, in tiles"),
+    "mllama": Family("Llama 3.2 Vision", "any size, in tiles"),
+}
+OWN = tuple(kind for kind, family in FAMILIES.items() if family.own)
+REFUSED = {
+    "llama4": "its image processor calculates with torchvision alone, which is not followed here",
+    "paligemma": "its checkpoints have no chat template, and its processor writes a line break after the text",
+    "pixtral": "its images have their own arithmetic",
+}
+STOCK = tuple(kind for kind, family in FAMILIES.items() if not family.own)
