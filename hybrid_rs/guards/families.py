@@ -42,6 +42,5 @@ OWN = tuple(kind for kind, family in FAMILIES.items() if family.own)
 REFUSED = {
     "llama4": "its image processor calculates with torchvision alone, which is not followed here",
     "paligemma": "its checkpoints have no chat template, and its processor writes a line break after the text",
-    "pixtral": "its images have their own arithmetic",
 }
 STOCK = tuple(kind for kind, family in FAMILIES.items() if not family.own)
