@@ -16,15 +16,17 @@ from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.evidence.counts import whole_counts
 from hybrid_rs.experiments.profiles import get_profile
 from hybrid_rs.experiments.setting import COUNTS
-from hybrid_rs.experiments.table7 import FloatArray, RowCounts, certificate, draw, without_noise
+from hybrid_rs.experiments.table7 import FloatArray, RowCounts, certificate, draw, without_noise, worst_of_rows
+from hybrid_rs.smoothing.draws import SAMPLERS
 from hybrid_rs.storage.records import SCHEMA, records
 from hybrid_rs.tables.adult_files import TEST, TRAIN
 from hybrid_rs.tables.data import TabularData, adult as read_adult
 from hybrid_rs.tables.linear import fit
 
-MADE = ("files", "people", "sizes", "labels", "says", "yes", "always_no", "no_noise")
+MADE = ("files", "people", "sizes", "labels", "says", "yes", "distance", "truth", "always_no", "no_noise")
 WAYS = {"hybrid": (0.25, 0.5), "numeric only": (0.0, 0.5), "categorical only": (0.25, 0.0)}  # beta, sigma
-SETTING = {"copies": 5, "seed": 0, "epsilons": [0.0, 0.1, 0.25, 0.5, 1.0], "d_max": 3}
+SETTING = {"noise": SAMPLERS["lattice"], "copies": 5, "seed": 0}
+SETTING |= {"tau": 0.5, "epsilons": [0.0, 0.1, 0.25, 0.5, 1.0], "d_max": 3}
 LEAST_DRAWS = 2000  # with 1130 or fewer no row can be certified at one edit, whatever the classifier
 
 
@@ -37,6 +39,7 @@ class AdultRun:
         sizes: the arity of each categorical feature, by name.
         people: rows of the training file and of the test file.
         always_no: share of the rows for which the more frequent class is right.
+        truth: exact robust accuracy of the smoothed classifier at tau = 0.5, by d and epsilon.
         no_noise: exact robust accuracy of a classifier without noise, by d and epsilon; see
             :func:`hybrid_rs.experiments.table7.without_noise`.
         beta: replacement probability.
@@ -47,6 +50,7 @@ class AdultRun:
     sizes: dict[str, int]
     people: tuple[int, int]
     always_no: float
+    truth: FloatArray
     no_noise: FloatArray
     beta: float
     sigma: float
@@ -112,7 +116,10 @@ def _made(data: TabularData, question: dict[str, Any], folder: Path) -> dict[str
     rows = data.test[: question["rows"]]
     machine = fit(data, beta=beta, sigma=sigma, copies=question["copies"], seed=seed)
     counts = draw(machine, data, rows, beta=beta, sigma=sigma, n=question["n"], seed=seed)
-    plain = without_noise(data, rows, epsilons=question["epsilons"], d_max=question["d_max"])
+    budgets: dict[str, Any] = {"epsilons": question["epsilons"], "d_max": question["d_max"]}
+    plain, kernel = without_noise(data, rows, **budgets), FeatureKernel(beta, data.sizes)
+    least = worst_of_rows(machine, data, rows, counts.says, kernel, sigma=sigma, **budgets)
+    truth = (counts.correct[:, None, None] & (least >= question["tau"])).mean(axis=0)
     digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in (TRAIN, TEST))).hexdigest()
     return {
         "files": digest[:16],
@@ -121,6 +128,8 @@ def _made(data: TabularData, question: dict[str, Any], folder: Path) -> dict[str
         "labels": _bits(counts.labels),
         "says": _bits(counts.says),
         "yes": counts.yes.tolist(),
+        "distance": counts.distance,
+        "truth": truth.tolist(),
         "always_no": float((counts.labels == (data.labels[data.train].mean() > 0.5)).mean()),
         "no_noise": plain.tolist(),
     }
@@ -133,9 +142,12 @@ def _checked(line: dict[str, Any]) -> None:
         bits = text(name, line[name])
         require(len(bits) == rows and set(bits) <= {*"01"}, name, bits, f"give 0 or 1 for each of {rows} rows", repr)
     require(len(whole_counts("yes", line["yes"], n)) == rows, "yes", line["yes"], f"give one for each of {rows} rows")
-    shape, grid = (line["d_max"] + 1, len(line["epsilons"])), probability("no_noise", line["no_noise"])
-    require(grid.shape == shape, "no_noise", grid.shape, f"give shape {shape}")
-    one("always_no", probability("always_no", line["always_no"]))
+    shape = (line["d_max"] + 1, len(line["epsilons"]))
+    for name in ("truth", "no_noise"):
+        grid = probability(name, line[name])
+        require(grid.shape == shape, name, grid.shape, f"give shape {shape}")
+    for name in ("always_no", "distance"):
+        one(name, probability(name, line[name]))
     FeatureKernel(line["beta"], tuple(line["sizes"].values()))
     for count in several("people", line["people"], "give the rows of both files"):
         integer("people", count, at_least=1)
@@ -143,10 +155,10 @@ def _checked(line: dict[str, Any]) -> None:
 
 def _run(line: dict[str, Any]) -> AdultRun:
     labels, says = (np.array([bit == "1" for bit in line[name]]) for name in ("labels", "says"))
-    counts = RowCounts(labels, says, np.array(line["yes"]), line["n"])
-    plain = np.array(line["no_noise"])
+    counts = RowCounts(labels, says, np.array(line["yes"]), line["n"], line["distance"])
+    truth, plain = np.array(line["truth"]), np.array(line["no_noise"])
     people = (line["people"][0], line["people"][1])
-    return AdultRun(counts, line["sizes"], people, line["always_no"], plain, line["beta"], line["sigma"])
+    return AdultRun(counts, line["sizes"], people, line["always_no"], truth, plain, line["beta"], line["sigma"])
 
 
 def _bits(values: NDArray[np.bool_]) -> str:

@@ -13,22 +13,17 @@ from hybrid_rs._checks import integer
 from hybrid_rs.certificates.feature_kernel import FeatureKernel, worst_ratios
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower
+from hybrid_rs.evidence.counts import lowered
 from hybrid_rs.tables.data import TabularData
-from hybrid_rs.tables.linear import (
-    LinearClassifier,
-    TabularClassifier,
-    fit,
-    require_exact,
-    sample,
-    smoothed_value,
-    worst_values,
-)
+from hybrid_rs.tables.exact import require_exact, smoothed_value, worst_values
+from hybrid_rs.tables.lattice import distance
+from hybrid_rs.tables.linear import LinearClassifier, TabularClassifier, fit, sample
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-ROUNDING = 1e-13  # bound on the error of an exact value, which is a sum of at most a few hundred terms
+ROUNDING = 1e-13  # bound on the error of an exact value
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +86,36 @@ def without_noise(
     return np.array([[(right & machine.withstands(numeric, codes, d, e)).mean() for e in epsilons] for d in edits])
 
 
+def worst_of_rows(
+    classifier: LinearClassifier,
+    data: TabularData,
+    rows: NDArray[np.int64],
+    says: NDArray[np.bool_],
+    kernel: FeatureKernel,
+    *,
+    sigma: float,
+    epsilons: Sequence[float],
+    d_max: int,
+) -> FloatArray:
+    """Return the least value that an attack can reach, of the class that each row has, shape ``(rows, d_max + 1, E)``.
+
+    The attack may move numbers anywhere, also off their lattice; so the truth on the lattice is at least this.
+
+    Args:
+        classifier: the base classifier.
+        data: the table.
+        rows: the rows.
+        says: shape ``(rows,)``, the class of each row whose value is attacked.
+        kernel: the noise on categories.
+        sigma: standard deviation of the noise on numeric features.
+        epsilons: numeric budgets, l2, in standard deviations of a feature.
+        d_max: the largest number of categories edited.
+    """
+    law: dict[str, Any] = {"sigma": sigma, "d_max": d_max, "epsilon": epsilons}
+    attacked = zip(data.numeric[rows], data.codes[rows], says.tolist(), strict=True)
+    return np.array([worst_values(classifier, x, c, kernel, says=said, **law) for x, c, said in attacked])
+
+
 @dataclass(frozen=True, eq=False)
 class RowCounts:
     """What the noisy draws of some rows said; all that certificates need.
@@ -100,12 +125,14 @@ class RowCounts:
         says: shape ``(rows,)``, bool: the predicted class, chosen by draws of its own.
         yes: shape ``(rows,)``: how many of the ``n`` certifying draws said yes.
         n: draws per row that certify.
+        distance: total variation between the law of a draw and that of the theorem; taken off every bound.
     """
 
     labels: NDArray[np.bool_]
     says: NDArray[np.bool_]
     yes: NDArray[np.int64]
     n: int
+    distance: float
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -114,7 +141,8 @@ class RowCounts:
 
     def p_lower(self, alpha: float) -> FloatArray:
         """Return the lower confidence bound of the predicted class's smoothed value, shape ``(rows,)``."""
-        return np.asarray(clopper_pearson_lower(np.where(self.says, self.yes, self.n - self.yes), self.n, alpha))
+        agree = np.where(self.says, self.yes, self.n - self.yes)
+        return lowered(np.asarray(clopper_pearson_lower(agree, self.n, alpha)), self.distance)
 
 
 def draw(
@@ -144,16 +172,14 @@ def draw(
         seed: seed of the draws.
     """
     kernel = FeatureKernel(beta, data.sizes)
-    numeric, codes = data.numeric[rows], data.codes[rows]
 
     def says_yes(size: int, purpose: int) -> NDArray[np.int64]:
         """Return for each row how many of ``size`` draws say yes."""
-        streams = (np.random.default_rng([seed, row, purpose]) for row in rows.tolist())
-        each = zip(numeric, codes, streams, strict=True)
-        counts = [sample(classifier, x, c, kernel, sigma=sigma, n=size, rng=rng) for x, c, rng in each]
-        return np.array([count.unsafe[0] for count in counts])
+        law: dict[str, Any] = {"sigma": sigma, "n": size, "seed": seed, "purpose": purpose}
+        return np.array([sample(classifier, data, row, kernel, **law).unsafe[0] for row in rows.tolist()])
 
-    return RowCounts(data.labels[rows], says_yes(selection, 0) > selection / 2, says_yes(n, 1), n)
+    off = distance(data.lattice, kernel, sigma)
+    return RowCounts(data.labels[rows], says_yes(selection, 0) > selection / 2, says_yes(n, 1), n, off)
 
 
 def certificate(
@@ -192,7 +218,7 @@ def evaluate(
 
     Args:
         classifier: the base classifier.
-        data: the table; see :func:`hybrid_rs.tables.linear.require_exact`.
+        data: the table; see :func:`hybrid_rs.tables.exact.require_exact`.
         rows: which rows to certify.
         beta: replacement probability of categories; 0 for numeric smoothing alone.
         sigma: standard deviation of the noise on numeric features; 0 for categorical smoothing alone.
@@ -204,7 +230,7 @@ def evaluate(
         seed: seed of the draws.
 
     Raises:
-        ValueError: if the categories have more than three million combinations, before anything is drawn.
+        ValueError: if the exact values cannot be computed, before anything is drawn.
     """
     require_exact(data.sizes)
     kernel, budgets = FeatureKernel(beta, data.sizes), np.array(epsilons, dtype=np.float64)
@@ -212,9 +238,7 @@ def evaluate(
     counts = draw(classifier, data, rows, beta=beta, sigma=sigma, n=n, selection=selection, seed=seed)
     value = smoothed_value(classifier, numeric, codes, kernel, sigma=sigma)
     p_lower, p_exact = counts.p_lower(alpha), np.where(counts.says, value, 1 - value)
-    attacked = zip(numeric, codes, counts.says.tolist(), strict=True)
-    law: dict[str, Any] = {"sigma": sigma, "d_max": edits, "epsilon": budgets}
-    truth = np.array([worst_values(classifier, x, c, kernel, says=said, **law) for x, c, said in attacked])
+    truth = worst_of_rows(classifier, data, rows, counts.says, kernel, sigma=sigma, epsilons=epsilons, d_max=edits)
     how: dict[str, Any] = {"sigma": sigma, "epsilons": epsilons, "d_max": edits}
     from_draws = certificate(p_lower, kernel, **how)
     from_exact = certificate(np.maximum(p_exact - ROUNDING, 0.0), kernel, **how)

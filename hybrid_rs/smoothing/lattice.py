@@ -23,6 +23,7 @@ from hybrid_rs._extras import needs
 
 LEVELS = 255  # steps of the lattice from black to white
 LARGEST = 100.0  # largest sigma, in pixel units; its table has half a million thresholds
+MOST_STEPS = 2**18  # largest standard deviation on another lattice, in its steps
 FIRST = 16  # bits drawn for every pixel; 48 more are drawn only if these do not determine the value
 
 Words = NDArray[np.uint64]
@@ -33,7 +34,8 @@ class RoundedGaussian:
     """The law of round(Z) as integers; :func:`rounded_gaussian` makes it.
 
     Args:
-        sigma: standard deviation of Z in pixel units; in steps of the lattice it is 255 times as large.
+        sigma: standard deviation of Z in pixel units; in steps of the lattice it is 255 times as large. (On another
+            lattice, the standard deviation in units of so many steps as :func:`rounded_gaussian` was told.)
         thresholds: uint64, ascending, shape ``(2 * most,)``. A 64-bit integer u gives the value
             ``(number of thresholds that are at most u) - most``.
         distance: an upper bound of the total variation between this law and that of round(Z).
@@ -88,14 +90,15 @@ class RoundedGaussian:
 
 
 @lru_cache(maxsize=32)
-def rounded_gaussian(sigma: float) -> RoundedGaussian:
+def rounded_gaussian(sigma: float, levels: int = LEVELS) -> RoundedGaussian:
     """Return the law of a Gaussian rounded to the lattice, with its distance from the exact one.
 
     Args:
         sigma: standard deviation in pixel units, at most 100.
+        levels: steps of the lattice in one unit of sigma: 255 for pixels; 1 if sigma is given in steps.
 
     Raises:
-        ValueError: if sigma is negative, not a number or larger than 100.
+        ValueError: if sigma is negative, not a number or too large.
         ImportError: if python-flint is missing.
 
     References:
@@ -107,21 +110,22 @@ def rounded_gaussian(sigma: float) -> RoundedGaussian:
         (1167, True)
     """
     deviation = one("sigma", nonnegative("sigma", sigma))
-    require(deviation <= LARGEST, "sigma", sigma, f"give at most {LARGEST:g}: pixels lie in [0, 1]")
+    most, why = (LARGEST, "pixels lie in [0, 1]") if levels == LEVELS else (MOST_STEPS / levels, "its table is large")
+    require(deviation <= most, "sigma", sigma, f"give at most {most:g}: {why}")
     with needs("verify"):
         from flint import arb, ctx
 
     before, ctx.prec = ctx.prec, 128
     try:
         unit, half = arb(2) ** 64, arb(1) / 2
-        root = (arb(2)).sqrt() * LEVELS * arb(deviation)
+        root = (arb(2)).sqrt() * levels * arb(deviation)
         tails: list[int] = []  # P(round(Z) < -k) in units of 2^-64
         wrong = arb(0)  # the sum of their rounding errors
         while deviation > 0:
             exact = ((arb(len(tails)) + half) / root).erfc() / 2
             nearest = int((exact * unit + half).mid().floor().unique_fmpz() or 0)
             if nearest == 0:  # further tails are 0, too; the Mills ratio bounds their sum
-                wrong += exact * (1 + LEVELS * arb(deviation) * root / (arb(2).sqrt() * (arb(len(tails)) + half)))
+                wrong += exact * (1 + levels * arb(deviation) * root / (arb(2).sqrt() * (arb(len(tails)) + half)))
                 break
             wrong += abs(exact - arb(nearest) / unit)
             tails.append(nearest)

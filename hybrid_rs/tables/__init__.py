@@ -1,4 +1,5 @@
 """Certificates for tables with numeric and categorical features.
 
-``linear`` is a linear classifier whose smoothed probability is known exactly; ``data`` loads the table it is tried on.
+``data`` loads a table, and ``lattice`` is the noise on its numbers. ``linear`` is a linear classifier, whose smoothed
+probability and worst attack ``exact`` computes.
 """

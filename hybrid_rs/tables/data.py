@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import kind, require, several, text
 from hybrid_rs._extras import needs
 from hybrid_rs.tables import adult_files
+from hybrid_rs.tables.lattice import NumberLattice, steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,8 @@ class TabularData:
         categories: the category names of each categorical feature, by feature name; a code is a position in this list.
         centre: shape ``(k,)``, the training mean of each numeric feature, in its own unit.
         scale: shape ``(k,)``, its training standard deviation: one unit of epsilon.
+        levels: shape ``(rows, k)``, int64: the numeric features as whole numbers of their steps.
+        steps: shape ``(k,)``, the step of each numeric feature, in its own unit; see :mod:`hybrid_rs.tables.lattice`.
     """
 
     name: str
@@ -52,10 +55,18 @@ class TabularData:
     categories: dict[str, tuple[str, ...]]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
+    levels: NDArray[np.int64]
+    steps: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        for array in (self.numeric, self.codes, self.labels, self.train, self.test, self.centre, self.scale):
-            array.setflags(write=False)
+        for array in vars(self).values():
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+
+    @property
+    def lattice(self) -> NumberLattice:
+        """The lattice of the numeric features: ``numeric`` is ``lattice.numbers(levels)``."""
+        return NumberLattice(self.centre, self.scale, self.steps)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -80,7 +91,8 @@ def from_frame(
     Args:
         name: the name of the table.
         frame: one row per case.
-        numeric: the columns with numbers; no value may be missing, and no column constant.
+        numeric: the columns with numbers; no value may be missing, and no column constant. They are rounded to a fine
+            lattice; see :mod:`hybrid_rs.tables.lattice`.
         categorical: the columns with categories; none may be constant.
         labels: shape ``(rows,)``, bool.
         test: shape ``(rows,)``, bool: the rows of a published test set; the others are for training.
@@ -110,9 +122,15 @@ def from_frame(
         held_out[order[: round(len(frame) * TEST_SHARE)]] = True
     tested, train = order[held_out[order]], order[~held_out[order]]
     raw = frame[list(numeric)].to_numpy(dtype=np.float64)
-    centre, scale = raw[train].mean(axis=0), raw[train].std(axis=0)
+    scale = raw[train].std(axis=0)
     for column, finite, width in zip(numeric, np.isfinite(raw).all(axis=0), scale, strict=True):
         require(bool(finite) and width > 0, "numeric", column, "give columns of numbers that are not all equal", repr)
+    steps = steps_of(scale)
+    for column, near in zip(numeric, (np.abs(raw) < 2.0**52 * steps).all(axis=0), strict=True):
+        require(bool(near), "numeric", column, "give columns without numbers that dwarf their standard deviation", repr)
+    rounded = np.rint(raw / steps) * steps
+    lattice = NumberLattice(rounded[train].mean(axis=0), rounded[train].std(axis=0), steps)
+    levels = lattice.levels(rounded)
     codes, categories = np.empty((len(frame), len(categorical)), dtype=np.int64), {}
     for place, column in enumerate(categorical):
         present = sorted(frame[column].dropna().unique())
@@ -122,8 +140,8 @@ def from_frame(
         where = {value: code for code, value in enumerate(present)}
         codes[:, place] = [len(present) if gone else where[x] for x, gone in zip(frame[column], missing, strict=True)]
         categories[column] = tuple(f"{x:g}" if isinstance(x, float) else str(x) for x in names)
-    standard = (raw - centre) / scale
-    return TabularData(name, standard, codes, said, train, tested, tuple(numeric), categories, centre, scale)
+    standard, parts = lattice.numbers(levels), (train, tested, tuple(numeric), categories)
+    return TabularData(name, standard, codes, said, *parts, lattice.centre, lattice.scale, levels, lattice.steps)
 
 
 def _truth(label: Any) -> bool:

@@ -38,6 +38,9 @@ def test_a_run_is_made_from_the_files_once_and_then_read_without_them(tmp_path, 
         assert list(run.sizes) == list(adult_files.CATEGORICAL)
         assert np.array_equal(run.counts.yes, made[way].counts.yes)
         assert np.array_equal(run.no_noise, made[way].no_noise)
+        assert (run.counts.distance > 0) is (way != "categorical only")
+        law_of = {"epsilons": [0.0, 0.1, 0.25, 0.5, 1.0], "d_max": 3, "alpha": 0.01}
+        assert np.all(run.accuracy(0.5, **law_of) <= run.truth + 0.05)  # but for bounds that fail, at risk alpha
         grid = run.accuracy(0.5, **law)
         assert grid.shape == (3, 2)
         assert np.all(np.diff(grid, axis=0) <= 0)
@@ -52,6 +55,8 @@ def test_a_run_is_made_from_the_files_once_and_then_read_without_them(tmp_path, 
         ("yes", lambda counts: [2001, *counts[1:]]),  # more than the draws
         ("yes", lambda counts: counts[1:]),
         ("no_noise", lambda grid: grid[1:]),
+        ("truth", lambda grid: grid[1:]),
+        ("distance", lambda share: share + 1),
         ("always_no", lambda share: share + 1),
         ("sizes", lambda sizes: sizes | {"sex": 1}),
         ("people", lambda people: [0, people[1]]),

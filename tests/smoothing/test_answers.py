@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, strategies as st
@@ -19,6 +20,7 @@ from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.guards.pipeline import PipelineGuard
 from hybrid_rs.smoothing.answers import AnswerError, gradients, scores, verdicts
 from hybrid_rs.smoothing.margins import sample_margins
+from hybrid_rs.tables.data import from_frame
 from hybrid_rs.tables.linear import sample
 
 EXAMPLE = hrs.Example("a", np.array([1, 2]), np.full((3, 4, 4), 128 / 255, np.float32))
@@ -84,7 +86,9 @@ def test_a_score_is_finite_or_refused(answers):
 @pytest.mark.parametrize("answer", WRONG)
 def test_no_way_to_draw_counts_what_is_no_verdict(answer):
     guard = Answering(answer)
-    rows = np.zeros((4, 2)), np.zeros((4, 2), dtype=int)
+    frame = pd.DataFrame({"a": range(9), "b": [0, 2] * 4 + [1], "c": [*"xyxyxyxyx"], "d": [*"xyyxyxyxx"]})
+    columns = {"numeric": ["a", "b"], "categorical": ["c", "d"]}
+    data = from_frame("letters", frame, labels=[True] * 9, **columns)
     tables = type("Table", (), {"predict": lambda self, numeric, codes: np.array([answer] * len(codes))})()
     ways = {
         "certify": lambda: smoothed(guard).certify(EXAMPLE, n=100, tau=0.5),
@@ -95,9 +99,8 @@ def test_no_way_to_draw_counts_what_is_no_verdict(answer):
         "attack": lambda: attack_jointly(smoothed(guard), EXAMPLE, 1, 1.0, effort=Effort(uses="verdicts")),
         "subsampling": lambda: SubsampledGuard(guard, Subsampling(1, 4, 0)).sample(EXAMPLE, 100),
         "interaction": lambda: interaction_only(guard, [EXAMPLE], neutral_text=[0], blank_image=EXAMPLE.image),
-        "tables": lambda: sample(tables, *(a[0] for a in rows), hrs.FeatureKernel(0.5, (2, 2)), sigma=1.0, n=9,
-                                 rng=np.random.default_rng(0)),
-    }  # fmt: skip
+        "tables": lambda: sample(tables, data, 0, hrs.FeatureKernel(0.5, (2, 2)), sigma=1.0, n=9),
+    }
     for call in ways.values():
         with pytest.raises(AnswerError, match=r"return (bool|shape)"):
             call()

@@ -2,22 +2,40 @@
 
 import math
 from dataclasses import replace
-from itertools import product
+from functools import reduce
+from itertools import combinations, product
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import binomtest
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.experiments.table7 import ROUNDING, certificate, draw, evaluate, without_noise
-from hybrid_rs.tables import data as tabular, linear
+from hybrid_rs.tables import data as tabular, exact, linear
+from hybrid_rs.tables.lattice import NumberLattice, steps_of
 
 SIZES = (2, 4, 3)
 RNG = np.random.default_rng(3)
 TOY = linear.LinearClassifier(0.1, np.array([0.5, -0.3]), tuple(RNG.normal(size=size) for size in SIZES))
 X, C = np.array([0.4, -0.2]), np.array([1, 2, 0])
 NOISE = [(0.25, 0.5), (0.9, 0.5), (0.25, 0.0), (0.0, 0.5), (0.0, 0.0)]  # beta, sigma
+
+
+def table(x, c):
+    """A table of one row; its numbers are standardised as they are."""
+    rows = {"numeric": x[None], "codes": c[None], "labels": np.array([True])}
+    split = {"train": np.array([0]), "test": np.array([0])}
+    names = {"numeric_names": tuple("ab"), "categories": {f"f{v}": tuple(map(str, range(v))) for v in SIZES}}
+    lattice = NumberLattice(np.zeros(x.size), np.ones(x.size), steps_of(np.ones(x.size)))
+    numbers = {
+        "centre": lattice.centre,
+        "scale": lattice.scale,
+        "levels": lattice.levels(x[None]),
+        "steps": lattice.steps,
+    }
+    return tabular.TabularData("toy", **rows, **split, **names, **numbers)
 
 
 def value(x, c, beta, sigma, says=True):
@@ -35,12 +53,12 @@ def value(x, c, beta, sigma, says=True):
 @pytest.mark.parametrize(("beta", "sigma"), NOISE)
 def test_the_smoothed_value_is_that_of_its_definition_and_the_share_of_noisy_draws(beta, sigma):
     kernel, n = hrs.FeatureKernel(beta, SIZES), 20_000
-    counts = linear.sample(TOY, X, C, kernel, sigma=sigma, n=n, rng=np.random.default_rng(0))
-    exact = linear.smoothed_value(TOY, X[None], C[None], kernel, sigma=sigma)[0]
-    assert exact == pytest.approx(value(X, C, beta, sigma), abs=1e-14)
-    assert binomtest(counts.unsafe[0], n, min(exact, 1.0)).pvalue > 1e-3
-    for says, other in ((True, exact), (False, 1 - exact)):
-        found = linear.worst_values(TOY, X, C, kernel, sigma=sigma, d_max=0, epsilon=[0.0], says=says)
+    counts = linear.sample(TOY, table(X, C), 0, kernel, sigma=sigma, n=n)
+    known = exact.smoothed_value(TOY, X[None], C[None], kernel, sigma=sigma)[0]
+    assert known == pytest.approx(value(X, C, beta, sigma), abs=1e-14)
+    assert binomtest(counts.unsafe[0], n, min(known, 1.0)).pvalue > 1e-3
+    for says, other in ((True, known), (False, 1 - known)):
+        found = exact.worst_values(TOY, X, C, kernel, sigma=sigma, d_max=0, epsilon=[0.0], says=says)
         assert found == pytest.approx(other, abs=1e-14)
 
 
@@ -50,7 +68,7 @@ def test_no_attack_is_worse_than_the_worst(beta, sigma, says):
     kernel, budgets = hrs.FeatureKernel(beta, SIZES), [0.0, 0.3, 1.0]
     directions = [np.array([np.cos(a), np.sin(a)]) for a in np.linspace(0, 2 * np.pi, 24, endpoint=False)]
     toward = TOY.weights / TOY.norm * (-1 if says else 1)
-    least_of = linear.worst_values(TOY, X, C, kernel, sigma=sigma, d_max=5, epsilon=budgets, says=says)
+    least_of = exact.worst_values(TOY, X, C, kernel, sigma=sigma, d_max=5, epsilon=budgets, says=says)
     assert np.array_equal(least_of[4:], least_of[[3, 3]])  # there are three features to edit
     for d, worst in enumerate(least_of[:4]):
         edits = [c for c in product(*map(range, SIZES)) if np.sum(np.array(c) != C) <= d]
@@ -71,7 +89,7 @@ def test_the_certificate_never_passes_the_worst_attack(beta):
         x, c = rng.normal(size=2), np.array([rng.integers(v) for v in SIZES])
         some = linear.LinearClassifier(rng.normal(), rng.uniform(0.2, 3) * TOY.weights, TOY.category_weights)
         law = {"sigma": 0.5, "d_max": 3, "epsilon": budgets}
-        truths += [linear.worst_values(some, x, c, kernel, says=says, **law) for says in (True, False)]
+        truths += [exact.worst_values(some, x, c, kernel, says=says, **law) for says in (True, False)]
     truth = np.array(truths)
     p_a = np.maximum(truth[:, 0, 0] - ROUNDING, 0.0)[:, None]  # the first budget is 0
     for d in range(4):
@@ -126,8 +144,8 @@ def test_an_outcome_is_sound_and_ordered():
 
 
 def test_the_limit_of_exact_values_is_checked_before_anything_is_drawn():
-    data = replace(tabular.election(), categories={f"f{i}": tuple("abcdefg") for i in range(8)})  # 7^8 combinations
-    with pytest.raises(ValueError, match="combinations of categories = 5764801: exact values need at most 3000000"):
+    data = replace(tabular.election(), categories={f"f{i}": tuple(map(str, range(99))) for i in range(8)})
+    with pytest.raises(ValueError, match="combinations of categories = 96059601: exact values need at most 3000000"):
         evaluate(None, data, data.test[:2], beta=0.25, sigma=0.5, epsilons=[0.0], d_max=1, n=10)
 
 
@@ -144,12 +162,35 @@ def test_certificates_from_draws_have_no_limit_and_are_those_of_the_outcome():
     assert np.array_equal(counts.correct, outcome.correct)
 
 
-def test_too_many_combinations_are_refused_with_a_remedy():
-    wide = linear.LinearClassifier(0.0, np.ones(1), (np.zeros(2000), np.zeros(2000)))
-    with pytest.raises(ValueError, match="combinations of categories = 4000000"):
-        linear.smoothed_value(
-            wide, np.zeros((1, 1)), np.zeros((1, 2), int), hrs.FeatureKernel(0.1, (2000,) * 2), sigma=1
-        )
+def test_what_cannot_be_computed_is_refused_with_a_remedy():
+    wide = linear.LinearClassifier(1e9, np.ones(1), (np.zeros(2), np.zeros(2)))
+    law = {"numeric": np.zeros((1, 1)), "codes": np.zeros((1, 2), int), "kernel": hrs.FeatureKernel(0.1, (2, 2))}
+    with pytest.raises(ValueError, match=r"sigma = 1.0: the exact value needs \d+ terms, more than 131072"):
+        exact.smoothed_value(wide, sigma=1.0, **law)
+    large = linear.LinearClassifier(0.0, np.ones(1), (np.zeros(3_000_001), np.zeros(2)))
+    law["kernel"] = hrs.FeatureKernel(0.1, (3_000_001, 2))
+    with pytest.raises(ValueError, match="combinations of categories = 3000001"):
+        exact.smoothed_value(large, sigma=0.0, **law)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.0])
+def test_values_of_many_features_are_those_of_listing_every_combination(sigma):
+    """By listing: 40,320 combinations, one feature after the other, for the clean row and the worst edits of two."""
+    sizes, rng = (2, 3, 4, 5, 6, 7, 8), np.random.default_rng(5)
+    machine = linear.LinearClassifier(-0.2, np.array([0.2, 0.1]), tuple(0.5 * rng.normal(size=v) for v in sizes))
+    kernel, x, c = hrs.FeatureKernel(0.25, sizes), np.array([0.3, 1.0]), np.array([rng.integers(v) for v in sizes])
+    scores = machine.intercept + x @ machine.weights + reduce(np.add.outer, machine.category_weights)
+    values = ndtr(scores / (sigma * machine.norm)) if sigma else (scores > 0).astype(float)
+    worst = [int(np.argmin(theta)) for theta in machine.category_weights]
+
+    def listed(edited):
+        shown = [w if i in edited else code for i, (w, code) in enumerate(zip(worst, c, strict=True))]
+        laws = [np.where(np.arange(v) == code, 0.75, 0.25 / (v - 1)) for v, code in zip(sizes, shown, strict=True)]
+        return float((values * reduce(np.multiply.outer, laws)).sum())
+
+    found = exact.worst_values(machine, x, c, kernel, sigma=sigma, d_max=2, epsilon=[0.0])[:, 0]
+    least = [min(listed(edited) for edited in combinations(range(7), d)) for d in range(3)]
+    np.testing.assert_allclose(found, np.minimum.accumulate(least), atol=1e-13)
 
 
 def test_the_yardstick_without_noise_is_trained_without_noise_and_falls_with_the_budgets():
