@@ -34,7 +34,9 @@ from scipy.stats import binom
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates.committed_certificate import certify_committed
+from hybrid_rs.certificates.committed_text_certificate import certify_committed_texts
 from hybrid_rs.certificates.joint_evidence import joint_bound
+from hybrid_rs.certificates.text_certificate import certify_texts
 from hybrid_rs.smoothing.text_sampling import drawn_texts
 
 TEXTS, SLOT = 3, hrs.SuffixThreat(D)
@@ -54,23 +56,45 @@ def flagged(guard: Any, runs: int, seed: int, texts: int) -> np.ndarray:
     return np.concatenate([verdicts.sum(axis=1) for verdicts in batches]).reshape(runs, DRAWS, -1)
 
 
+def reached(found: np.ndarray, condition: int) -> list[tuple[int, ...]]:
+    """In how many images at least k = 1..TEXTS texts were flagged, for every run."""
+    rows = (found[:, :, condition, None] >= np.arange(1, TEXTS + 1)).sum(axis=1)
+    return [tuple(row) for row in rows.tolist()]
+
+
 @cache
-def claim(reached: tuple[int, ...]) -> float:
-    """The value that is certified from the counts given that the slot was replaced."""
-    return hrs.certify(hrs.TextCounts((reached,) * (D + 1), DRAWS), KERNEL, **LAW).p_adv
+def of_texts(row: tuple[int, ...]) -> float:
+    """The value that is certified from the texts given that the slot was replaced."""
+    return certify_texts(hrs.TextCounts((row,) * (D + 1), DRAWS), KERNEL, **LAW).p_adv
 
 
-def too_high(found: np.ndarray, truth: float) -> int:
-    """False certificates from several texts."""
-    rows = (found[:, :, D, None] >= np.arange(1, TEXTS + 1)).sum(axis=1).tolist()
-    return sum(claim(tuple(row)) > truth + SLACK for row in rows)
+@cache
+def of_all_texts(clean: tuple[int, ...], row: tuple[int, ...]) -> float:
+    """The value that is certified from these and from texts without a condition."""
+    return certify_committed_texts(hrs.TextCounts((clean, *(row,) * D), DRAWS), KERNEL, **LAW).p_adv
+
+
+def by_image(share: float) -> tuple[HalfSpace, float]:
+    """A guard that attains the masked bound, at the last level's share of the risk; and its value under attack.
+
+    All texts of an image agree. An adversary who edits nothing is the worst for it.
+    """
+    cut = SIGMA * float(ndtri(tight(61, share)))
+    return HalfSpace(cut, (1, 2, 0, 0), (2, 3)), BETA**D * float(ndtr(cut / SIGMA - SHIFT))
 
 
 def the_image_decides(runs: int, seed: int) -> int:
-    """All texts of an image agree: the count of the last level alone decides, at half of the risk."""
-    cut = SIGMA * float(ndtri(tight(60, 1 / 2)))
-    guard = HalfSpace(cut, (1, 2, 0, 0), (2, 3))
-    return too_high(flagged(guard, runs, seed, TEXTS), BETA**D * float(ndtr(cut / SIGMA - SHIFT)))
+    """The count of the last level alone decides, at half of the risk."""
+    guard, truth = by_image(1 / 2)
+    return sum(of_texts(row) > truth + SLACK for row in reached(flagged(guard, runs, seed, TEXTS), D))
+
+
+def with_and_without(runs: int, seed: int) -> int:
+    """The same, if half of the risk goes to the texts without a condition."""
+    guard, truth = by_image(1 / 4)
+    found = flagged(guard, runs, seed, TEXTS)
+    pairs = zip(reached(found, 0), reached(found, D), strict=True)
+    return sum(of_all_texts(*pair) > truth + SLACK for pair in pairs)
 
 
 @dataclass(frozen=True)
@@ -91,7 +115,8 @@ def the_text_decides(runs: int, seed: int) -> int:
     cuts = np.array([np.inf, 1.2, 0.9, 0.6, 0.3, 0.0])  # the clean token 0 is never flagged
     hit = (1 - BETA) * np.eye(V) + BETA / (V - 1) * (1 - np.eye(V))  # by the attacked token, which one shows
     by_token = hit[:, 1:] @ ndtr(cuts[1:] / SIGMA - SHIFT)  # the first pad is left alone: hidden with probability beta
-    return too_high(flagged(ByToken(cuts), runs, seed, TEXTS), float(BETA * by_token.min()))
+    truth = float(BETA * by_token.min())
+    return sum(of_texts(row) > truth + SLACK for row in reached(flagged(ByToken(cuts), runs, seed, TEXTS), D))
 
 
 @dataclass(frozen=True)
@@ -144,10 +169,8 @@ def both(guard: Any, truth: float, runs: int, seed: int) -> int:
 
 
 def committed(runs: int, seed: int) -> int:
-    """The guard that attains the masked bound: an adversary who edits nothing is the worst for it."""
-    cut = SIGMA * float(ndtri(tight(61, 1 / 2)))
-    guard = HalfSpace(cut, (1, 2, 0, 0), (2, 3))
-    return both(guard, BETA**D * float(ndtr(cut / SIGMA - SHIFT)), runs, seed)
+    """A guard that attains the masked bound."""
+    return both(*by_image(1 / 2), runs, seed)
 
 
 @dataclass(frozen=True)
@@ -197,6 +220,7 @@ def joined(runs: int, seed: int) -> int:
 KINDS: dict[str, Callable[[int, int], int]] = {
     "several texts, the image decides": the_image_decides,
     "several texts, the text decides": the_text_decides,
+    "several texts, p_A and p_S": with_and_without,
     "several texts, any positions": any_positions,
     "p_A and p_S": committed,
     "p_A joined with p_S": joined,
