@@ -25,7 +25,6 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import Metered, Work
 
-KEPT = Path(__file__).resolve().parent / "results" / "text_speed.jsonl"
 SIGMA, BETA, TEXT, SLOT, AFTER = 0.5, 0.25, 20, 8, 5
 WAYS = {  # the threat, and whether the evidence is also collected given that pads were replaced
     "suffix": (hrs.SuffixThreat(SLOT), False),
@@ -97,8 +96,8 @@ def work_of(guard: Any, way: str, n: int, texts: int) -> tuple[Work, int]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--width", type=int, default=1024, help="of the language model, a multiple of 256")
-    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--width", type=int, default=512, help="of the language model, a multiple of 256")
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--texts", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--way", choices=list(WAYS), action="append", help="repeatable; default: all")
@@ -137,7 +136,10 @@ def main() -> None:
         }
     if asked.json:
         keep(
-            asked.json, "speed of texts", {name: getattr(asked, name) for name in ("width", "images", "texts")}, figures
+            asked.json,
+            "speed of texts",
+            {name: getattr(asked, name) for name in ("width", "images", "texts", "turns")},
+            figures,
         )
 
 

@@ -4,7 +4,13 @@ import json
 from pathlib import Path
 
 import history
+import numpy as np
 import pytest
+import text_speed
+
+import hybrid_rs as hrs
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 
 KEPT = sorted((Path(__file__).resolve().parents[1] / "benchmarks" / "results").glob("*.jsonl"))
 
@@ -46,3 +52,18 @@ def test_what_the_repository_keeps_can_be_read():
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         assert all(line["provenance"]["commit"] != "unknown" for line in lines)
         assert all(list(history.rates(line["figures"])) for line in lines)
+
+
+def test_the_least_number_of_tokens_is_that_of_all_beginnings_read_once():
+    texts, image = np.array([[1, 2, 3], [1, 2, 4], [5, 2, 4], [1, 2, 3]]), np.array([0, 0, 0, 1])
+    assert text_speed.least_tokens(texts, image, before=10, after=2) == 2 * 10 + (4 + 3) + 3 + 4 * 2
+
+
+@pytest.mark.parametrize("threat", [hrs.SuffixThreat(8), hrs.L0Threat(2)])
+def test_several_texts_are_read_with_few_more_tokens_than_the_least(threat):
+    guard = text_speed.Noted(load_bay_guard())
+    example = bay_notes.examples("test", 1, unsafe=True)[0]
+    smoothed = hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, threat)
+    with guard.running() as work:
+        smoothed.sample(example, 64, texts=8)
+    assert sum(guard.least) <= work.tokens <= 1.02 * sum(guard.least)
