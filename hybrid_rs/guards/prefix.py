@@ -54,7 +54,7 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
     return root, np.minimum.accumulate(equal, axis=1).sum(axis=1)
 
 
-class Branches(DynamicLayer):
+class Branches(DynamicLayer):  # type: ignore[misc]  # transformers has no types
     """The keys and values of a layer for the first tokens of some rows; those of the next tokens are put behind them.
 
     The rows are copied only while the layer reads them, and once.
@@ -66,7 +66,7 @@ class Branches(DynamicLayer):
     """
 
     def __init__(self, layer: Any, rows: Any, length: int) -> None:
-        vars(self).update(vars(layer))
+        self.__dict__.update(vars(layer))
         self.rows, self.length = rows, length
 
     def get_seq_length(self) -> int:
