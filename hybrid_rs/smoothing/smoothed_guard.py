@@ -19,6 +19,7 @@ from hybrid_rs.certificates.threshold import threshold
 from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.calibrate import Calibration
 from hybrid_rs.decisions.decide import Decision, decide
+from hybrid_rs.decisions.decide_sets import decide_sets
 from hybrid_rs.decisions.watch import watch
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.kinds import AnyCounts
@@ -253,13 +254,14 @@ class SmoothedGuard:
             alpha: risk of a false "certified", and also of a false "not certifiable".
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
             max_draws: after this many draws the decision stays open.
-            masked: decide from p_S (suffix threat); see :meth:`sample`.
+            masked: decide from p_S; see :meth:`sample`. Where positions are unknown, p_S of every set of d positions
+                must reach the required value (:func:`hybrid_rs.decisions.decide_sets.decide_sets`).
             seed: seed of the draws.
             batch_draws: draws given to the guard at a time, rounded up to a multiple of 64; does not affect the
                 decision.
 
         Raises:
-            ValueError: if a budget is out of range, or masked evidence is requested where positions are unknown.
+            ValueError: if a budget is out of range, or there are more than 20,000 sets of d positions.
         """
         kind("example", example, Example, "give a hybrid_rs.Example")
         flag("masked", masked)
@@ -267,15 +269,19 @@ class SmoothedGuard:
         budget = integer("d", d, at_least=0)
         require(budget <= self.threat.max_edits, "d", d, f"give at most max_edits = {self.threat.max_edits}")
         forced = conditions(self.threat, example) if masked else None
-        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         ratio = self.kernel.likelihood_ratio(budget, masked=masked)
         level = threshold(tau, [(example.id, seed)])
         p_star = required_p_a(epsilon, ratio, sigma=self.sigma, tau=level)
         rows = [budget if forced is not None or len(self.threat.noised(example.token_ids.size)) > 1 else 0]
         limit = integer("max_draws", max_draws, at_least=0)
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced, rows=rows)
+        law: dict[str, Any] = {"alpha": alpha, "max_draws": limit, "distance": distance(self, example)}
+        if masked and forced is None:
+            length = int(self.threat.noised(example.token_ids.size).any(axis=0).sum())
+            law |= {"length": length, "size": min(budget, length), "beta": self.kernel.beta}
+            return decide_sets(((verdicts[:, 0], replaced) for [(verdicts, replaced)] in batches), float(p_star), **law)
         first = (verdicts[:, 0] for [(verdicts, _)] in batches)
-        return decide(first, float(p_star), alpha=alpha, max_draws=limit, distance=distance(self, example))
+        return decide(first, float(p_star), **law)
 
     def watch(
         self,
