@@ -54,7 +54,8 @@ def decide(
     """Decide for every example whether it is certified at (d, epsilon), and stop drawing as soon as it is known.
 
     A decision is wrong with probability at most alpha. Draws are made in this process. Decisions are stored as they are
-    made: after a Ctrl-C the same command continues where it stopped.
+    made: after a Ctrl-C the same command continues where it stopped. With --masked where edits may be anywhere, a draw
+    counts if it was unsafe or kept a word of the worst set of d words.
     """
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     check_file(tau_from)
@@ -90,7 +91,9 @@ def decide(
                     )
                 )
             else:
-                drawn_so_far = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} unsafe"
+                anywhere = masked and smoothed.threat.conditions(example.token_ids.size) is None
+                what = "unsafe or kept" if anywhere else "unsafe"
+                drawn_so_far = f"{row['verdict']:<16}{row['draws']:>7} draws, {row['unsafe']} {what}"
                 result(f"{drawn_so_far:<44}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
     say = note if as_json else result
     for labels, group in (((True, None), "not labelled safe"), ((False,), "labelled safe")):

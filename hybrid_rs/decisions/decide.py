@@ -28,11 +28,13 @@ class Decision:
     Args:
         verdict: ``certified`` (p >= p_star), ``not certifiable`` (p < p_star), or ``undecided``.
         draws: draws used, up to and including the one that decided.
-        unsafe: unsafe verdicts among them.
+        unsafe: unsafe verdicts among them; with several ``sets``, the draws that were unsafe or kept a position of the
+            worst set.
         p_star: the clean probability that the target requires; nan if not even p = 1 is enough.
         alpha: the verdict is wrong with at most this probability, for every p.
         lower: lower confidence bound of p at the stopping draw, at risk alpha.
         upper: upper confidence bound of p, at risk alpha; not simultaneous with ``lower``.
+        sets: number of sets of positions that the decision is about; p is then the least p_S of all.
     """
 
     verdict: Verdict
@@ -42,13 +44,15 @@ class Decision:
     alpha: float
     lower: float
     upper: float
+    sets: int = 1
 
     def __str__(self) -> str:
         if np.isnan(self.p_star):
             return "not certifiable: no clean probability reaches this target"
         upper = 1 - floored(1 - self.upper, 5)
+        kept = f" or with a kept position, for the worst of {self.sets} sets" if self.sets > 1 else ""
         return (
-            f"{self.verdict} after {self.draws} draws, {self.unsafe} of them unsafe: "
+            f"{self.verdict} after {self.draws} draws, {self.unsafe} of them unsafe{kept}: "
             f"p in [{floored(self.lower, 5):.5f}, {upper:.5f}], required {self.p_star:.5f} (risk {self.alpha:g})"
         )
 

@@ -66,8 +66,8 @@ def decide_sets(
         >>> rng = np.random.default_rng(0)
         >>> batches = ((np.ones(64, bool), rng.random((64, 20)) < 0.25) for _ in range(10))
         >>> made = decide_sets(batches, 0.75, length=20, size=1, beta=0.25)
-        >>> made.verdict, made.draws
-        ('certified', 80)
+        >>> made.verdict, made.draws, made.sets
+        ('certified', 80, 20)
     """
     risk, limit = one_risk("alpha", alpha), integer("max_draws", max_draws, at_least=0)
     p_star, off = one("p_star", numbers("p_star", p_star)), one("distance", probability("distance", distance))
@@ -78,9 +78,9 @@ def decide_sets(
     count = math.comb(positions, j)
     require(count <= MAX_SETS, "size", size, f"{positions} positions have over {MAX_SETS} sets of this size; give less")
     if np.isnan(p_star):
-        return Decision("not certifiable", 0, 0, p_star, risk, 0.0, 1.0)
+        return Decision("not certifiable", 0, 0, p_star, risk, 0.0, 1.0, count)
     if probability("p_star", p_star) == 0:
-        return Decision("certified", 0, 0, p_star, risk, 0.0, 1.0)
+        return Decision("certified", 0, 0, p_star, risk, 0.0, 1.0, count)
     sets = np.array(list(combinations(range(positions), j)), dtype=np.intp).reshape(count, j)
     required, slack = 1 - rate**j * (1 - p_star), off + 2.0**-50
     exact = off == 0 and j == 0  # then it is p_star itself
@@ -148,4 +148,4 @@ def _decision(
         lower = max(lower, float(p_star))
     if verdict == "not certifiable":
         upper = min(upper, float(p_star))
-    return Decision(verdict, draws, kept, float(p_star), risk, lower, upper)
+    return Decision(verdict, draws, kept, float(p_star), risk, lower, upper, count)

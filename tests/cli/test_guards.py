@@ -200,6 +200,15 @@ def test_decide_says_what_the_package_says_once(run, notes, smoothed, examples, 
     assert "3 examples not labelled safe" in printed.err
 
 
+def test_decide_from_p_s_of_all_sets(run, notes, smoothed, examples):
+    asked = ("decide", notes, *MODEL, "--threat", "l0", "--d", 1, "--epsilon", 0.25, "--max-edits", 2, "--tau", 0.05)
+    code, printed = run(*asked, "--masked", "--max-draws", 128, "--no-progress")
+    assert code == 0
+    anywhere = replace(smoothed, threat=hrs.L0Threat(2))
+    made = anywhere.decide(examples[0], 1, 0.25, tau=0.05, masked=True, max_draws=128)
+    assert f"{made.verdict:<16}{made.draws:>7} draws, {made.unsafe} unsafe or kept" in printed.out.splitlines()[0]
+
+
 @pytest.mark.parametrize("command", ["decide", "certify"])
 def test_a_store_that_is_none_is_refused_and_left_alone(run, notes, tmp_path, command):
     budgets = ("--d", 1, "--epsilon", 0.5) if command == "decide" else ("--n", 64)

@@ -102,6 +102,8 @@ def test_a_smoothed_guard_decides_where_p_a_alone_cannot():
     again = smoothed.decide(EXAMPLE, **target, masked=True, max_draws=2_000, batch_draws=256)
     assert made == again
     assert made.draws <= 2_000
+    assert made.sets > 1
+    assert f"for the worst of {made.sets} sets" in str(made)
     counts = smoothed.sample(EXAMPLE, made.draws, masked=True)
     assert made.unsafe == made.draws - counts.safe[2]  # the same draws, and the same worst set
     assert smoothed.decide(EXAMPLE, 0, 0.05, tau=0.05, masked=True).verdict == "certified"
