@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import chromium
 from annotate import annotate
+from card import draw_card
 from check_html import problems
 from check_pages import problems_on_screen
 from jupyter_cache import get_cache
@@ -25,6 +27,7 @@ from jupyter_cache.executors import load_executor
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
 from search_from_disk import write_texts
+from smaller_files import plain_code, use_palettes
 from theme_fixes import lighten, name_buttons, shrink_fonts
 
 from hybrid_rs._files import write_whole
@@ -130,14 +133,18 @@ def finish(html: Path) -> list[str]:
     """
     print(f"figures and tables with their provenance: {annotate(html)}", file=sys.stderr)
     name_buttons(html)
-    removed = lighten(html) + prune(html) + shrink_fonts(html)
+    removed = lighten(html) + use_palettes(html) + plain_code(html) + prune(html) + shrink_fonts(html)
     print(f"removed, as no page needs it: {removed / 2**20:.0f} MB", file=sys.stderr)
     print(f"pages that can be searched from disk: {write_texts(html)}", file=sys.stderr)
     if chromium.PROGRAM is None:
         print("no PDF, and pages not opened: Chromium is not installed", file=sys.stderr)
         return problems(html)
-    print(f"the whole book as a PDF: {link_pdf(html, make_pdf(html))}", file=sys.stderr)
-    return [*problems(html), *problems_on_screen(html)]
+    print(f"the picture beside links to the book: {draw_card(html)}", file=sys.stderr)
+    with ThreadPoolExecutor(1) as pool:  # the PDF needs one processor for as long as the others need for the pages
+        pdf = pool.submit(make_pdf, html)
+        found = [*problems(html), *problems_on_screen(html)]
+        print(f"the whole book as a PDF: {link_pdf(html, pdf.result())}", file=sys.stderr)
+    return found
 
 
 def main() -> int:

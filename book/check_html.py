@@ -1,76 +1,125 @@
-"""What a reader would miss in the built book: without a network, without eyes, or on following a link within it."""
+"""What a reader would miss in the built book: without a network, without eyes, on following a link or a number."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
-from bs4 import BeautifulSoup
-
 # Attributes that make a browser fetch something; a plain hyperlink does not.
-LOADED = "script[src], img[src], iframe[src], embed[src], source[src], video[src], audio[src], object[data], link[href]"
+LOADED = {"object": "data", "link": "href"} | dict.fromkeys(
+    ("script", "img", "iframe", "embed", "source", "video", "audio"), "src"
+)
 LINKS_NOT_LOADED = {"canonical", "alternate", "author", "help", "index", "license", "next", "prev", "search"}
 IN_CSS = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?(?P<target>(?:https?:)?//[^"')\s]+)""")
+ELSEWHERE = re.compile(r"(^|[\s,])(https?:)?//")
 FILE_NAME = re.compile(r"\S+\.(png|svg|jpe?g|gif|webp)", re.IGNORECASE)  # the alt text that Sphinx falls back to
+NUMBERED = {"eqno", "caption-number"}  # the classes of the numbers of equations, figures and statements
+TYPED = re.compile(r"\\tag\*?\{([^{}]*)\}")  # a number that somebody typed
+
+
+class Page(HTMLParser):
+    """What a page leads to, which numbers it shows, and what is wrong with it taken by itself.
+
+    Args:
+        text: the page's HTML.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: dict[str, str] = {}  # of each, the number of the equation that has it, if any
+        self.links: dict[tuple[str, str], None] = {}  # each with its text if it leads to an equation, in their order
+        self.numbers: list[str] = []
+        self.problems: list[str] = []
+        self._tag, self._classes, self._id = "", set[str](), ""
+        self._link, self._said = "", ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at what an element loads, says and leads to."""
+        given = {name: value or "" for name, value in attrs}
+        self._tag, self._classes = tag, set(given.get("class", "").split())
+        if "id" in given:
+            self._id = given["id"]
+            self.ids[self._id] = ""
+        if tag == "a" and "href" in given:
+            self._link, self._said = given["href"], ""
+        relation = set(given.get("rel", "").split())
+        target = given.get(LOADED.get(tag, ""), "")
+        if ELSEWHERE.match(target) and not (tag == "link" and relation & LINKS_NOT_LOADED):
+            self.problems.append(f"<{tag}> loads {target}")
+        if ELSEWHERE.search(given.get("srcset", "")):
+            self.problems.append(f"<{tag}> loads {given['srcset']}")
+        self.problems += [f"a style loads {address}" for address in _in_css(given.get("style", ""))]
+        alt = given.get("alt", "").strip()
+        if tag == "img" and (not alt or FILE_NAME.fullmatch(alt)):
+            remedy = "in a notebook, set `mystnb: image: alt` in the metadata of the cell"
+            self.problems.append(f"image {given.get('src', '')[:80]} has no alt text; {remedy}")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a link."""
+        if tag == "a" and self._link:
+            self.links[self._link, self._said if re.fullmatch(r"\(.*\)", self._said) else ""] = None
+            self._link = ""
+
+    def handle_data(self, data: str) -> None:
+        """Read styles, numbers and the text of links to equations."""
+        if self._tag == "style":
+            self.problems += [f"a style loads {address}" for address in _in_css(data)]
+        elif self._link and "#equation-" in self._link:
+            self._said += data
+        elif self._classes & NUMBERED and data.strip():
+            self.numbers.append(data.strip())
+            self._classes = set()
+            if data.startswith("("):
+                self.ids[self._id] = data.strip()
+        elif "math" in self._classes:
+            self.numbers += [f"({number})" for number in TYPED.findall(data)]
 
 
 def problems(html: Path) -> list[str]:
-    """Every external resource, image without alt text and dead link in a folder of built pages, one sentence each."""
-    found: list[str] = []
-    anchors: dict[Path, set[str]] = {}
-    links: list[tuple[Path, str]] = []
-    for page in sorted(html.rglob("*.html")):
-        if "_static" not in page.parts:  # templates of the theme
-            soup, name = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser"), page.relative_to(html)
-            found += [f"{name}: {problem}" for problem in (*_external(soup), *_unspoken(soup))]
-            anchors[page.resolve()] = {str(tag["id"]) for tag in soup.select("[id]")}
-            links += [(page, str(tag["href"])) for tag in soup.select("a[href]")]
-    found += [f"{page.relative_to(html)}: {problem}" for page, problem in _dead(dict.fromkeys(links), anchors)]
+    """Every external resource, image without alt text, dead link and ambiguous number in a folder of built pages.
+
+    Args:
+        html: the folder.
+
+    Returns:
+        One sentence each.
+    """
+    files = [file for file in sorted(html.rglob("*.html")) if "_static" not in file.parts]  # those are templates
+    pages = {file.resolve(): Page(file.read_text(encoding="utf-8")) for file in files}
+    names = {file.resolve(): file.relative_to(html).as_posix() for file in files}
+    found = [f"{names[file]}: {problem}" for file, page in pages.items() for problem in page.problems]
+    found += [f"{names[file]}: {problem}" for file, problem in _dead(pages)]
+    first: dict[str, str] = {}
+    for file, page in pages.items():
+        for number in page.numbers:
+            if number in first:
+                found.append(f"{names[file]}: {number} stands for something else on {first[number]}")
+            first.setdefault(number, names[file])
     for sheet in sorted(html.rglob("*.css")):
         found += [f"{sheet.relative_to(html)}: loads {target}" for target in _in_css(sheet.read_text(encoding="utf-8"))]
     return found
-
-
-def _external(page: BeautifulSoup) -> Iterator[str]:
-    for tag in page.select(LOADED):
-        if tag.name == "link" and LINKS_NOT_LOADED & set(tag.get("rel") or ()):
-            continue
-        target = str(tag.get("src") or tag.get("data") or tag.get("href"))
-        if target.startswith(("http:", "https:", "//")):
-            yield f"<{tag.name}> loads {target}"
-    for tag in page.select("[srcset]"):
-        if re.search(r"(^|[\s,])(https?:)?//", str(tag["srcset"])):
-            yield f"<{tag.name}> loads {tag['srcset']}"
-    for css in (
-        *(tag.get_text() for tag in page.select("style")),
-        *(str(tag["style"]) for tag in page.select("[style]")),
-    ):
-        yield from (f"a style loads {target}" for target in _in_css(css))
 
 
 def _in_css(text: str) -> list[str]:
     return [match["target"] for match in IN_CSS.finditer(text)]
 
 
-def _unspoken(page: BeautifulSoup) -> Iterator[str]:
-    for image in page.select("img"):
-        alt = str(image.get("alt") or "").strip()
-        if not alt or FILE_NAME.fullmatch(alt):
-            source = str(image.get("src", ""))[:80]
-            remedy = "in a notebook, set `mystnb: image: alt` in the metadata of the cell"
-            yield f"image {source} has no alt text; {remedy}"
-
-
-def _dead(links: Iterable[tuple[Path, str]], anchors: dict[Path, set[str]]) -> Iterator[tuple[Path, str]]:
-    """Links to a file or to an anchor that the book does not have; links to other places are not followed."""
-    for page, link in links:
-        path, _, anchor = link.partition("#")
-        if ":" in path or path.startswith("//"):
-            continue
-        target = (page.parent / unquote(path.partition("?")[0])).resolve() if path else page.resolve()
-        if not target.is_file():
-            yield page, f"a link leads to {link}, which is missing"
-        elif anchor and target in anchors and unquote(anchor) not in anchors[target]:
-            yield page, f"a link leads to {link}, but that page has no such anchor"
+def _dead(pages: dict[Path, Page]) -> Iterator[tuple[Path, str]]:
+    """Links to what the book does not have, or by a wrong number; links to other places are not followed."""
+    for file, page in pages.items():
+        for link, said in page.links:
+            path, _, anchor = link.partition("#")
+            if ":" in path or path.startswith("//"):
+                continue
+            target = (file.parent / unquote(path.partition("?")[0])).resolve() if path else file
+            if not target.is_file():
+                yield file, f"a link leads to {link}, which is missing"
+            elif anchor and target in pages and unquote(anchor) not in pages[target].ids:
+                yield file, f"a link leads to {link}, but that page has no such anchor"
+            elif said and said != pages[target].ids[unquote(anchor)]:
+                yield file, f"a link to {link} says {said}, but that is {pages[target].ids[unquote(anchor)]}"

@@ -1,13 +1,18 @@
-"""What a reader's browser would complain of in the built book, page by page, on a phone in the dark."""
+"""What a reader's browser would complain of in the built book, page by page: at a desk, and on a phone in the dark."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import axe
 from chromium import Chromium
 
-PHONE = 390  # CSS pixels
+DESKTOP, PHONE = 1280, 390  # CSS pixels
+HEAVY = 1.5e6  # bytes of a page with all that it loads, none of it compressed
 # Parts of the text that stick out of the window and lie in no box that scrolls. Folds are opened first.
 WIDE = """(() => {
   for (const fold of document.querySelectorAll("details")) fold.open = true;
@@ -24,6 +29,7 @@ WIDE = """(() => {
     .filter((part) => outside(part.getBoundingClientRect()) && !part.closest("mjx-assistive-mml") && !held(part))
     .slice(0, 3).map((part) => `<${part.localName}> ${part.textContent.trim().slice(0, 60)}`);
 })()"""
+UNREAD = "[...document.querySelectorAll('mjx-merror')].map((x) => x.dataset.mjxError || x.textContent)"
 BROKEN = "[...document.images].filter((x) => x.complete && x.naturalWidth === 0).map((x) => x.getAttribute('src'))"
 # The brightness of the page and of its text, from 0 to 1.
 SHADES = """(() => {
@@ -32,30 +38,66 @@ SHADES = """(() => {
   return [shade(style.backgroundColor), shade(getComputedStyle(document.querySelector("main article")).color)];
 })()"""
 
+# Boxes that scroll, and that nobody reaches who has only a keyboard.
+OUT_OF_REACH = """[...document.querySelectorAll("main article *")]
+  .filter((box) => box.scrollWidth > box.clientWidth + 1 && box.checkVisibility() && !box.closest("mjx-container")
+    && ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
+    && box.tabIndex < 0 && !box.querySelector("a[href], button, input, summary, [tabindex='0']"))
+  .slice(0, 3).map((box) => `<${box.localName} class="${box.className}"> ${box.textContent.trim().slice(0, 60)}`)"""
+SETTLED = "new Promise((done) => setTimeout(done, 350))"  # the theme waits 300 ms before it answers to a new size
+
 
 def problems_on_screen(html: Path) -> list[str]:
     """Open every page from disk, and return what is wrong with them, one sentence each.
+
+    As many browsers as there are processors share the pages, which they load once each.
 
     Args:
         html: the folder of built pages.
 
     Raises:
         FileNotFoundError: if no Chromium is installed.
+        ModuleNotFoundError: if axe-core is not.
     """
-    pages = (page.relative_to(html).as_posix() for page in sorted(html.rglob("*.html")) if "_static" not in page.parts)
-    with Chromium() as browser:
-        browser.look(PHONE, dark=True)
-        return [f"{name}: {problem}" for name in pages for problem in _problems(browser, html / name)]
+    pages = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts]
+    found: dict[Path, list[str]] = {}
+    waiting, source = iter(sorted(pages, key=lambda page: -page.stat().st_size)), axe.script()
+
+    def work() -> None:
+        with Chromium() as browser:
+            for page in waiting:  # shared: each page goes to one browser
+                found[page] = list(_problems(browser, page, source))
+
+    browsers = os.cpu_count() or 1
+    with ThreadPoolExecutor(browsers) as pool:
+        for done in [pool.submit(work) for _ in range(browsers)]:
+            done.result()
+    return [f"{page.relative_to(html).as_posix()}: {problem}" for page in pages for problem in found[page]]
 
 
-def _problems(browser: Chromium, page: Path) -> Iterator[str]:
+def _problems(browser: Chromium, page: Path, source: str) -> Iterator[str]:
+    browser.look(DESKTOP)
     browser.open(page.as_uri())
     yield from (f"asks for {address}" for address in browser.loaded() if not address.startswith(("file:", "data:")))
-    yield from (f"the console says {line}" for line in browser.errors())
     if not browser.value("document.querySelector('main article') !== null"):
+        yield from (f"the console says {line}" for line in browser.errors())
         return  # it leads on to another
-    yield from (f"on a phone, wider than the screen: {part}" for part in browser.value(WIDE))
+    files = {Path(unquote(urlsplit(address).path)) for address in browser.loaded() if address.startswith("file:")}
+    if (weight := sum(file.stat().st_size for file in files if file.is_file())) > HEAVY:
+        yield f"weighs {weight / 1e6:.2f} MB with all that it loads, and should not weigh {HEAVY / 1e6:g}"
+    yield from (f"a formula cannot be read: {error}" for error in browser.value(UNREAD))
     yield from (f"image {source} does not show" for source in browser.value(BROKEN))
+    yield from (f"at a desk, wider than the screen: {part}" for part in browser.value(WIDE))
+    browser.look(PHONE, dark=True)
+    browser.value(SETTLED)
+    yield from (f"on a phone, wider than the screen: {part}" for part in browser.value(WIDE))
+    yield from (f"on a phone, scrolls but not by keyboard: {part}" for part in browser.value(OUT_OF_REACH))
     background, text = browser.value(SHADES)
     if not background < 0.3 < 0.6 < text:
         yield f"not dark in the dark: background {background:.2f}, text {text:.2f}, from black to white"
+    axe.prepare(browser, source)
+    yield from (f"in the dark, {barrier}" for barrier in axe.faint(browser))
+    browser.look(DESKTOP)
+    yield from (f"in the light, {barrier}" for barrier in axe.faint(browser))
+    yield from (f"for some readers, {barrier}" for barrier in axe.barriers(browser))
+    yield from (f"the console says {line}" for line in browser.errors())

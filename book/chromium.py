@@ -46,7 +46,7 @@ class Chromium:
         FileNotFoundError: on entering, if no Chromium is installed.
     """
 
-    def __init__(self, seconds: float = 120) -> None:
+    def __init__(self, seconds: float = 600) -> None:
         self.seconds = seconds
         self.events: list[dict[str, Any]] = []
         self._asked, self._read = 0, b""

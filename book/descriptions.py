@@ -1,6 +1,7 @@
 """A Sphinx extension: what search engines, chat programs and browser tabs show of a page is plain text.
 
-A page's description is the first paragraph of its text. Formulas in it and in the title are spelled in Unicode.
+A page's description is the first paragraph of its text. Formulas in it and in the title are spelled in Unicode. Its own
+address and that of its picture are told once `html: baseurl` in _config.yml says where the book is published.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from card import CARD, SIZE
 from docutils import nodes
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+CARD_SHOWS = "An unsafe pair, the same pair under attack, and the certified frontier, in which the attack lies."
 LEAST, MOST = 30, 200  # characters of a description; more is not shown anywhere
 LONGEST = 40  # characters of a formula that is spelled out
 OPENINGS = ("Claim.", "In one page:")  # what the first paragraph of a notebook begins with
@@ -64,9 +67,14 @@ def describe(app: Sphinx, name: str, template: str, context: dict[str, Any], doc
     said = html.escape(description(doctree))
     book = html.escape(app.config.html_title or "")
     facts = {"og:type": "article", "og:site_name": book, "og:title": title, "og:description": said}
+    if address := (app.config.html_baseurl or "").rstrip("/"):
+        facts |= {"og:url": f"{address}/{app.builder.get_target_uri(name)}", "og:image": f"{address}/{CARD.as_posix()}"}
+        width, height = map(str, SIZE)
+        facts |= {"og:image:alt": CARD_SHOWS, "og:image:width": width, "og:image:height": height}
     tags = [f'<meta property="{name}" content="{value}"/>' for name, value in facts.items() if value]
     tags += [f'<meta name="description" content="{said}"/>'] if said else []
-    context["metatags"] += "\n".join(["", *tags, '<meta name="twitter:card" content="summary"/>'])
+    kind = "summary_large_image" if address else "summary"
+    context["metatags"] += "\n".join(["", *tags, f'<meta name="twitter:card" content="{kind}"/>'])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

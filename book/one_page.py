@@ -57,7 +57,7 @@ def make_pdf(html: Path) -> Path:
     Raises:
         FileNotFoundError: if no Chromium is installed.
     """
-    whole, pdf = html / "_whole.html", html / PDF
+    whole, pdf = html / "_whole.htm", html / PDF  # no page of the book
     with Chromium(seconds=900) as browser:
         whole.write_text(one_page(html), encoding="utf-8")
         try:
@@ -112,9 +112,12 @@ def _soup(page: Path) -> BeautifulSoup:
 
 def _article(html: Path, name: str, known: set[str]) -> str:
     """Return the text of a page, with its ids, links and images as they are on the whole page."""
-    article = _soup(html / name).select_one("article.bd-article")
-    if article is None:
+    text = (html / name).read_text(encoding="utf-8")
+    start, end = text.find('<article class="bd-article"'), text.rfind("</article>")
+    if start < 0:
         return ""
+    article = BeautifulSoup(text[start:end] + "</article>", "html.parser").article
+    assert article is not None
     for tag in article.select(DROPPED):
         tag.decompose()
     for tag in article.select("details"):

@@ -7,9 +7,8 @@ network there; on a server it does nothing.
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
-
-from bs4 import BeautifulSoup
 
 SCRIPT, RESULTS = Path("_static", "search_texts.js"), "search.html"
 ANSWER = """
@@ -25,6 +24,36 @@ if (location.protocol === "file:") {
 """
 
 
+class _Article(HTMLParser):
+    """The text of the article of a page, without what nobody searches for."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self._inside = False
+        self._skipped, self._depth = "", 0  # the element that is left out, and how many of its name are open
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        classes = (dict(attrs).get("class") or "").split()
+        self._inside |= tag == "article" and "bd-article" in classes
+        if self._skipped:
+            self._depth += tag == self._skipped
+        elif tag in ("script", "style") or {"headerlink", "provenance"} & set(classes):
+            self._skipped, self._depth = tag, 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._skipped:
+            self._depth -= 1
+            self._skipped = self._skipped if self._depth else ""
+        self._inside &= tag != "article"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside and not self._skipped:
+            self.parts.append(data)
+
+
 def write_texts(html: Path) -> int:
     """Write that script and load it on the page of results; return the number of pages whose text is in it.
 
@@ -33,12 +62,8 @@ def write_texts(html: Path) -> int:
     """
     texts = {}
     for page in sorted(html.rglob("*.html")):
-        if "_static" not in page.parts:
-            article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
-            for code in article.select("script, style, a.headerlink, details.provenance") if article else ():
-                code.decompose()
-            if article:
-                texts[page.relative_to(html).as_posix()] = " ".join(article.get_text(" ").split())
+        if "_static" not in page.parts and (parts := _Article(page.read_text(encoding="utf-8")).parts):
+            texts[page.relative_to(html).as_posix()] = " ".join(" ".join(parts).split())
     (html / SCRIPT).write_text(f"const texts = {json.dumps(texts, ensure_ascii=False)};{ANSWER}", encoding="utf-8")
     results = html / RESULTS
     loads = f'<script src="{SCRIPT.as_posix()}"></script></head>'

@@ -2,15 +2,19 @@
 
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import build
+import numpy as np
 import pytest
 import yaml
 from annotate import annotate
 from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
+from PIL import Image
 from prune_styles import prune
+from smaller_files import plain_code, with_palette
 from theme_fixes import lighten, name_buttons
 
 from hybrid_rs.experiments import get_profile
@@ -138,6 +142,33 @@ def test_a_link_within_the_book_that_leads_nowhere_is_a_problem(check, link, dea
     assert bool(found) == dead
 
 
+ONE, TWO = (
+    f'<div class="math" id="equation-{n}"><span class="eqno">({n})<a href="#equation-{n}">#</a></span>x</div>'
+    for n in (1, 2)
+)
+FIGURE = '<span class="caption-number">Fig. 1 </span>'
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong"),
+    [
+        (ONE, TWO, []),
+        (ONE, ONE, ["2.html: (1)"]),
+        (ONE, r'<div class="math">\[ x \tag{1} \]</div>', ["2.html: (1)"]),
+        (FIGURE, FIGURE, ["2.html: Fig. 1"]),
+        (ONE, '<a href="1.html#equation-1"><span>(1)</span></a>', []),
+        (ONE, '<a href="1.html#equation-1">the swap</a>', []),
+        (ONE, '<a href="1.html#equation-1">(2)</a>', ["2.html: a link to 1.html#equation-1"]),
+    ],
+)
+def test_a_number_stands_for_one_thing_and_links_say_which(tmp_path, first, second, wrong):
+    (tmp_path / "1.html").write_text(first)
+    (tmp_path / "2.html").write_text(second)
+    found = problems(tmp_path)
+    assert len(found) == len(wrong)
+    assert all(problem.startswith(start) for problem, start in zip(found, wrong, strict=True))
+
+
 def test_a_style_stays_where_a_page_or_a_script_has_its_classes(tmp_path):
     (tmp_path / "page.html").write_text('<p class="used">text</p>')
     (tmp_path / "script.js").write_text('part.classList.add("added")')
@@ -157,6 +188,39 @@ def test_a_style_stays_where_a_page_or_a_script_has_its_classes(tmp_path):
     left = (tmp_path / "s.css").read_text().splitlines()
     kept = [rule for rule, stays in rules.items() if stays]
     assert left == ["/*! whose it is */", *kept, ".used{top:0}"]
+
+
+def png(picture):
+    out = BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    return out.getvalue()
+
+
+def levels(data):
+    with Image.open(BytesIO(data)) as opened:
+        return np.asarray(opened.convert("RGB"), dtype=int)
+
+
+def test_a_figure_of_few_colours_is_the_same_with_a_palette_and_smaller():
+    rng = np.random.default_rng(0)
+    figure = rng.integers(0, 256, (200, 3), dtype=np.uint8)[rng.integers(0, 200, (60, 80))]
+    short = with_palette(png(figure))
+    assert len(short) < len(png(figure)) / 2
+    np.testing.assert_array_equal(levels(short), figure)
+
+
+def test_a_picture_that_a_palette_would_change_stays_and_so_does_one_that_is_seen_through():
+    rng = np.random.default_rng(0)
+    for picture in (rng.integers(0, 256, (60, 80, 3), dtype=np.uint8), np.full((60, 80, 4), 128, dtype=np.uint8)):
+        assert with_palette(png(picture)) == png(picture)
+
+
+def test_code_keeps_its_text_and_the_tags_that_colour_it(tmp_path):
+    code = '<span class="k">def</span><span class="w"> </span><span class="n"><span class="pre">f</span></span>'
+    (tmp_path / "page.html").write_text(code)
+    saved = plain_code(tmp_path)
+    assert (tmp_path / "page.html").read_text() == '<span class="k">def</span> f'
+    assert saved == len(code) - len('<span class="k">def</span> f')
 
 
 def test_a_button_of_the_theme_gets_a_name(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from functools import partial
@@ -18,12 +19,15 @@ import build
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from check_pages import problems_on_screen
+from card import CARD, SIZE
+from check_pages import HEAVY, problems_on_screen
 from chromium import NAMES, PROGRAM, Chromium
 from fontTools.ttLib import TTFont
 from one_page import one_page
+from smaller_files import UNCOLOURED
 
 ROOT = Path(__file__).resolve().parents[1]
+ADDRESS = "https://example.org/book/"
 SHOWN = {
     "book/intro": "the first page", "book/idea": "prose with formulas", "book/explorer": "a program",
     "notebooks/theory/cdf_and_threshold": "theory", "notebooks/theory/tightness": "theory",
@@ -49,6 +53,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
         shutil.copy(ROOT / file, root)
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     config["execute"]["execute_notebooks"] = "off"
+    config["html"]["baseurl"] = ADDRESS
     (root / "_config.yml").write_text(yaml.safe_dump(config))
     first, *others = SHOWN
     toc = {"format": "jb-book", "root": first, "chapters": [{"file": name} for name in others]}
@@ -100,13 +105,22 @@ def test_the_pages_come_from_their_server_alone_and_weigh_little(html, served, b
         asked = [address for address in browser.loaded() if not address.startswith("data:")]
         assert {address for address in asked if not address.startswith(f"{served}/")} == set()
         files = {html / address.removeprefix(f"{served}/").partition("?")[0] for address in asked}
-        assert sum(file.stat().st_size for file in files) < 1.8e6
+        assert sum(file.stat().st_size for file in files) < HEAVY
 
 
 def test_the_icons_of_the_theme_are_in_its_fonts(html):
     (cmap,) = (TTFont(file).getBestCmap() for file in html.rglob("fa-solid-900.*"))
     assert {0xF002, 0xF0C9} <= cmap.keys()  # for the search, and for the menu
     assert len(cmap) < 200
+
+
+def test_code_without_tags_has_the_colour_of_the_rest(html):
+    style = (html / "_static" / "pygments.css").read_text()
+    for scheme in ("light", "dark"):
+        (rest,) = re.findall(rf'data-theme="{scheme}"\] \.highlight\s*{{[^}}]*[; ]color: (#\w+)', style)
+        for name in UNCOLOURED:
+            rules = re.findall(rf'data-theme="{scheme}"\] \.highlight \.{name}\s*{{([^}}]*)}}', style)
+            assert rules in ([], [f" color: {rest} "])
 
 
 def test_formulas_are_typeset_and_a_link_into_a_proof_unfolds_it(html, browser):
@@ -143,20 +157,36 @@ def test_the_whole_book_is_one_file_and_linked(html):
     assert all((html / image["src"]).is_file() for image in whole.select('img:not([src^="data:"])'))
 
 
+def test_a_link_to_the_book_has_a_picture(html):
+    card = (html / CARD).read_bytes()
+    assert card.startswith(b"\x89PNG")
+    assert struct.unpack(">II", card[16:24]) == SIZE
+    head = BeautifulSoup((html / "book" / "idea.html").read_text(), "html.parser").head
+    said = {tag["property"]: tag["content"] for tag in head.select("meta[property]")}
+    assert said["og:url"] == f"{ADDRESS}book/idea.html"
+    assert said["og:image"] == f"{ADDRESS}{CARD.as_posix()}"
+    assert head.select_one('link[rel="canonical"]')["href"] == said["og:url"]
+
+
 BAD = {
     "<pre style='width: 600px'>long</pre>": "wider than the screen",
     "<script>unknown()</script>": "unknown is not defined",
     "<script>console.error('bad')</script>": "the console says bad",
     "<img src='missing.png'>": "missing.png does not show",
     "<style>body { background: white }</style>": "not dark",
+    "<p style='color: #444'>faint</p>": "color-contrast",
+    "<button></button>": "button-name",
+    "<div style='overflow: auto; width: 9em'><p style='width: 99em'>long</p></div>": "not by keyboard",
 }
-GOOD = "<div style='overflow-x: auto'><pre style='width: 600px'>long</pre></div>"
+GOOD = "<div style='overflow-x: auto' tabindex='0'><pre style='width: 600px'>long</pre></div>"
+
+DARK = """<!doctype html><html lang="en"><title>a page</title><style>body { background: black; color: white }</style>
+<main><article>{}</article></main>"""
 
 
 def test_the_check_sees_what_it_is_there_to_see(tmp_path):
-    dark = "<!doctype html><style>body { background: black; color: white }</style><main><article>{}</article></main>"
     for number, body in enumerate([GOOD, *BAD]):
-        (tmp_path / f"{number}.html").write_text(dark.replace("{}", body))
+        (tmp_path / f"{number}.html").write_text(DARK.replace("{}", body))
     found = problems_on_screen(tmp_path)
     assert [problem for problem in found if problem.startswith("0.html")] == []
     for number, said in enumerate(BAD.values(), start=1):

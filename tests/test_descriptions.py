@@ -57,10 +57,11 @@ def test_a_long_description_ends_after_a_word():
 
 def test_the_head_of_a_page_is_escaped_and_has_no_markup():
     title = nodes.title("", "", nodes.Text("What "), nodes.math("", r"\tau"), nodes.Text(" <is>"))
-    config = SimpleNamespace(html_title="A book")
+    config = SimpleNamespace(html_title="A book", html_baseurl="")
     app, context = SimpleNamespace(env=SimpleNamespace(titles={"a": title}), config=config), {"metatags": ""}
     descriptions.describe(app, "a", "page.html", context, page('say "so", and say it again and again'))
     assert context["title"] == "What τ &lt;is&gt;"
     assert '<meta name="description" content="say &quot;so&quot;, and say it again and again"/>' in context["metatags"]
     assert '<meta property="og:site_name" content="A book"/>' in context["metatags"]
+    assert "og:image" not in context["metatags"]  # which has to be an absolute address
     descriptions.describe(app, "genindex", "genindex.html", context, None)  # has no source

@@ -1,0 +1,83 @@
+"""What keeps readers with a screen reader, a keyboard or weak eyes from using a page, as axe-core finds it.
+
+axe-core is the engine of Deque that the audits of browsers use, too. Its script is read from the Python package that
+carries it; that package's driver of browsers is not needed.
+
+It takes many seconds on a page with ten thousand letters of formulas and code. So formulas are emptied first: they have
+the colour of their paragraph. And of all texts that look alike, in colours, size and weight, one is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from chromium import Chromium
+
+PACKAGE = "axe_playwright_python"
+REPORTED = ("serious", "critical")
+EMPTIED = 'document.querySelectorAll("mjx-container").forEach((formula) => formula.replaceChildren())'
+PLAIN = 'document.querySelectorAll("pre").forEach((code) => (code.textContent = code.textContent))'
+LOOKS = """(() => {
+  const looks = new Map(), behind = new WeakMap();
+  const ground = (part) => {  // every background down to the first that hides what is behind it
+    if (!part) return "";
+    if (!behind.has(part)) {
+      const {backgroundColor: colour, backgroundImage: image, opacity} = getComputedStyle(part);
+      const own = `${colour} ${image} ${opacity}`;
+      behind.set(part, colour.startsWith("rgb(") && opacity === "1" ? own : `${own} on ${ground(part.parentElement)}`);
+    }
+    return behind.get(part);
+  };
+  for (const part of document.body.querySelectorAll("*")) {
+    const says = [...part.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!says || !part.checkVisibility()) continue;
+    const {color, fontSize, fontWeight} = getComputedStyle(part);
+    const look = [color, fontSize, fontWeight, ground(part)].join();
+    if (!looks.has(look)) looks.set(look, part);
+  }
+  return [...looks.values()];
+})()"""
+RUN = """axe.run(%s, {resultTypes: ["violations"], preload: false, %s}).then((found) => found.violations
+  .filter((rule) => %s.includes(rule.impact))
+  .map((rule) => `${rule.id}, ${rule.nodes.length} times: ${rule.help}: `
+    + rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 120)).join(" and ")))"""
+COLOURS = 'runOnly: ["color-contrast"]'
+ALL_ELSE = 'rules: {"color-contrast": {enabled: false}}'
+
+
+def script() -> str:
+    """Return the source of axe-core.
+
+    Raises:
+        ModuleNotFoundError: if the package that carries it is not installed.
+    """
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"{PACKAGE} is not installed: make env", name=PACKAGE)
+    return Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+def prepare(browser: Chromium, source: str) -> None:
+    """Load axe-core into the page that is open, and empty its formulas."""
+    browser.value(f"{source}; {EMPTIED}")
+
+
+def faint(browser: Chromium) -> list[str]:
+    """Return which texts of a prepared page can hardly be told from their background."""
+    return _found(browser, f"{{include: {LOOKS}}}", COLOURS)
+
+
+def barriers(browser: Chromium) -> list[str]:
+    """Return what else is serious or critical on a prepared page, one line for each rule that it breaks.
+
+    The colours of its code are gone afterwards.
+    """
+    browser.value(PLAIN)
+    return _found(browser, "document", ALL_ELSE)
+
+
+def _found(browser: Chromium, where: str, options: str) -> list[str]:
+    found: list[str] = browser.value(RUN % (where, options, json.dumps(REPORTED)))
+    return found

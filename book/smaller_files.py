@@ -1,0 +1,75 @@
+"""Make pages lighter that show many figures or much code, without a change that can be seen.
+
+A figure has few colours: lines, letters and the shades at their edges. So 256 of them, in a palette, are enough, and a
+third of the bytes. And half of the tags in code colour what has the colour of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLOURS = 256
+FURTHEST, RARE = (
+    8,
+    0.001,
+)  # levels of 255, and the share of pixels that may be further off: a photograph needs more colours
+UNCOLOURED = ("n", "nn", "p", "w", "pre")  # classes of names, punctuation and space; and of words in short code
+TAGS = re.compile(rf'<span class="(?:{"|".join(UNCOLOURED)})">([^<>]*)</span>')
+
+
+def use_palettes(html: Path) -> int:
+    """Rewrite the figures of a folder of built pages with a palette; return how many bytes they are smaller.
+
+    Args:
+        html: the folder.
+    """
+
+    def shorten(file: Path) -> int:
+        before = file.read_bytes()
+        after = with_palette(before)
+        if len(after) < len(before):
+            file.write_bytes(after)
+        return max(0, len(before) - len(after))
+
+    with ThreadPoolExecutor() as pool:
+        return sum(pool.map(shorten, sorted((html / "_images").glob("*.png"))))
+
+
+def with_palette(png: bytes) -> bytes:
+    """Return the same picture with at most 256 colours; or as it was, if one can tell the difference or see through."""
+    with Image.open(BytesIO(png)) as opened:
+        if opened.mode == "P" or opened.convert("RGBA").getextrema()[3][0] < 255:
+            return png
+        picture, density = opened.convert("RGB"), opened.info.get("dpi")
+    few = picture.getcolors(COLOURS) is not None
+    reduced = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=0 if few else 1, dither=Image.Dither.NONE)
+    off = np.abs(np.asarray(reduced.convert("RGB"), dtype=np.int16) - np.asarray(picture, dtype=np.int16)).max(axis=2)
+    if np.mean(off > FURTHEST) > RARE:
+        return png
+    out = BytesIO()
+    reduced.save(out, "PNG", optimize=True, **({"dpi": density} if density else {}))
+    return out.getvalue()
+
+
+def plain_code(html: Path) -> int:
+    """Take the tags from what they do not colour in the code of all pages; return how many bytes went.
+
+    Args:
+        html: the folder of built pages.
+    """
+    saved = 0
+    for page in sorted(html.rglob("*.html")):
+        if "_static" not in page.parts:
+            text = page.read_text(encoding="utf-8")
+            shorter, found = TAGS.subn(r"\1", text)
+            while found:  # one tag may be within another
+                shorter, found = TAGS.subn(r"\1", shorter)
+            page.write_text(shorter, encoding="utf-8")
+            saved += len(text) - len(shorter)
+    return saved
