@@ -21,11 +21,12 @@ COMPRESSED = re.compile(r"url\([^()]*/webfonts/[\w-]+\.woff2\) format\(\"woff2\"
 NAMES = {
     '<summary><span class="toctree-toggle"': '<summary aria-label="Pages below"><span class="toctree-toggle"',
     '<span class="search-button__kbd-shortcut"': '<span aria-hidden="true" class="search-button__kbd-shortcut"',
+    '<div role="list" class="citation-list">': '<div class="citation-list">',  # its entries are no items of a list
 }
 
 
 def name_buttons(html: Path) -> None:
-    """Say what a button is for where the theme does not.
+    """Say what a part is for where the theme does not, or says it wrongly.
 
     Args:
         html: the folder of built pages.
