@@ -44,7 +44,7 @@ def load_mm_safetybench(
     Args:
         path: the folder of the repository, or its folder ``data``.
         kind: which images.
-        scenarios: which files, without their ending; by default all files in the folder.
+        scenarios: names such as ``01-Illegal_Activitiy``, with or without their number; by default all in the folder.
         tiny: only the questions of the authors' list ``TinyVersion_ID_List.json``, which lies beside ``data``.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
@@ -68,7 +68,7 @@ def load_mm_safetybench(
     remedy = f"give the repository of MM-SafetyBench or its folder data, which holds {QUESTIONS} and imgs"
     require(bool(files), "path", str(path), remedy)
     there = [file.stem if listed else file.parent.name for file in files]
-    names = there if scenarios is None else several("scenarios", scenarios, "give names of files, without .json", str)
+    names = there if scenarios is None else _named(several("scenarios", scenarios, "give names", str), there)
     chosen = _tiny(root) if flag("tiny", tiny) else None
     read = _records if listed else _rows
     records = (record for name in names for record in read(root, name, kind) if _chosen(record, name, chosen))
@@ -76,10 +76,25 @@ def load_mm_safetybench(
     return checked(records, root, **law)
 
 
+def _named(wanted: Sequence[str], there: Sequence[str]) -> list[str]:
+    """Return the scenarios of the folder that are wanted; the number before a name may be left out or added."""
+    by_name = {_unnumbered(name): name for name in there}
+    missing = [name for name in wanted if _unnumbered(name) not in by_name]
+    remedy = f"there is no such one; give some of {', '.join(there)}"
+    require(not missing, "scenarios", ", ".join(missing), remedy, repr)
+    return [by_name[_unnumbered(name)] for name in wanted]
+
+
+def _unnumbered(name: str) -> str:
+    number, _, rest = name.partition("-")
+    return rest if number.isdecimal() else name
+
+
 def _tiny(root: Path) -> dict[str, set[str]]:
-    """Return the numbers of the authors' short list by scenario, also without the number of the scenario."""
+    """Return the numbers of the authors' short list by scenario, without the number of the scenario."""
     file = next((home / TINY for home in (root.parent, root) if (home / TINY).is_file()), None)
-    require(file is not None, "tiny", True, f"there is no file {TINY} in {root} or the folder above it")
+    remedy = f"there is no file {TINY} in {root} or the folder above it; put that of the authors' repository there"
+    require(file is not None, "tiny", True, remedy)
     assert file is not None
     try:
         listed = parsed_json(utf8(file.read_bytes()))
@@ -88,14 +103,14 @@ def _tiny(root: Path) -> dict[str, set[str]]:
         raise ValueError(
             f"tiny = True: {file} is not a list of Scenario and Sampled_ID_List ({shown(error)})"
         ) from error
-    return found | {name.partition("-")[2]: numbers for name, numbers in found.items()}
+    return {_unnumbered(name): numbers for name, numbers in found.items()}
 
 
 def _chosen(record: Record | Problem, scenario: str, chosen: dict[str, set[str]] | None) -> bool:
     """Return whether a record is on the short list; problems of a file always count."""
     if chosen is None or isinstance(record, Problem):
         return True
-    return record.id.rpartition("/")[2] in chosen.get(scenario, set())
+    return record.id.rpartition("/")[2] in chosen.get(_unnumbered(scenario), set())
 
 
 def _rows(root: Path, scenario: str, kind: Kind) -> Iterator[Record | Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ from hybrid_rs._checks import integer, require
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.checkout import require_tree
+from hybrid_rs.datasets.entries import Entries
 from hybrid_rs.datasets.layouts import load_any
 from hybrid_rs.experiments.profiles import Profile, get_profile
 from hybrid_rs.experiments.provenance import shown
@@ -82,6 +83,7 @@ def get_setting(
     *,
     model: str = "",
     data: str = "",
+    benign: str = "",
     seed: int = 0,
     resample: bool = False,
     engine: str = "local",
@@ -95,6 +97,8 @@ def get_setting(
         data: labelled entries in any layout that :func:`hybrid_rs.datasets.layouts.load_any` reads; empty: BayNotes.
             The first unsafe entries are certified; every second safe entry is used for calibration. There may be fewer
             entries than in the profile. Counts are stored next to the file or folder.
+        benign: labelled entries in such a layout whose safe ones take the place of those of ``data``, which may then
+            have only unsafe ones, as MM-SafetyBench has; empty: the safe entries of ``data``.
         seed: seed of the draws.
         resample: draw all counts again, into a folder ``resampled`` (in ``data``, or next to the user's data), where a
             stopped run resumes; by default stored counts are used.
@@ -107,6 +111,7 @@ def get_setting(
         ValueError: if there is no such profile, engine, model, file or argument of the guard, only one of model and
             data is given, or an entry has no label or there are not enough of them.
     """
+    require(bool(data) or not benign, "benign", benign, "it goes with data; leave it out", repr)
     if not model and not data:
         return bay_setting(profile, seed=seed, resample=resample, engine=engine, guard=guard)
     require(bool(model and data), "model, data", (model, data), "give both, or neither for the small guard on BayNotes")
@@ -115,14 +120,21 @@ def get_setting(
 
     size, load = get_profile(profile), _loader(partial(VisionLanguageGuard.from_pretrained, model), guard)
     loaded, entries = load(), load_any(data)
-    unlabelled = [entry.id for entry in entries if entry.unsafe is None]
-    require(not unlabelled, "data", data, f"entries without a label, such as {unlabelled[:1]}; label them")
-    examples = list(entries.examples(loaded.encode, loaded.image_size))
-    unsafe = [e for e in examples if e.unsafe][: size.n_unsafe]
-    benign = [e for e in examples if not e.unsafe]
-    sets = {"unsafe": unsafe, "safe": benign[::2][: size.n_safe], "calibration": benign[1::2][: size.n_calibration]}
-    short = [name for name, found in sets.items() if not found]
-    require(not short, "data", data, "give at least one unsafe entry and two safe ones")
+    others = load_any(benign) if benign else entries
+    for name, given, found in (("data", data, entries), ("benign", benign, others)):
+        unlabelled = [entry.id for entry in found if entry.unsafe is None]
+        require(not unlabelled, name, given, f"entries without a label, such as {unlabelled[:1]}; label them")
+
+    def labelled(found: Entries, unsafe: bool, most: int) -> list[Example]:
+        chosen = [entry for entry in found if entry.unsafe is unsafe][:most]
+        return list(replace(found, entries=tuple(chosen)).examples(loaded.encode, loaded.image_size))
+
+    safe = labelled(others, False, 2 * max(size.n_safe, size.n_calibration))
+    sets = {"unsafe": labelled(entries, True, size.n_unsafe)}
+    sets |= {"safe": safe[::2][: size.n_safe], "calibration": safe[1::2][: size.n_calibration]}
+    short = [name for name, group in sets.items() if not group]
+    remedy = "give at least one unsafe entry and two safe ones; safe ones may come from other data, by benign"
+    require(not short, "data", data, remedy)
     size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
     folder = _again(Path(data).parent / "resampled") if resample else Path(data).parent
     path = folder / f"{Path(data).stem}.{profile}.counts.jsonl"

@@ -200,6 +200,13 @@ def test_no_more_is_opened_than_is_wanted(safetybench, memes):
         load_hateful_memes(memes, "train", first=0)
 
 
+def test_a_scenario_may_be_named_without_its_number_and_an_unknown_one_is_told_what_there_is(safetybench):
+    for name in (SCENARIOS[0], SCENARIOS[0].partition("-")[2]):
+        assert {e.id.split("/")[1] for e in load_mm_safetybench(safetybench, scenarios=[name])} == {SCENARIOS[0]}
+    with pytest.raises(ValueError, match=f"scenarios = '99-None': there is no such one; give some of {SCENARIOS[0]}"):
+        load_mm_safetybench(safetybench, scenarios=["99-None"], on_problem="skip")
+
+
 def test_mm_safetybench_spoiled(safetybench):
     first, second = (safetybench / "processed_questions" / f"{s}.json" for s in SCENARIOS)
     first.write_text(first.read_text()[:-30])
@@ -207,14 +214,13 @@ def test_mm_safetybench_spoiled(safetybench):
     values["0"].pop("Rephrased Question")
     values["../../13-Gov_Decision/SD/1"] = values["1"]
     second.write_text(json.dumps(values))
-    data = load_mm_safetybench(safetybench, scenarios=[*SCENARIOS, "99-None"], on_problem="skip")
+    data = load_mm_safetybench(safetybench, scenarios=SCENARIOS, on_problem="skip")
     assert [e.id[-1] for e in data] == ["1", "2"]
     reasons = [str(problem) for problem in data.problems]
     found = (
         "Activitiy.json: it is not JSON",
         "question 0: there is no field",
         "leads out of",
-        "99-None.json: there is no",
     )
     assert len(reasons) == len(found)
     assert all(text in reason for text, reason in zip(found, reasons, strict=True))

@@ -65,6 +65,26 @@ def test_what_is_missing_is_named(own):
         get_setting("quick", model=str(CHECKPOINT), data=str(own))
 
 
+def test_data_with_unsafe_entries_alone_take_their_safe_ones_from_elsewhere(own):
+    """The layout of MM-SafetyBench has no safe entries; other data may have them."""
+    lines, home = own.read_text().splitlines(keepends=True), own.parent / "bench" / "data"
+    home.joinpath("processed_questions").mkdir(parents=True)
+    home.joinpath("imgs/01-Bay/SD_TYPO").mkdir(parents=True)
+    texts = {str(number): {"Rephrased Question": json.loads(line)["text"]} for number, line in enumerate(lines[:3])}
+    home.joinpath("processed_questions/01-Bay.json").write_text(json.dumps(texts))
+    for number in texts:
+        Image.open(own.parent / f"{number}.png").save(home / f"imgs/01-Bay/SD_TYPO/{number}.jpg")
+    where = {"model": str(CHECKPOINT), "data": str(home.parent)}
+    with pytest.raises(ValueError, match="safe ones may come from other data, by benign"):
+        get_setting("quick", **where)
+    found = get_setting("quick", **where, benign=str(own)).sets
+    assert {name: len(group) for name, group in found.items()} == {"unsafe": 3, "safe": 2, "calibration": 2}
+    assert all(example.id.startswith("mm_safetybench/01-Bay") for example in found["unsafe"])
+    assert not any(example.unsafe for example in [*found["safe"], *found["calibration"]])
+    with pytest.raises(ValueError, match=r"benign = .*: it goes with data; leave it out"):
+        get_setting("quick", benign=str(own))
+
+
 SMALL = {"profile": "quick", "model": str(CHECKPOINT)}
 
 
