@@ -26,6 +26,8 @@ from abuse.rooms.datasets import home
 
 import hybrid_rs as hrs
 from hybrid_rs._checks import shown
+from hybrid_rs.certificates.committed_certificate import CommittedCertificate
+from hybrid_rs.certificates.committed_text_certificate import CommittedTextCertificate
 
 ROOMS = tuple(
     each.ROOM for each in (evidence, certificates, decisions, smoothing, datasets, attacks, baselines, storage, small)
@@ -54,7 +56,7 @@ def check(target: Target, given: dict[str, Any], result: Any) -> None:
         if isinstance(part, hrs.Certificate):
             assert 0 <= part.p_adv <= max(part.p, 0.0) <= 1
             assert hrs.verify(part) >= part.p_adv
-        if isinstance(part, hrs.TextCertificate):
+        if isinstance(part, hrs.TextCertificate | CommittedCertificate | CommittedTextCertificate):
             assert hrs.verify(part) >= part.p_adv >= 0
         if isinstance(part, hrs.LikelihoodRatio):
             assert abs(part.p_finite + part.p_at_zero - 1) < 1e-8

@@ -16,6 +16,7 @@ from hybrid_rs.certificates.committed_text_certificate import CommittedTextCerti
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.certificates.text_certificate import certify_texts
+from hybrid_rs.evidence.text_counts import level_bounds
 
 SMALL = hrs.UniformKernel(0.25, 376)
 LAW = {"sigma": 0.5, "tau": 0.05}
@@ -168,18 +169,33 @@ def test_budgets_without_a_row_are_refused(d):
 
 
 def test_whole_certifications_are_false_no_more_often_than_their_risk():
-    """A guard that flags where z <= c and no pad shows one foreign token: d edits leave beta^d of it, known exactly."""
-    rng, beta, size, pads, c, n, m, alpha, runs = np.random.default_rng(3), 0.4, 4, 2, 2.5, 400, 3, 0.1, 400
-    kernel, tau, shift = hrs.UniformKernel(beta, size), 0.02, np.linspace(0, 8, 8001)
-    alike, free = 1 - beta / (size - 1), 1 - 1 / (size - 1)  # a pad does not show it: by itself, and if replaced
-    true = [shift[ndtr(c - shift) * beta**d * alike ** (pads - d) >= tau][-1] for d in range(pads + 1)]
-    drawn = []
-    for _ in range(runs):
-        seen = rng.random(n) <= ndtr(c)
-        flagged = [rng.binomial(m, free**d * alike ** (pads - d), n) * seen for d in range(pads + 1)]
-        drawn.append(hrs.TextCounts.from_flagged(np.transpose(flagged), m))
-    assert pays(kernel, 2, n, alpha, tau, m)
-    radii = np.array([f.radii for f in frontiers_of(drawn, kernel, sigma=1.0, tau=tau, d_max=pads, alpha=alpha)])
-    wrong = (radii > np.array(true) + 1e-3).mean(axis=0)
-    assert np.all(wrong <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs))
-    assert np.all(np.median(np.nan_to_num(radii), axis=0) > 0.4 * np.array(true))
+    """A guard that flags where z <= c and no pad shows its clean token: an adversary who edits nothing is its worst.
+
+    He leaves beta^d Phi(c - s), which is the bound of exactly 0 edits if all levels are known. So the certificates
+    are false about as often as the level of k = m is: it has half of the row's half of the risk.
+    """
+    rng, beta, d, c, n, m, alpha, runs = np.random.default_rng(3), 0.4, 2, 1.5, 400, 3, 0.2, 10_000
+    kernel, tau, shift = hrs.UniformKernel(beta, 4), 0.04, np.linspace(0, 8, 80_001)
+    true = float(shift[beta**d * ndtr(c - shift) >= tau][-1]) + 1e-4
+    assert pays(kernel, d, n, alpha, tau, m)
+    seen = rng.random((runs, n)) <= ndtr(c)
+    k = {
+        0: rng.binomial(m, beta**d, (runs, n)) * seen,
+        d: m * seen,
+    }  # flagged texts: clean, and with both pads replaced
+    reached = {j: (each[:, :, None] >= np.arange(1, m + 1)).sum(axis=1) for j, each in k.items()}
+    levels = {j: level_bounds(rows, n, alpha / 2) for j, rows in reached.items()}
+    value = np.min(
+        [
+            np.max([p_adv_texts(levels[j], true, ratio_of(kernel, j, e), sigma=1.0) for j in levels], axis=0)
+            for e in range(d + 1)
+        ],
+        axis=0,
+    )
+    wrong = (value >= tau).mean()
+    assert wrong <= alpha / 4 + 3 * math.sqrt(alpha * (1 - alpha) / runs)
+    assert wrong > alpha / 16
+    some = [*np.flatnonzero(value >= tau)[:2], *np.flatnonzero(value < tau)[:2]]  # as the package certifies them
+    counts = [hrs.TextCounts(tuple(tuple(reached[j][i].tolist()) for j in (0, 0, d)), n) for i in some]
+    for i, front in zip(some, frontiers_of(counts, kernel, sigma=1.0, tau=tau, d_max=d, alpha=alpha), strict=True):
+        assert (front.radius(d) >= true) == (value[i] >= tau)
