@@ -33,6 +33,8 @@ def test_the_order_is_that_of_the_theory(table):
     assert (slot.loc["hybrid, plain", edits] >= slot.loc["two certificates in sequence", edits]).all()
     added, any_edit = (table.loc[threat].iloc[0][edits] for threat in ("tokens added anywhere", "any edits"))
     assert (added >= any_edit).all()
+    assert (added == table.loc[("tokens appended", "deletion"), edits]).all()  # what is appended is inserted
+    assert (any_edit == table.loc[("tokens replaced anywhere", "deletion"), edits]).all()
 
 
 def test_synonyms_of_a_closed_family_have_the_radius_of_the_image_alone(comparison):
