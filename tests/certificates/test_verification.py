@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mpmath import mpf
+from random_certificates import KINDS, random_certificates as of_kind
 
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
@@ -14,17 +15,15 @@ UNIFORM = hrs.UniformKernel(0.25, 32_000)
 
 
 def random_certificates(cases, seed):
-    """Certificates over the extreme ranges."""
-    rng = np.random.default_rng(seed)
-    for _ in range(cases):
-        vocab_size = 2 if rng.random() < 0.15 else int(np.exp(rng.uniform(np.log(2), np.log(1e6))))
-        d = int(rng.integers(0, 9) if rng.random() < 0.9 else rng.integers(9, 65))
-        beta = rng.uniform(1e-3, 1) if rng.random() < 0.9 else rng.choice([0.0, 1.0])
-        p_a = 10 ** rng.uniform(-6, -0.3) if rng.random() < 0.4 else 1 - 10 ** rng.uniform(-9, -0.3)
-        shift = rng.uniform(0, 12) if rng.random() < 0.7 else rng.choice([0.0, 10 ** rng.uniform(-9, 1)])
-        kernel = hrs.UniformKernel(beta, vocab_size) if rng.random() < 0.8 else hrs.AbsorbingKernel(beta)
-        masked = bool(rng.random() < 0.3)
-        yield hrs.certify(p_a, kernel, d=d, epsilon=shift, sigma=1.0, tau=1e-5, masked=masked)
+    """Of one probability: p_A, and for a third of the cases p_S."""
+    yield from of_kind("one text", cases - cases // 3, seed)
+    yield from of_kind("masked", cases // 3, seed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_certificates_of_every_kind_are_proved(kind):
+    for certificate in of_kind(kind, 6, seed=0):
+        assert hrs.verify(certificate) >= certificate.p_adv
 
 
 def test_every_certificate_is_proved_by_its_witness():
