@@ -233,8 +233,6 @@ def smooth(
     """
     if isinstance(kernel, DeletionKernel):
         return DeletionSmoothedGuard(guard, kernel, sigma, threat, noise)  # type: ignore[arg-type]  # checked there
-    remedy = "edits that change the length need DeletionKernel(...)"
-    require(not isinstance(threat, EditDistanceThreat), "kernel", kernel, remedy, repr)
     return SmoothedGuard(guard, kernel, sigma, threat, noise)
 
 

@@ -14,7 +14,7 @@ from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.frontier_of import frontier_of
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel
-from hybrid_rs.certificates.threats import Threat
+from hybrid_rs.certificates.threats import EditDistanceThreat, Threat
 from hybrid_rs.certificates.threshold import threshold
 from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.calibrate import Calibration
@@ -80,6 +80,8 @@ class SmoothedGuard:
         require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
         kind("kernel", self.kernel, Kernel, "give hybrid_rs.UniformKernel or AbsorbingKernel")
         kind("threat", self.threat, Threat, "give hybrid_rs.SuffixThreat or L0Threat")
+        keeps_length = not isinstance(self.threat, EditDistanceThreat)
+        require(keeps_length, "threat", self.threat, "insertions and deletions need a DeletionSmoothedGuard")
         alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id
         flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
         shown = f"an array of {alphabet.dtype}, shape {alphabet.shape}"

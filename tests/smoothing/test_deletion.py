@@ -10,7 +10,7 @@ from scipy.stats import binom
 import hybrid_rs as hrs
 from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.threats import EditDistanceThreat
-from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard
+from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard, smooth
 
 EXAMPLE = hrs.Example("words", np.array([3, 5, 3, 7]), np.full((3, 4, 4), 128 / 255, np.float32))
 
@@ -76,3 +76,25 @@ def test_a_frontier_says_whose_it_is():
     assert (front.example, front.n, front.alpha) == ("words", 500, 0.01)
     assert np.array_equal(front.radii, smoothed.frontier(smoothed.sample(EXAMPLE, 500), tau=0.05).radii, True)
     assert np.all(np.diff(front.radii[~np.isnan(front.radii)]) < 0)
+
+
+def test_a_decision_is_about_the_frontier_and_stops_early():
+    smoothed = DeletionSmoothedGuard(Recorder(), DeletionKernel(0.25, "insertions"), 0.0, EditDistanceThreat(2))
+    front = smoothed.certify(EXAMPLE, n=4000, tau=0.1)
+    assert front.edits() >= 1
+    assert smoothed.decide(EXAMPLE, 1, 0.0, tau=0.1).verdict == "certified"
+    assert smoothed.decide(EXAMPLE, 2, 0.0, tau=0.7).verdict == "not certifiable"
+    assert smoothed.decide(EXAMPLE, 1, 0.0, tau=0.1).draws < 1000
+
+
+def test_noise_that_replaces_tokens_is_refused_against_edits_that_change_the_length():
+    uniform, threat = hrs.UniformKernel(0.25, 10), EditDistanceThreat(1)
+    for make in (hrs.SmoothedGuard, lambda *given: smooth(*given, "lattice")):
+        with pytest.raises(ValueError, match="insertions and deletions need a DeletionSmoothedGuard"):
+            make(Recorder(), uniform, 0.5, threat)
+    with pytest.raises(ValueError, match=r"give EditDistanceThreat\(max_edits\)"):
+        smooth(Recorder(), DeletionKernel(0.25), 0.5, hrs.L0Threat(1), "lattice")
+    smoothed = smooth(Recorder(), DeletionKernel(0.25), 0.5, threat, "lattice")
+    for law in ({"masked": True}, {"texts": 2}):
+        with pytest.raises(ValueError, match="leave it out"):
+            smoothed.sample(EXAMPLE, 64, **law)
