@@ -21,9 +21,9 @@ with needs("guard"):
 def shared(guard: Any, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the scores of texts; the root of each image is read first, then its branches.
 
-    Among the texts that share an image, the last is the *root*: it is read completely. The others are *branches*: each
-    shares its first s tokens with the root, and only the rest is read, reusing the root's keys and values. Branches
-    with the same s are read together.
+    Among the texts that share an image, one is the *root* (:func:`hybrid_rs.guards.prefix.roots`): it is read
+    completely. The others are *branches*: each shares its first s tokens with the root, and only the rest is read,
+    reusing the root's keys and values. Branches with the same s are read together.
 
     Args:
         guard: the guard; the other arguments are those of its ``scores``.

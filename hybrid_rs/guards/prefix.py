@@ -25,7 +25,7 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
     Of several such texts it is the last.
 
     Args:
-        texts: shape ``(batch, length)``.
+        texts: shape ``(batch, length)``, ids from 0 on.
         image: shape ``(batch,)``, from 0 to the number of images - 1, each at least once.
 
     Returns:
@@ -36,20 +36,12 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
         >>> roots(np.array([[1, 2, 3], [1, 2, 4], [5, 2, 4], [1, 9, 4]]), np.array([0, 0, 1, 0]))
         (array([1, 2]), array([2, 3, 3, 1]))
     """
-    order = np.argsort(image, kind="stable")
-    count = np.bincount(image)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    table = np.full((len(count), count.max(initial=1)), -1)  # the texts of each image
-    table[image[order], place] = order
-    shown = texts[table]
-    alike, total = np.ones((*table.shape, table.shape[1]), dtype=bool), np.zeros(table.shape, dtype=np.int64)
-    alike &= (table >= 0)[:, None]
-    for token in np.moveaxis(shown, 2, 0):  # a text is in so many sums as there are texts like it up to this token
-        alike &= token[:, :, None] == token[:, None]
-        total += alike.sum(axis=2)
-    total[table < 0] = -1
-    best = table.shape[1] - 1 - np.argmax(total[:, ::-1], axis=1)
-    root = table[np.arange(len(table)), best]
+    begun, total, ids = image, np.zeros(len(texts), dtype=np.int64), int(texts.max(initial=0)) + 1
+    for token in texts.T:  # a text is in so many sums as there are texts of its image like it up to this token
+        _, begun, count = np.unique(begun * ids + token, return_inverse=True, return_counts=True)
+        total += count[begun]
+    last = np.cumsum(np.bincount(image)) - 1
+    root = np.lexsort((total, image))[last]
     equal = texts == texts[root[image]]
     return root, np.minimum.accumulate(equal, axis=1).sum(axis=1)
 

@@ -260,7 +260,7 @@ def answers_of(
 def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return which texts of each image to evaluate, shape ``(images, texts)``, and which of these each text equals.
 
-    The last of equal texts is evaluated, so that the last text of an image is the one with most replacements.
+    The last of equal texts is evaluated: in nested texts, it is the one with most replacements that stands last.
     """
     images, count, length = texts.shape
     keys = [[b""] * count] * images  # texts without a token are all equal
