@@ -137,7 +137,7 @@ def _guard() -> dict[str, Any]:
     if not (CHECKPOINT / "model.safetensors").is_file():
         said = f"the small guard is not at {CHECKPOINT}; you can certify your own guard: hybrid-rs certify --help"
         return found | {"guard": said, "can_certify": True}
-        from hybrid_rs import SmoothedGuard, SuffixThreat, UniformKernel
+    from hybrid_rs import SmoothedGuard, SuffixThreat, UniformKernel
     from hybrid_rs.small_guard import notes as bay_notes
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
