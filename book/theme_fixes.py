@@ -17,6 +17,8 @@ INDEX = r"searchindex\.js|searchtools\.js|language_data\.js"  # the page of resu
 USELESS = ("_static/scripts/*.map", "_static/scripts/fontawesome.js*", "_static/vendor/fontawesome/webfonts/*.woff2",
            "_static/mathjax/*-*.js", "_static/mathjax/sre/**/*.js*", "_static/mathjax/output/svg/**/*.js")  # fmt: skip
 ICON = re.compile("[\ue000-\uf8ff]")  # a letter of such a font
+# The parameters of a function, each on a line: Sphinx writes a list of definitions without terms, which is no list.
+PARAMETERS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param">(?:(?!</?d[ld]>).)*</dd>\s*)+)</dl>', re.DOTALL)
 COMPRESSED = re.compile(r"url\([^()]*/webfonts/[\w-]+\.woff2\) format\(\"woff2\"\),")
 NAMES = {
     '<summary><span class="toctree-toggle"': '<summary aria-label="Pages below"><span class="toctree-toggle"',
@@ -35,7 +37,12 @@ def name_buttons(html: Path) -> None:
         text = page.read_text(encoding="utf-8")
         for unnamed, named in NAMES.items():
             text = text.replace(unnamed, named)
-        page.write_text(text, encoding="utf-8")
+        page.write_text(PARAMETERS.sub(_as_lines, text), encoding="utf-8")
+
+
+def _as_lines(found: re.Match[str]) -> str:
+    lines = found[1].replace("<dd>", "<div>").replace("</dd>", "</div>")
+    return f'<div class="sig-params">{lines}</div>'
 
 
 def lighten(html: Path) -> int:

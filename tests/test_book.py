@@ -232,6 +232,16 @@ def test_a_button_of_the_theme_gets_a_name(tmp_path):
     assert (tmp_path / "page.html").read_text() == named
 
 
+def test_parameters_on_lines_are_no_list_of_definitions_and_other_lists_stay(tmp_path):
+    first, second = '<em class="sig-param">a: int</em>,', '<em class="sig-param">b</em>,'
+    (tmp_path / "page.html").write_text(
+        f"<dl><dt>f(<dl>\n<dd>{first}</dd>\n<dd>{second}</dd>\n</dl>)</dt><dd><p>text</p></dd></dl>"
+    )
+    name_buttons(tmp_path)
+    lines = f'<div class="sig-params"><div>{first}</div>\n<div>{second}</div>\n</div>'
+    assert (tmp_path / "page.html").read_text() == f"<dl><dt>f({lines})</dt><dd><p>text</p></dd></dl>"
+
+
 def test_a_page_is_made_lighter_and_keeps_what_it_needs(tmp_path):
     (tmp_path / "_static" / "scripts").mkdir(parents=True)
     for name in ("scripts/fontawesome.js", "scripts/bootstrap.js.map", "searchtools.js"):
