@@ -1,6 +1,7 @@
 """Leave out of the style sheets what no page of the book can use: three quarters of them.
 
-A selector stays if every class in it is a word of some page or script. So a class that a script adds stays, too.
+A selector stays if every class in it is a word of some page or script. So a class that a script adds stays, too. Of
+Bootstrap's script pages use only the hints and the menus; and the scripts of the search hold the words of all pages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,18 @@ import tinycss2
 
 WORD = re.compile(r"-?[A-Za-z_][\w-]*")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
+UNREAD = {"bootstrap.js", "searchindex.js", "search_texts.js"}
+ADDED = {
+    "show",
+    "fade",
+    "tooltip",
+    "tooltip-inner",
+    "tooltip-arrow",
+    "bs-tooltip-auto",
+    "dropup",
+    "dropend",
+    "dropstart",
+}
 LICENCE = re.compile(r"/\*!.*?\*/", re.DOTALL)
 
 
@@ -23,8 +36,9 @@ def prune(html: Path) -> int:
     Args:
         html: the folder.
     """
-    sources = [*html.rglob("*.html"), *(path for path in html.rglob("*.js") if "mathjax" not in path.parts)]
-    words = {word for source in sources for word in WORD.findall(source.read_text(encoding="utf-8"))}
+    scripts = (path for path in html.rglob("*.js") if "mathjax" not in path.parts and path.name not in UNREAD)
+    sources = [*html.rglob("*.html"), *scripts]
+    words = ADDED | {word for source in sources for word in WORD.findall(source.read_text(encoding="utf-8"))}
     saved = 0
     for sheet in html.rglob("*.css"):
         text = sheet.read_text(encoding="utf-8")
