@@ -94,6 +94,8 @@ def adult_runs(profile: str, folder: str = "") -> dict[str, AdultRun]:
     size = get_profile(profile)
     store = records(COUNTS / f"T7_{profile}.jsonl", made=MADE, check=_checked)
     law: dict[str, Any] = {"rows": 10 * (size.n_unsafe + size.n_safe), "n": max(size.n, LEAST_DRAWS)}
+    for name in (TRAIN, TEST) if folder else ():
+        require((Path(folder) / name).is_file(), "adult_files", folder, f"there is no file {name} in it", repr)
     adult: list[TabularData] = []  # loaded once, when the first run is made
 
     def run(beta: float, sigma: float) -> AdultRun:

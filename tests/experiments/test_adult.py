@@ -26,6 +26,8 @@ def test_a_run_is_made_from_the_files_once_and_then_read_without_them(tmp_path, 
     monkeypatch.setattr(table, "LEAST_DRAWS", 10)
     with pytest.raises(ValueError, match="adult_files = '': this run is not stored: give the folder"):
         table.adult_runs("quick")
+    with pytest.raises(ValueError, match=r"adult_files = .*: there is no file adult.data in it"):
+        table.adult_runs("quick", str(tmp_path))
     write_files(tmp_path)
     made = table.adult_runs("quick", str(tmp_path))
     monkeypatch.setattr(table, "read_adult", None)
