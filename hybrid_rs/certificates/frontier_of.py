@@ -164,10 +164,34 @@ def _of_subsets(
         texts = isinstance(counts[0], SubsetTextCounts)
         each, size = radii_committed(together, law, edits, sigma=sigma, tau=tau, texts=texts, all_sets=True)
         for i, bounds, radii, sizes in zip(which, p, each.T, size.T, strict=True):
-            worst = [int(np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0))) for d in range(edits + 1)]
-            at = np.array([worst[min(d, edits)] for d in range(d_max + 1)])
-            made[i] = Frontier(radii[at], bounds[sizes[at]], sizes[at] > 0, kernel, sigma, tau)
+            made[i] = least_over_edits(bounds, radii, sizes, law, sigma, tau, d_max)
     return [front for front in made if front is not None]
+
+
+def least_over_edits(
+    bounds: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    kernel: TokenKernel,
+    sigma: float,
+    tau: float,
+    d_max: int,
+) -> Frontier:
+    """Return the frontier from the radii against exactly e edits, and the sizes of sets that give them.
+
+    Args:
+        bounds: by size of sets, the bound of p_S, or the mean of the levels.
+        radii: against exactly e = 0, 1, ... edits; a larger budget allows no more edits than the last.
+        sizes: the size of the sets behind each radius, 0 for p_A.
+        kernel: the token kernel.
+        sigma: standard deviation of the image noise.
+        tau: decision threshold.
+        d_max: the largest text budget.
+    """
+    edits = len(radii) - 1
+    worst = [int(np.argmin(np.nan_to_num(radii[: d + 1], nan=-1.0))) for d in range(edits + 1)]
+    at = np.array([worst[min(d, edits)] for d in range(d_max + 1)])
+    return Frontier(radii[at], bounds[sizes[at]], sizes[at] > 0, kernel, sigma, tau)
 
 
 def _evidence(counts: SubsetCounts | SubsetTextCounts, alpha: float) -> list[NDArray[np.float64]]:

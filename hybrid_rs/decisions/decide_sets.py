@@ -75,57 +75,70 @@ def decide_sets(
     j = integer("size", size, at_least=0, at_most=positions)
     rate = one("beta", probability("beta", beta))
     require(rate > 0, "beta", beta, "nothing is ever replaced; give beta > 0")
-    count = math.comb(positions, j)
-    require(count <= MAX_SETS, "size", size, f"{positions} positions have over {MAX_SETS} sets of this size; give less")
+    worst = WorstSet(positions, j)
     if np.isnan(p_star):
-        return Decision("not certifiable", 0, 0, p_star, risk, 0.0, 1.0, count)
+        return Decision("not certifiable", 0, 0, p_star, risk, 0.0, 1.0, worst.count)
     if probability("p_star", p_star) == 0:
-        return Decision("certified", 0, 0, p_star, risk, 0.0, 1.0, count)
-    sets = np.array(list(combinations(range(positions), j)), dtype=np.intp).reshape(count, j)
+        return Decision("certified", 0, 0, p_star, risk, 0.0, 1.0, worst.count)
     required, slack = 1 - rate**j * (1 - p_star), off + 2.0**-50
     exact = off == 0 and j == 0  # then it is p_star itself
     high, low = (p_star, p_star) if exact else (min(required + slack, 1.0), max(required - slack, 0.0))
-    misses, seen, kept = np.zeros(count, dtype=np.int64), 0, 0
+    seen, kept = 0, 0
     verdict: Verdict = "undecided"
     for verdicts, replaced in draws if limit else ():
-        flagged, where = _batch(verdicts, replaced, positions, limit - seen)
+        flagged, where = batch_of(verdicts, replaced, positions, limit - seen)
         for start in range(0, len(flagged), CHUNK):
-            k, n = _kept(misses, flagged[start : start + CHUNK], where[start : start + CHUNK], sets, seen)
+            k, n = worst.add(flagged[start : start + CHUNK], where[start : start + CHUNK])
             above = log_evidence_above(k, n, high) >= -np.log(risk)
-            below = log_evidence_below(k, n, low) >= np.log(count) - np.log(risk)
+            below = log_evidence_below(k, n, low) >= np.log(worst.count) - np.log(risk)
             stop = int(np.argmax(above | below)) if (above | below).any() else k.size - 1
             seen, kept = int(n[stop]), int(k[stop])
             if above[stop] or below[stop]:
                 verdict = "certified" if above[stop] else "not certifiable"
-                return _decision(verdict, seen, kept, p_star, risk, off, rate**j, count)
+                return _decision(verdict, seen, kept, p_star, risk, off, rate**j, worst.count)
         if seen >= limit:
             break
-    return _decision(verdict, seen, kept, p_star, risk, off, rate**j, count)
+    return _decision(verdict, seen, kept, p_star, risk, off, rate**j, worst.count)
 
 
-def _kept(
-    misses: NDArray[np.int64],
-    flagged: NDArray[np.bool_],
-    replaced: NDArray[np.bool_],
-    sets: NDArray[np.intp],
-    seen: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return after each draw how many draws are no miss of the worst set, and how many draws there are.
+class WorstSet:
+    """Counts, draw by draw, how many draws are no miss of the set of positions with the most misses so far.
 
-    ``misses`` is brought up to date.
+    Args:
+        length: L, the number of positions that are noised.
+        size: number of positions in each set, 0 to ``length``; at most 20,000 sets.
     """
-    n = seen + 1 + np.arange(flagged.size)
-    most = np.full(flagged.size, misses.max())
-    for i in np.flatnonzero(~flagged):
-        misses += replaced[i][sets].all(axis=1)
-        most[i:] = misses.max()
-    return n - most, n
+
+    def __init__(self, length: int, size: int) -> None:
+        self.count = math.comb(length, size)
+        remedy = f"{length} positions have over {MAX_SETS} sets of this size; give less"
+        require(self.count <= MAX_SETS, "size", size, remedy)
+        self._sets = np.array([*combinations(range(length), size)], dtype=np.intp).reshape(self.count, size)
+        self._misses = np.zeros(self.count, dtype=np.int64)
+        self._draws = 0
+
+    def add(
+        self, flagged: NDArray[np.bool_], replaced: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return after each further draw how many draws are no miss of the worst set, and how many draws there are.
+
+        Args:
+            flagged: the verdicts, shape ``(batch,)``.
+            replaced: which positions were replaced, shape ``(batch, length)``.
+        """
+        n = self._draws + 1 + np.arange(flagged.size)
+        most = np.full(flagged.size, self._misses.max())
+        for i in np.flatnonzero(~flagged):
+            self._misses += replaced[i][self._sets].all(axis=1)
+            most[i:] = self._misses.max()
+        self._draws += flagged.size
+        return n - most, n
 
 
-def _batch(
-    verdicts: ArrayLike, replaced: ArrayLike, length: int, left: int
+def batch_of(
+    verdicts: ArrayLike, replaced: ArrayLike, length: int, left: int | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Check the shapes of a batch, and cut it to the draws that are left."""
+    """Check the shapes of a batch, and cut it to the draws that are left, if there is a limit."""
     flagged, where = np.asarray(verdicts), np.asarray(replaced)
     fits = flagged.dtype == bool and flagged.ndim == 1
     require(fits, "verdicts", (str(flagged.dtype), flagged.shape), "give bool arrays of shape (batch,)")

@@ -21,6 +21,7 @@ from hybrid_rs.decisions.calibrate import Calibration
 from hybrid_rs.decisions.decide import Decision, decide
 from hybrid_rs.decisions.decide_sets import decide_sets
 from hybrid_rs.decisions.watch import watch
+from hybrid_rs.decisions.watch_sets import watch_sets
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
@@ -279,8 +280,7 @@ class SmoothedGuard:
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced, rows=rows)
         law: dict[str, Any] = {"alpha": alpha, "max_draws": limit, "distance": distance(self, example)}
         if masked and forced is None:
-            length = int(self.threat.noised(example.token_ids.size).any(axis=0).sum())
-            law |= {"length": length, "size": min(budget, length), "beta": self.kernel.beta}
+            law |= {"length": (words := example.token_ids.size), "size": min(budget, words), "beta": self.kernel.beta}
             return decide_sets(((verdicts[:, 0], replaced) for [(verdicts, replaced)] in batches), float(p_star), **law)
         first = (verdicts[:, 0] for [(verdicts, _)] in batches)
         return decide(first, float(p_star), **law)
@@ -308,13 +308,13 @@ class SmoothedGuard:
             max_draws: the largest number of draws, at least 1.
             alpha: risk, in (0, 1); the frontiers say whether it covers all points at once.
             tau: decision threshold, in [0, 1], or the calibration that chose it from other draws.
-            masked: certify from p_S (suffix threat); see :meth:`sample`.
+            masked: certify from p_S; see :meth:`sample`. Where positions are unknown, from p_A and p_S of all sets.
             simultaneous: let alpha cover all points at once; this needs a union bound unless there is one classifier.
             seed: seed of the draws.
             batch_draws: draws between one frontier and the next, rounded up to a multiple of 64.
 
         Raises:
-            ValueError: if an argument is out of range, or masked evidence is requested where positions are unknown.
+            ValueError: if an argument is out of range.
         """
         limit = integer("max_draws", max_draws, at_least=1)
         risk("alpha", alpha)
@@ -322,12 +322,15 @@ class SmoothedGuard:
         flag("simultaneous", simultaneous)
         kind("example", example, Example, "give a hybrid_rs.Example")
         forced = conditions(self.threat, example) if masked else None
-        require(not masked or forced is not None, "masked", masked, "l0 evidence is of all sets at once: use certify")
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
         law: dict[str, Any] = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
-        verdicts = (verdicts for [(verdicts, _)] in batches)
-        how: dict[str, Any] = {"masked": masked, "simultaneous": simultaneous, "distance": distance(self, example)}
-        fronts = watch(verdicts, self.kernel, d_max=self.threat.max_edits, **how, **law)
+        law |= {"d_max": self.threat.max_edits, "distance": distance(self, example)}
+        if masked and forced is None:
+            law |= {"length": example.token_ids.size}
+            fronts = watch_sets(((each[:, 0], replaced) for [(each, replaced)] in batches), self.kernel, **law)
+        else:
+            verdicts = (verdicts for [(verdicts, _)] in batches)
+            fronts = watch(verdicts, self.kernel, masked=masked, simultaneous=simultaneous, **law)
         return (replace(front, example=example.id, threat=self.threat) for front in fronts)
 
     def verdicts(

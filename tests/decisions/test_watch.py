@@ -34,7 +34,8 @@ def test_the_largest_bound_so_far_is_above_p_at_any_draw_with_the_stated_probabi
 
 
 @pytest.mark.parametrize(
-    ("threat", "masked"), [(SUFFIX, False), (NESTED, False), (hrs.L0Threat(2), False), (SUFFIX, True)]
+    ("threat", "masked"),
+    [(SUFFIX, False), (NESTED, False), (hrs.L0Threat(2), False), (SUFFIX, True), (hrs.L0Threat(2), True)],
 )
 def test_radii_never_shrink_and_the_batches_change_nothing(threat, masked):
     def at(batch_draws):
@@ -119,7 +120,6 @@ def test_the_union_bound_shares_the_risk_equally():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: next(toy(hrs.L0Threat(2)).watch(EXAMPLE, tau=0.1, masked=True)), "masked = True: l0"),
         (lambda: next(toy(NESTED).watch(EXAMPLE, tau=0.1, masked=True)), "use one_shot=True"),
         (lambda: toy().watch(EXAMPLE, 0, tau=0.1), "max_draws = 0"),
         (lambda: next(watch([np.ones((5, 2), bool)], WORDS, d_max=2, **LAW)), r"shape \(batch, 1 or 3\)"),
