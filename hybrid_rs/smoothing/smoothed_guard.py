@@ -282,8 +282,7 @@ class SmoothedGuard:
         if masked and forced is None:
             law |= {"length": (words := example.token_ids.size), "size": min(budget, words), "beta": self.kernel.beta}
             return decide_sets(((verdicts[:, 0], replaced) for [(verdicts, replaced)] in batches), float(p_star), **law)
-        first = (verdicts[:, 0] for [(verdicts, _)] in batches)
-        return decide(first, float(p_star), **law)
+        return decide((verdicts[:, 0] for [(verdicts, _)] in batches), float(p_star), **law)
 
     def watch(
         self,
@@ -318,19 +317,18 @@ class SmoothedGuard:
         """
         limit = integer("max_draws", max_draws, at_least=1)
         risk("alpha", alpha)
-        flag("masked", masked)
         flag("simultaneous", simultaneous)
         kind("example", example, Example, "give a hybrid_rs.Example")
-        forced = conditions(self.threat, example) if masked else None
+        forced = conditions(self.threat, example) if flag("masked", masked) else None
         batches = drawn([self], example, limit, seed, batch_draws, forced=forced)
         law: dict[str, Any] = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)]), "alpha": alpha}
         law |= {"d_max": self.threat.max_edits, "distance": distance(self, example)}
         if masked and forced is None:
-            law |= {"length": example.token_ids.size}
-            fronts = watch_sets(((each[:, 0], replaced) for [(each, replaced)] in batches), self.kernel, **law)
+            draws = ((verdicts[:, 0], replaced) for [(verdicts, replaced)] in batches)
+            fronts = watch_sets(draws, self.kernel, length=example.token_ids.size, **law)
         else:
-            verdicts = (verdicts for [(verdicts, _)] in batches)
-            fronts = watch(verdicts, self.kernel, masked=masked, simultaneous=simultaneous, **law)
+            law |= {"masked": masked, "simultaneous": simultaneous}
+            fronts = watch((verdicts for [(verdicts, _)] in batches), self.kernel, **law)
         return (replace(front, example=example.id, threat=self.threat) for front in fronts)
 
     def verdicts(
