@@ -27,11 +27,14 @@ def serve(connection_file: str, folder: str) -> None:
     """Be the kernel of a notebook in this folder, until killed or without a parent."""
     from ipykernel.kernelapp import launch_new_instance
     from matplotlib import rcParams
+    from pandas import set_option
 
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.environ |= {"MPLBACKEND": INLINE, "JPY_PARENT_PID": str(os.getppid())}
-    rcParams["backend"] = INLINE  # pyplot is imported already, and would not look at the environment again
+    # pyplot and pandas are imported already, and took the process for one with a terminal
+    rcParams["backend"] = INLINE
+    set_option("display.max_columns", 20)
     sys.path[:] = ["", *(entry for entry in sys.path if entry not in OF_TESTS)]
     sys.argv = ["ipykernel_launcher", "-f", connection_file]
     launch_new_instance()
