@@ -21,6 +21,9 @@ FURTHEST, RARE = (
 )  # levels of 255, and the share of pixels that may be further off: a photograph needs more colours
 UNCOLOURED = ("n", "nn", "p", "w", "pre")  # classes of names, punctuation and space; and of words in short code
 TAGS = re.compile(rf'<span class="(?:{"|".join(UNCOLOURED)})">([^<>]*)</span>')
+SAID_TWICE = re.compile(
+    r'(<a class="reference internal" href="[^"#]*#([^"]+)") title="\2"'
+)  # a link's hint is its anchor
 
 
 def use_palettes(html: Path) -> int:
@@ -58,7 +61,7 @@ def with_palette(png: bytes) -> bytes:
 
 
 def plain_code(html: Path) -> int:
-    """Take the tags from what they do not colour in the code of all pages; return how many bytes went.
+    """Take the tags from what they do not colour in all code, and hints that say nothing; return how many bytes went.
 
     Args:
         html: the folder of built pages.
@@ -67,7 +70,7 @@ def plain_code(html: Path) -> int:
     for page in sorted(html.rglob("*.html")):
         if "_static" not in page.parts:
             text = page.read_text(encoding="utf-8")
-            shorter, found = TAGS.subn(r"\1", text)
+            shorter, found = TAGS.subn(r"\1", SAID_TWICE.sub(r"\1", text))
             while found:  # one tag may be within another
                 shorter, found = TAGS.subn(r"\1", shorter)
             page.write_text(shorter, encoding="utf-8")

@@ -223,6 +223,14 @@ def test_code_keeps_its_text_and_the_tags_that_colour_it(tmp_path):
     assert saved == len(code) - len('<span class="k">def</span> f')
 
 
+@pytest.mark.parametrize(("hint", "stays"), [("hybrid_rs.Guard", False), ("what the page says", True)])
+def test_the_hint_of_a_link_stays_if_it_says_more_than_the_address(tmp_path, hint, stays):
+    link = f'<a class="reference internal" href="guards.html#hybrid_rs.Guard" title="{hint}">Guard</a>'
+    (tmp_path / "page.html").write_text(link)
+    plain_code(tmp_path)
+    assert ("title" in (tmp_path / "page.html").read_text()) == stays
+
+
 def test_a_button_of_the_theme_gets_a_name(tmp_path):
     (tmp_path / "page.html").write_text(
         '<summary><span class="toctree-toggle"></span></summary><summary>Proof</summary>'
