@@ -328,3 +328,17 @@ def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
         guessed_layout(tmp_path / "mm-safetybench")
     with pytest.raises(ValueError, match="none of the known layouts"):
         guessed_layout(tmp_path)
+
+
+def test_a_text_that_the_tokenizer_hardly_knows_is_noted(run, notes, tmp_path):
+    texts = [json.loads(line)["text"] for line in (notes / "notes.jsonl").read_text().splitlines()]
+    (folder := tmp_path / "some").mkdir()
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes((notes / f"{number}.png").read_bytes())
+    texts = ["qwerty asdf", *texts[1:3], texts[3] + " zxcvb"]  # the last has one unknown word of many
+    rows = [{"image": f"{number}.png", "text": text} for number, text in enumerate(texts)]
+    (folder / "some.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, printed = run("certify", folder, *MODEL, "--n", 4)
+    assert code == 0
+    assert "in 1 of 4 texts the tokenizer does not know more than 10% of the tokens (at most 100%" in printed.err
+    assert "does not know" not in run("certify", notes, *MODEL, "--n", 4)[1].err
