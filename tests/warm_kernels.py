@@ -7,7 +7,6 @@ has a process of its own, and imports by itself everything that it names.
 import multiprocessing
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -46,7 +45,7 @@ class WarmKernel(RunningKernel):
     def __init__(self, folder: str, startup_timeout: float) -> None:
         fork = multiprocessing.get_context("forkserver")
         fork.set_forkserver_preload(list(SHARED))
-        self.file, _ = write_connection_file(tempfile.mkstemp(suffix=".json")[1])
+        self.file, _ = write_connection_file()
         self.process = fork.Process(target=serve, args=(self.file, folder))
         self.process.start()
         self.kc = BlockingKernelClient(connection_file=self.file)
