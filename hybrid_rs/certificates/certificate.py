@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import flag, numbers, probability, require
+from hybrid_rs._checks import flag, probability, require, risk
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.kernels import Kernel, text_budget
-from hybrid_rs.certificates.target import Target, check_target
+from hybrid_rs.certificates.target import Target, check_target, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
@@ -138,7 +138,7 @@ def certify(
     counts = counts_or_p_a if isinstance(counts_or_p_a, Counts | MaskedCounts | SubsetCounts) else None
     if masked is not None:
         flag("masked", masked)
-    budget = text_budget("d", d)
+    budget, risk_of_draws = text_budget("d", d), risk("alpha", alpha)
     evidence = bool(masked) if counts is None else not isinstance(counts, Counts)
     require(masked in (None, evidence), "masked", masked, "the draws come from the other law; leave it out")
     subsets, k = None, None
@@ -158,16 +158,14 @@ def certify(
         else:
             k = counts.unsafe[budget]
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
-    for name, number in (("counts_or_p_a", given), ("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
-        require(numbers(name, number).ndim == 0, name, number, "give one number: a certificate is one statement")
-    p, shift, ratios = float(given), attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
+    p, reach, deviation, least = one_statement(counts_or_p_a=given, epsilon=epsilon, sigma=sigma, tau=level)
+    shift, ratios = attack_shift(epsilon, sigma), worst_ratios(kernel, budget, masked=evidence)
     at = np.array(p)
     value, log_t = max(  # one witness must serve all candidate laws; it is nearly always the witness of the worst law
         (min(float(neyman_pearson.lower_bound(at, u, law, shift)) for law in ratios), float(u))
         for u in (neyman_pearson.log_threshold(at, ratio, shift) for ratio in ratios)
     )
-    target = (float(epsilon), float(sigma), float(level))
-    known = Certificate(p, kernel, budget, *target, log_t, value, evidence)
+    known = Certificate(p, kernel, budget, reach, deviation, least, log_t, value, evidence)
     if counts is None:
         return known
-    return replace(known, alpha=float(alpha), n=counts.n, k=k, subsets=subsets, distance=counts.distance)
+    return replace(known, alpha=risk_of_draws, n=counts.n, k=k, subsets=subsets, distance=counts.distance)

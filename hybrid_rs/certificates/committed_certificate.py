@@ -12,7 +12,7 @@ from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.commitment import TokenKernel, joined, ratio_of, sizes_for
 from hybrid_rs.certificates.joint_evidence import joint_bound
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
-from hybrid_rs.certificates.target import Target, check_target, infinite
+from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
@@ -162,13 +162,12 @@ def certify_committed(
     kind("counts", counts, (MaskedCounts, SubsetCounts), "give MaskedCounts or SubsetCounts")
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
-    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
-        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     bounds, shift = _bounds(counts, kernel, budget, alpha), attack_shift(epsilon, sigma)
     found = [max(_sides(bounds, kernel, e, shift)) for e in range(budget + 1)]
     value = min(value for value, *_ in found)
     places, inside, outside = zip(*(rest for _, *rest in found), strict=True)
-    law = (kernel, budget, float(epsilon), float(sigma), float(level), tuple(-i for i in places), inside, outside)
+    law = (kernel, budget, reach, deviation, at, tuple(-i for i in places), inside, outside)
     return CommittedCertificate(bounds, *law, value, float(alpha), counts.n, counts.distance)
 
 

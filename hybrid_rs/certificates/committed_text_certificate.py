@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import kind, probability, require, risk
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
-from hybrid_rs.certificates.target import Target, check_target, infinite
+from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.text_certificate import witnessed
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
@@ -167,15 +167,14 @@ def certify_committed_texts(
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
     _fits(counts, kernel, budget)
-    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", level)):
-        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     levels, found = _levels(counts, budget, alpha), []
     for e in range(budget + 1):
         speaking = sizes_for(e, [*levels], all_sets=isinstance(counts, SubsetTextCounts))
-        each = [witnessed(levels[j], ratio_of(kernel, j, e), float(epsilon), float(sigma)) for j in speaking]
+        each = [witnessed(levels[j], ratio_of(kernel, j, e), reach, deviation) for j in speaking]
         best = int(np.argmax([value for value, _, _ in each]))
         found.append((each[best][0], Witness(speaking[best], *each[best][1:])))
-    law = (kernel, budget, float(epsilon), float(sigma), float(level))
+    law = (kernel, budget, reach, deviation, at)
     value, witnesses = min(value for value, _ in found), tuple(witness for _, witness in found)
     return CommittedTextCertificate(
         tuple(tuple(row.tolist()) for row in levels.values()), counts, *law, witnesses, value, float(alpha)

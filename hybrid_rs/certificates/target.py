@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, Self
 
-from hybrid_rs._checks import kind, nonnegative, probability, require
+from hybrid_rs._checks import kind, nonnegative, numbers, probability, require
 from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
@@ -89,6 +89,21 @@ def check_target(certificate: Any, *more: str) -> int:
     require(certificate.sigma >= 0, "sigma", certificate.sigma, "give a standard deviation")
     require(type(certificate.d) is int, "d", certificate.d, "give a whole number", repr)
     return text_budget("d", certificate.d) + 1
+
+
+def one_statement(**given: Any) -> tuple[float, ...]:
+    """Return the values as floats; each must be one number, and none an array, a text or a truth value.
+
+    Raises:
+        ValueError: naming the value that is not.
+
+    Example:
+        >>> one_statement(epsilon=1, sigma=0.5)
+        (1.0, 0.5)
+    """
+    for name, number in given.items():
+        require(numbers(name, number).ndim == 0, name, number, "give one number: a certificate is one statement")
+    return tuple(map(float, given.values()))
 
 
 def infinite(value: Any) -> Any:

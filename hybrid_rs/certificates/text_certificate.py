@@ -13,7 +13,7 @@ from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
 from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, p_adv_texts
-from hybrid_rs.certificates.target import Target, check_target, infinite
+from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.text_counts import TextCounts
@@ -159,12 +159,11 @@ def certify_texts(
     else:
         levels, given = probability("levels", counts_or_levels), bool(masked)
         require(levels.ndim == 1 and levels.size > 0, "levels", levels.shape, "give P(K >= k) for k = 1..m, shape (m,)")
-    at = threshold(tau, [(counts.example, counts.seed)] if counts else [])
-    for name, number in (("epsilon", epsilon), ("sigma", sigma), ("tau", at)):
-        require(np.ndim(number) == 0, name, number, "give one number: a certificate is one statement")
+    level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
+    reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     ratio = kernel.likelihood_ratio(budget, masked=given)
-    value, image, log_t = witnessed(levels, ratio, float(epsilon), float(sigma))
-    law = (kernel, budget, float(epsilon), float(sigma), float(at))
+    value, image, log_t = witnessed(levels, ratio, reach, deviation)
+    law = (kernel, budget, reach, deviation, at)
     off = counts.distance if counts else 0.0
     return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence, off)
 

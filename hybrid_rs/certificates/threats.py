@@ -151,6 +151,7 @@ class L0Threat(_OfTheText):
 
     def conditions(self, length: int) -> None:
         """None: the adversary chooses the positions."""
+        integer("length", length, at_least=0, at_most=MAX_LENGTH)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ class Candidate:
     kernel: Kernel
     sigma: float
 
+    def __post_init__(self) -> None:
+        one("sigma", nonnegative("sigma", self.sigma))
+
     def frontiers(self, tau: float | Calibration, *, d_max: int, alpha: float = 0.01) -> list[Frontier]:
         """Return the frontier of every unsafe example."""
         return frontiers_of(self.unsafe, self.kernel, sigma=self.sigma, tau=tau, d_max=d_max, alpha=alpha)

@@ -84,9 +84,9 @@ class Counts:
 
     def of_budget(self, d: int) -> Counts:
         """Return the counts of the classifier that serves text budget ``d``."""
+        budget = integer("d", d, at_least=0)
         if self.one_classifier:
             return self
-        budget = integer("d", d, at_least=0)
         require(budget < len(self.unsafe), "d", d, f"give at most {len(self.unsafe) - 1}, the largest budget sampled")
         return Counts((self.unsafe[budget],), self.n, self.example, self.seed, self.distance)
 

@@ -261,14 +261,18 @@ def verdicts_of(
     blocks = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
     step = BLOCK * min(blocks, max(1, AT_ONCE // (BLOCK * example.image.size)))
     stream = Stream(seed, example.id)
-    for start in range(0, n, step):
-        stop = min(n, start + step)
-        images = noisy_images(smoothed, example, stream, start, stop)
-        verdicts = np.zeros(stop - start, dtype=bool)
-        for texts, draws in noisy(stream.blocks(stream_kind, start, stop), stop - start):
-            image_of = draws if len(images) > 1 else np.zeros_like(draws)
-            verdicts[draws] = asked(smoothed.guard, "unsafe", texts, images, image_of)
-        yield verdicts
+
+    def batches() -> Iterator[NDArray[np.bool_]]:
+        for start in range(0, n, step):
+            stop = min(n, start + step)
+            images = noisy_images(smoothed, example, stream, start, stop)
+            verdicts = np.zeros(stop - start, dtype=bool)
+            for texts, draws in noisy(stream.blocks(stream_kind, start, stop), stop - start):
+                image_of = draws if len(images) > 1 else np.zeros_like(draws)
+                verdicts[draws] = asked(smoothed.guard, "unsafe", texts, images, image_of)
+            yield verdicts
+
+    return batches()
 
 
 def by_length(tokens: NDArray[np.int64], kept: NDArray[np.bool_]) -> Groups:

@@ -76,7 +76,8 @@ def drawn(
 ) -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
     """Yield for every smoothed guard its answers, ``(draws, classifiers or conditions)``, and the replaced positions.
 
-    If ``rows`` is given, only these classifiers are evaluated. The answers are verdicts, or scores.
+    If ``rows`` is given, only these classifiers are evaluated. The answers are verdicts, or scores. The arguments are
+    checked at once, not when the first draw is requested.
     """
     kind("example", example, Example, "give a hybrid_rs.Example")
     flag("progress", progress)
@@ -89,18 +90,23 @@ def drawn(
     clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))
     stream = Stream(seed, example.id)
     ascending = sorted(range(len(smoothed)), key=lambda i: smoothed[i].kernel.beta)  # most replacements come last
-    with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
-        for start in range(0, n, blocks_at_once * BLOCK):
-            stop = min(n, start + blocks_at_once * BLOCK)
-            noisy = [
-                noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop) for each in smoothed
-            ]
-            texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
-            images = noisy_images(first, example, stream, start, stop)
-            answers = answers_of(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
-            by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
-            yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
-            bar.update(stop - start)
+
+    def batches() -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
+        with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
+            for start in range(0, n, blocks_at_once * BLOCK):
+                stop = min(n, start + blocks_at_once * BLOCK)
+                noisy = [
+                    noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop)
+                    for each in smoothed
+                ]
+                texts = [noisy[i][0] if rows is None else noisy[i][0][:, rows] for i in ascending]
+                images = noisy_images(first, example, stream, start, stop)
+                answers = answers_of(first.guard, ask, np.concatenate(texts, axis=1), images, example.id, start)
+                by_kernel = dict(zip(ascending, np.split(answers, len(smoothed), axis=1), strict=True))
+                yield [(by_kernel[i], replaced) for i, (_, replaced) in enumerate(noisy)]
+                bar.update(stop - start)
+
+    return batches()
 
 
 def distance(smoothed: Smoothing, example: Example, texts: int = 1) -> float:

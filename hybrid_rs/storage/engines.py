@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from hybrid_rs._checks import function, integer, require, shown, text
+from hybrid_rs._checks import flag, function, integer, require, shown, text
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
@@ -268,6 +268,8 @@ def engine_name(engine: str | None, workers: int | None = None, address: str | N
     """
     if address is not None:
         text("address", address)
+    if workers is not None:
+        integer("workers", workers, at_least=1)
     kind = ("ray" if workers is not None or address else "local") if engine is None else text("engine", engine)
     name = kind + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
     _parts(name)
@@ -292,7 +294,7 @@ def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) 
     """
     function("load", load, "give a function that makes the guard")
     kind, workers, address = _parts(text("engine", name))
-    return Ray(load, workers, address) if kind == "ray" else Local(progress)
+    return Ray(load, workers, address) if kind == "ray" else Local(flag("progress", progress))
 
 
 def _parts(name: str) -> tuple[str, int | None, str | None]:

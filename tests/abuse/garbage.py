@@ -182,3 +182,40 @@ def run(count: int, seed: int) -> dict[str, Any]:
 
 def _few(given: dict[str, Any]) -> str:
     return ", ".join(f"{name}={shown(value, how=repr)[:40]}" for name, value in given.items())
+
+
+def mistyped(seed: int) -> list[tuple[str, str, str]]:
+    """Return where a number or a truth value is taken in another type: the callable, its parameter, the type.
+
+    Every callable is called with good values. Then one of them after another is given as text, as a truth value, or as
+    a complex number; a truth value, as a number or as text.
+    """
+    taken = []
+    for target in targets():
+        given = {name: make(Random(f"{seed} {target.name} {name}")) for name, make in target.good.items()}
+        if not _works(target, seed, given):
+            continue
+        for name, value in given.items():
+            number = isinstance(value, int | float | np.integer | np.floating)
+            if isinstance(value, bool):
+                others: list[Any] = [str(value), int(value)]
+            else:
+                others = [str(value), bool(value), complex(value)] if number else []
+            taken += [
+                (target.name, name, type(other).__name__)
+                for other in others
+                if _works(target, seed, given | {name: other})
+            ]
+    return taken
+
+
+def _works(target: Target, seed: int, given: dict[str, Any]) -> bool:
+    try:
+        with warnings.catch_warnings(), bounded(CPU_SECONDS):
+            warnings.simplefilter("ignore")
+            result = target.call(Random(seed), dict(given))
+            if inspect.isgenerator(result):
+                next(result, None)
+    except (Exception, Hang):
+        return False
+    return True

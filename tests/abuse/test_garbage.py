@@ -25,6 +25,12 @@ def test_a_valid_result_or_one_error_that_names_the_parameter() -> None:
     assert found["targets"] >= 150
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_text_is_taken_for_a_number_and_no_number_for_a_truth_value(seed: int) -> None:
+    assert garbage.mistyped(seed) == []
+
+
 def RULE(given, result) -> None:
     assert result <= 1
 
