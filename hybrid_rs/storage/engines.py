@@ -294,7 +294,8 @@ def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) 
     """
     function("load", load, "give a function that makes the guard")
     kind, workers, address = _parts(text("engine", name))
-    return Ray(load, workers, address) if kind == "ray" else Local(flag("progress", progress))
+    local = Local(flag("progress", progress))
+    return Ray(load, workers, address) if kind == "ray" else local
 
 
 def _parts(name: str) -> tuple[str, int | None, str | None]:
