@@ -12,6 +12,9 @@ READY := $(VENV)/.ready
 # took 0.5 s instead of 0.7.
 export MALLOC_MMAP_THRESHOLD_ := 1073741824
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
+# What is imported is compiled once and kept, also where the shell forbids it: dozens of processes import torch here, and
+# each would spend twelve seconds of a core on it again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 LOWEST := .venv-lowest
