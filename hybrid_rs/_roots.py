@@ -1,4 +1,4 @@
-"""A vectorised bracketing root finder that also converges on plateaus."""
+"""Vectorised root finders that keep a bracket, and so converge on plateaus too: with a derivative, and without."""
 
 from __future__ import annotations
 
@@ -92,4 +92,52 @@ def _crossings(
             inverse += (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
             edge = np.minimum(tolerance / 2 / width, 0.5)
             step = np.where(safe & np.isfinite(inverse), np.clip(inverse, edge, 1 - edge), step)
+    return root
+
+
+def newton_root(
+    function: Callable[..., tuple[FloatArray, FloatArray]],
+    start: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    args: tuple[NDArray[np.generic], ...],
+    *,
+    xatol: float,
+) -> FloatArray:
+    """Return, element by element, where a rising function is zero: Newton's method, within a bracket.
+
+    Args:
+        function: called as ``function(x, *args)`` on flat arrays of one length; returns its values and its derivatives.
+        start: shape ``(n,)``, the first guess; halfway where it is not within the bracket.
+        low: shape ``(n,)``, where the function is not positive.
+        high: shape ``(n,)``, where it is not negative.
+        args: arrays of shape ``(n,)``.
+        xatol: the last step is no longer than this, or than two units in the last place of x.
+
+    Returns:
+        shape ``(n,)``.
+
+    Example:
+        >>> squares, zeros = np.array([2.0, 9.0]), np.zeros(2)
+        >>> newton_root(lambda x, s: (x**2 - s, 2 * x), squares, zeros, squares, (squares,), xatol=1e-12)
+        array([1.41421356, 3.        ])
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # on plateaus
+        a, b, x = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64), np.array(start, dtype=np.float64)
+        x = np.where((x > a) & (x < b), x, a + (b - a) / 2)
+        root, left, rounds = x.copy(), np.arange(x.size), 0
+        while left.size:
+            f, slope = function(x, *args)
+            a, b = np.where(f < 0, x, a), np.where(f > 0, x, b)
+            to = x - f / slope
+            if rounds < PATIENCE:
+                halfway = ~((to > a) & (to < b)) & (f != 0)
+            else:
+                halfway = f != 0
+            to = np.where(halfway, a + (b - a) / 2, np.where(f == 0, x, to))
+            root[left] = to
+            more = np.abs(to - x) > xatol + 2 * np.spacing(np.abs(to))
+            rounds += 1
+            left, x, a, b = left[more], to[more], a[more], b[more]
+            args = tuple(arg[more] for arg in args)
     return root

@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from hybrid_rs._roots import bracketed_root
+from hybrid_rs._roots import newton_root
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 
 FloatArray = NDArray[np.float64]
 LEAST_VALUE = 1e-300  # smaller float64 numbers are too far apart for bounds on relative errors
 LEAST_P_A = 1e-280  # for a smaller p_A, terms that underflow could matter; such a p_A certifies nothing
+NEWTON = 20  # rounds of Newton's method; it needs about five where it works
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
@@ -92,6 +93,25 @@ def log_lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, 
     return _blockwise(bound, ratio, p_a, log_t, shift)
 
 
+def crossing(p_a: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatArray) -> FloatArray:
+    r"""Return the shift at which the worst-case value has fallen to tau: Newton's method for F = p_A and V = tau at once.
+
+    The unknowns are the cut c = (u - log gamma_a) / s + s / 2 at the atom a that the knapsack fills in part, and s. On
+    the scale of normal quantiles both equations are straight lines if a is the only atom, and nearly so if the others
+    are far away. Where they are not, Newton's method may not arrive.
+
+    Args:
+        p_a: clean probability, shape ``(n,)``, in (0, 1).
+        tau: the value to fall to, shape ``(n,)``, in (0, 1).
+        ratio: law of the discrete ratio.
+        most: a shift at which the value is below tau, shape ``(n,)``.
+
+    Returns:
+        shape ``(n,)``, a proposal without a guarantee; nan where the method does not arrive.
+    """
+    return _blockwise(lambda p, t, most: _newton(p, t, ratio, most), ratio, p_a, tau, most)
+
+
 def _blockwise(function: Callable[..., FloatArray], ratio: LikelihoodRatio, *arrays: FloatArray) -> FloatArray:
     """Apply a function of flat arrays to broadcast arrays, block by block."""
     broadcast = np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays))
@@ -127,53 +147,100 @@ def _log_adversarial(u: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> Fl
         )
 
 
+def _newton(p: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatArray) -> FloatArray:
+    if ratio.log_p.size == 0:
+        return np.full(p.shape, np.nan)
+    atom, upper = _filled(p, ratio), p >= 0.5
+    side, target_p, target_v = np.where(upper, -1.0, 1.0), ndtri(np.where(upper, 1 - p, p)), ndtri(tau)
+    gaps, floor = ratio.log_gamma - ratio.log_gamma[atom, None], np.where(upper, 0.0, ratio.p_at_zero)
+    with np.errstate(all="ignore"):  # what overflows or divides by zero is nan or infinite, and does not arrive
+        c = _share_quantile(p, ratio, atom)
+        s = c - ndtri((tau - np.cumsum(ratio.q)[atom] + ratio.q[atom]) / ratio.q[atom])
+        s = np.where((s > 0) & (s < most), s, most / 2)
+        for _ in range(NEWTON):
+            steep = gaps / s[:, None]
+            z = c[:, None] - steep
+            clean = ratio.p * np.exp(-z * z / 2)
+            found_p = ndtri(floor + (ndtr(side[:, None] * z) * ratio.p).sum(axis=1))
+            scale = np.exp(found_p**2 / 2)
+            f, f_c = side * (found_p - target_p), scale * clean.sum(axis=1)
+            f_s = scale * (clean * steep).sum(axis=1) / s
+            y = z - s[:, None]
+            attacked = ratio.q * np.exp(-y * y / 2)
+            found_v = ndtri((ndtr(y) * ratio.q).sum(axis=1))
+            scale = np.exp(found_v**2 / 2)
+            g, g_c = found_v - target_v, scale * attacked.sum(axis=1)
+            g_s = scale * (attacked * (steep / s[:, None] - 1)).sum(axis=1)
+            det = f_c * g_s - f_s * g_c
+            d_c, d_s = (f_s * g - g_s * f) / det, (f * g_c - f_c * g) / det
+            c, s = c + d_c, np.clip(s + d_s, s / 8, most)
+            arrived = (np.abs(d_s) <= 1e-13 * s) & (np.abs(d_c) <= 1e-13 * (1 + np.abs(c)))
+            if (arrived | np.isnan(d_s)).all():
+                break
+    return np.where(arrived, s * (1 - 2.0**-43), np.nan)
+
+
+def _filled(p: FloatArray, ratio: LikelihoodRatio) -> NDArray[np.intp]:
+    """Return the atom that the knapsack fills in part: the first whose cumulative clean mass reaches p."""
+    below = ratio.p_at_zero + np.cumsum(ratio.p)
+    above = np.append(np.cumsum(ratio.p[:0:-1])[::-1], 0.0)  # counted from the smaller tail
+    last = ratio.log_p.size - 1
+    from_below = np.searchsorted(below, p)
+    from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
+    return np.clip(np.where(p < 0.5, from_below, from_above), 0, last)
+
+
+def _share_quantile(p: FloatArray, ratio: LikelihoodRatio, atom: NDArray[np.intp]) -> FloatArray:
+    """Return the normal quantile of the share of the knapsack's atom that is filled, within -8 to 8."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (p - ratio.p_at_zero - np.cumsum(ratio.p)[atom]) / ratio.p[atom] + 1
+        return np.clip(np.nan_to_num(ndtri(share)), -8.0, 8.0)
+
+
 def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
     u = np.full(p.shape, -np.inf)
     u[p == 1] = np.inf
     inside = (p > max(ratio.p_at_zero, LEAST_P_A)) & (p < 1) & (ratio.log_p.size > 0) & (s < np.inf)
     p, s = p[inside], s[inside]
-    # the knapsack's atom: the first whose cumulative clean mass reaches p, counted from the smaller tail
-    below = ratio.p_at_zero + np.cumsum(ratio.p)
-    above = np.append(np.cumsum(ratio.p[:0:-1])[::-1], 0.0)
-    last = ratio.log_p.size - 1
-    from_below = np.searchsorted(below, p)
-    from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
-    atom = np.clip(np.where(p < 0.5, from_below, from_above), 0, last)
-    answer = ratio.log_gamma[atom].copy()
+    atom = _filled(p, ratio)
+    answer = ratio.log_gamma[atom]
     shifted = s > 0
     if shifted.any():
-        answer[shifted] = _root(p[shifted], ratio, s[shifted], answer[shifted])
+        answer[shifted] = _root(p[shifted], ratio, s[shifted], atom[shifted])
     # slightly below the atom, so that the atom is outside for certain; this costs only a part of its filled share
     answer[~shifted] -= 4 * EPS * np.abs(answer[~shifted]) + 2 * ratio.rounding
     u[inside] = answer
     return u
 
 
-def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, near: FloatArray) -> FloatArray:
-    """Solve F(near + s w) = p for w, on the scale of normal quantiles, where a single atom gives a straight line."""
-    upper = p >= 0.5
+def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, atom: NDArray[np.intp]) -> FloatArray:
+    """Solve F(log gamma_atom + s w) = p for w, on the scale of normal quantiles, where a single atom gives a straight line."""
+    upper, near = p >= 0.5, ratio.log_gamma[atom]
     tail = np.where(upper, 1 - p, p)
     target = ndtri(tail)
     # if all finite mass were at one atom, this would be its quantile
     finite = ratio.p_finite
     share = np.where(upper, tail, p - ratio.p_at_zero) / finite
-    quantile = np.where(upper, -1.0, 1.0) * ndtri(np.clip(share, 0.0, 1.0))
-    quantile = np.clip(quantile, -38.0, 38.0)
-    start = (ratio.log_gamma[0] - near) / s + quantile - s / 2 - 1e-6
-    stop = (ratio.log_gamma[-1] - near) / s + quantile - s / 2 + 1e-6
+    side = np.where(upper, -1.0, 1.0)
+    quantile = np.clip(side * ndtri(np.clip(share, 0.0, 1.0)), -38.0, 38.0)
+    low = (ratio.log_gamma[0] - near) / s + quantile - s / 2 - 1e-6
+    high = (ratio.log_gamma[-1] - near) / s + quantile - s / 2 + 1e-6
 
     def excess(
-        w: FloatArray, tail: FloatArray, target: FloatArray, upper: FloatArray, s: FloatArray, near: FloatArray
-    ) -> FloatArray:
+        w: FloatArray, tail: FloatArray, target: FloatArray, side: FloatArray, s: FloatArray, near: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         z = (near + s * w)[:, None] - ratio.log_gamma
         z /= s[:, None]
         z += s[:, None] / 2
-        sign = np.where(upper, -1.0, 1.0)
-        z *= sign[:, None]
-        found = ndtri(np.minimum(ndtr(z) @ ratio.p + np.where(upper, 0.0, ratio.p_at_zero), 1.0))
-        return sign * (np.clip(found, -40.0, 40.0) - target)
+        z *= side[:, None]
+        found = ndtri(np.minimum(ndtr(z) @ ratio.p + np.where(side < 0, 0.0, ratio.p_at_zero), 1.0))
+        z *= z
+        z -= found[:, None] ** 2  # both densities in one exponential, which cannot underflow where it matters
+        z *= -0.5
+        return side * (np.clip(found, -40.0, 40.0) - target), np.exp(z, out=z) @ ratio.p
 
-    w = bracketed_root(excess, start, stop, (tail, target, upper, s, near), xatol=1e-9, xrtol=1e-14)
+    guess = _share_quantile(p, ratio, atom) - s / 2
+    w = newton_root(excess, guess, low, high, (tail, target, side, s, near), xatol=1e-9)
     with np.errstate(over="ignore"):  # a threshold too large for a float64 becomes infinite: nothing is certified
         return near + s * w
 

@@ -94,7 +94,7 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     if search.size:
         radius[search] = _largest_shift(p[search], ratio, threshold[search]) * noise[search]
         # the product is rounded and the search may stop slightly above the root: step back until the bound reaches tau
-        step = 2.0**-50
+        step = 2.0**-46
         while (over := search[p_adv(p[search], radius[search], ratio, sigma=noise[search]) < threshold[search]]).size:
             radius[over] = radius[over] * (1 - step) if step < 0.5 else 0.0
             search, step = over, 4 * step
@@ -195,4 +195,8 @@ def _largest_shift(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> Fl
     # the value is at most that without text edits, so the radius of Cohen et al. is an upper bracket
     target = ndtri(tau)
     cohen = np.maximum(ndtri(p) - target, 0.0) * (1 + 1e-12) + 1e-12
-    return bracketed_root(excess, np.zeros_like(cohen), cohen, (p, target), xatol=1e-300, xrtol=1e-13)
+    found = neyman_pearson.crossing(p, tau, ratio, cohen)
+    left = np.flatnonzero(np.isnan(found))
+    search = (np.zeros(left.size), cohen[left], (p[left], target[left]))
+    found[left] = bracketed_root(excess, *search, xatol=1e-300, xrtol=1e-13)
+    return found
