@@ -124,7 +124,7 @@ def newton_root(
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # on plateaus
         a, b, x = np.array(low, dtype=np.float64), np.array(high, dtype=np.float64), np.array(start, dtype=np.float64)
-        x = np.where((x > a) & (x < b), x, a + (b - a) / 2)
+        x = np.where((x >= a) & (x <= b), x, a + (b - a) / 2)
         root, left, rounds = x.copy(), np.arange(x.size), 0
         while left.size:
             f, slope = function(x, *args)

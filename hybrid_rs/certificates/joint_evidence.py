@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from hybrid_rs._checks import integer, require
-from hybrid_rs._roots import bracketed_root
+from hybrid_rs._roots import newton_root
 from hybrid_rs.certificates.kernels import DIGITS, UniformKernel, masked_ratio, ratio_of_decimals, text_budget
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
-from hybrid_rs.certificates.neyman_pearson import log_threshold, lower_bound
+from hybrid_rs.certificates.neyman_pearson import adversarial_density, log_threshold, lower_bound
 from hybrid_rs.certificates.worst_case import attack_shift
 
 FloatArray = NDArray[np.float64]
@@ -145,12 +145,18 @@ def joint_radius(
     if sigma == 0 or not at.size:
         return radius
 
-    def excess(reach: FloatArray, p_a: FloatArray, p_s: FloatArray) -> FloatArray:
-        value = joint_bound(p_a, p_s, kernel, d, edited, attack_shift(reach, sigma))[0]
-        return np.clip(ndtri(value), -1e3, 1e3) - ndtri(tau)
+    inside = masked_ratio(kernel, d, edited=edited)
+    outside = outside_ratio(kernel, d, edited=edited) if 0 < kernel.beta < 1 else inside  # not asked for then
 
-    found = bracketed_root(excess, start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12, xrtol=1e-12)
-    step = 2.0**-50
+    def shortfall(reach: FloatArray, p_a: FloatArray, p_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        shift = attack_shift(reach, sigma)
+        value, log_t, log_t_outside = joint_bound(p_a, p_s, kernel, d, edited, shift)
+        falls = adversarial_density(log_t, inside, shift) + adversarial_density(log_t_outside, outside, shift)
+        quantile = np.clip(ndtri(value), -1e3, 1e3)
+        return ndtri(tau) - quantile, falls / sigma * np.exp(quantile**2 / 2)
+
+    found = newton_root(shortfall, start[at], start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12)
+    step = 2.0**-46
     while (over := ~holds(at, found)).any():  # the search may stop a hair above the root
         found[over] = np.maximum(found[over] * (1 - step), start[at][over]) if step < 0.5 else start[at][over]
         step *= 4

@@ -51,6 +51,18 @@ def adversarial_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray
     return _blockwise(lambda u, s: np.exp(_log_adversarial(u, ratio, s)), ratio, log_t, shift)
 
 
+def adversarial_density(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
+    r"""Return :math:`\sqrt{2\pi} \sum_k q_k \varphi(z_k - s)`, for shift > 0; the arguments are those of :func:`clean_cdf`.
+
+    Without the root, it is how fast the worst-case value falls as the shift grows, if ``log_t`` is its threshold.
+    """
+
+    def density(u: FloatArray, s: FloatArray) -> FloatArray:
+        return np.exp(-((_z(u, ratio, s) - s[:, None]) ** 2) / 2) @ ratio.q
+
+    return _blockwise(density, ratio, log_t, shift)
+
+
 def log_threshold(p_a: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
     """Return log t with F(log t) = p_a (paper, section on the one-dimensional CDF).
 

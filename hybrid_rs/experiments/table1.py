@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Column:
     d_max: int
     counts: dict[str, list[Any]]
     edits_are_free: bool = False
+    _made: dict[tuple[float | Calibration, float], list[Frontier]] = field(default_factory=dict, init=False, repr=False)
 
     def without_slot(self) -> Column:
         """Return the baseline that never shows the slot to the guard; ``self`` has one classifier per d."""
@@ -48,6 +49,11 @@ class Column:
 
     def frontiers(self, tau: float | Calibration, alpha: float) -> list[Frontier]:
         """Return the frontier of every unsafe example; a calibrated tau must not have used their draws."""
+        if (tau, alpha) not in self._made:  # a page asks for the same ones several times
+            self._made[tau, alpha] = self._frontiers(tau, alpha)
+        return self._made[tau, alpha]
+
+    def _frontiers(self, tau: float | Calibration, alpha: float) -> list[Frontier]:
         d_max = 0 if self.edits_are_free else self.d_max
         found = frontiers_of(self.counts["unsafe"], self.kernel, sigma=self.sigma, tau=tau, d_max=d_max, alpha=alpha)
         if self.edits_are_free:
