@@ -4,7 +4,8 @@ axe-core is the engine of Deque that the audits of browsers use, too. Its script
 carries it; that package's driver of browsers is not needed.
 
 It takes many seconds on a page with ten thousand letters of formulas and code. So formulas are emptied first: they have
-the colour of their paragraph. And of all texts that look alike, in colours, size and weight, one is measured.
+the colour of their paragraph. And of all texts that look alike, in colours, size and weight, one is measured, on one
+page of those that a check goes through.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ PACKAGE = "axe_playwright_python"
 REPORTED = ("serious", "critical")
 EMPTIED = 'document.querySelectorAll("mjx-container").forEach((formula) => formula.replaceChildren())'
 PLAIN = 'document.querySelectorAll("pre").forEach((code) => (code.textContent = code.textContent))'
-LOOKS = """(() => {
-  const looks = new Map(), behind = new WeakMap();
+FRESH = """(() => {
+  const known = new Set(%s), looks = new Map(), behind = new WeakMap();
   const ground = (part) => {  // every background down to the first that hides what is behind it
     if (!part) return "";
     if (!behind.has(part)) {
@@ -35,9 +36,10 @@ LOOKS = """(() => {
     if (!says || !part.checkVisibility()) continue;
     const {color, fontSize, fontWeight} = getComputedStyle(part);
     const look = [color, fontSize, fontWeight, ground(part)].join();
-    if (!looks.has(look)) looks.set(look, part);
+    if (!known.has(look) && !looks.has(look)) looks.set(look, part);
   }
-  return [...looks.values()];
+  window.freshLooks = [...looks.values()];
+  return [...looks.keys()];
 })()"""
 RUN = """axe.run(%s, {resultTypes: ["violations"], preload: false, %s}).then((found) => found.violations
   .filter((rule) => %s.includes(rule.impact))
@@ -64,9 +66,18 @@ def prepare(browser: Chromium, source: str) -> None:
     browser.value(f"{source}; {EMPTIED}")
 
 
-def faint(browser: Chromium) -> list[str]:
-    """Return which texts of a prepared page can hardly be told from their background."""
-    return _found(browser, f"{{include: {LOOKS}}}", COLOURS)
+def faint(browser: Chromium, known: set[str]) -> list[str]:
+    """Return which texts of a prepared page can hardly be told from their background.
+
+    Args:
+        browser: with the page open.
+        known: the looks that need no measurement; those that are found to be readable are added.
+    """
+    looks = browser.value(FRESH % json.dumps(sorted(known)))
+    found = _found(browser, "{include: window.freshLooks}", COLOURS) if looks else []
+    if not found:
+        known.update(looks)
+    return found
 
 
 def barriers(browser: Chromium) -> list[str]:
