@@ -18,6 +18,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Verdict = Literal["certified", "not certifiable", "undecided"]
 CHUNK = 256  # draws whose evidence is computed at a time; does not affect the result
+STRIDE = 64  # a boundary is first searched at every 64th number of draws
 NOTHING = 2.0**-80  # an undecided probability below it is neglected
 
 
@@ -136,39 +137,45 @@ def stopping_boundary(p_star: float, *, alpha: float = 0.01, max_draws: int = 10
     n = np.arange(integer("max_draws", max_draws, at_least=0) + 1)
     risk = one_risk("alpha", alpha)
     require(bool(probability("p_star", p_star) > 0), "p_star", p_star, "give more than 0: 0 needs no draws")
-    certifies = _least(lambda k: log_evidence_above(k, n, p_star) >= -np.log(risk), n)
-    refuses = _least(lambda k: log_evidence_below(k, n, p_star) < -np.log(risk), n) - 1
+    certifies = _least(lambda k, n: log_evidence_above(k, n, p_star) >= -np.log(risk), n)
+    refuses = _least(lambda k, n: log_evidence_below(k, n, p_star) < -np.log(risk), n) - 1
     return certifies, refuses
 
 
-def stopping_law(p: float, certify: IntArray, refuse: IntArray) -> tuple[FloatArray, FloatArray]:
+def stopping_law(p: ArrayLike, certify: IntArray, refuse: IntArray) -> tuple[FloatArray, FloatArray]:
     """Return the exact probabilities of certifying and of refusing at each number of draws; for planning.
 
     Args:
-        p: true probability, in [0, 1].
+        p: true probability, in [0, 1]; or several, shape ``(...)``, which take hardly longer than one.
         certify: the first array of :func:`stopping_boundary`.
         refuse: the second array of :func:`stopping_boundary`.
 
     Returns:
-        two float64 arrays of the boundary's shape; 1 minus both sums is the probability of staying undecided.
+        two float64 arrays of shape ``(..., max_draws + 1)``; 1 minus both sums is the probability of staying undecided.
 
     Example:
         >>> certified, refused = stopping_law(0.98, *stopping_boundary(0.75, max_draws=100))
         >>> certified[:51].sum().round(3), refused.sum() < 1e-3
         (np.float64(0.987), np.True_)
     """
-    chance = one("p", probability("p", p))
-    certified, refused = np.zeros(certify.size), np.zeros(certify.size)
-    first, mass = 0, np.ones(1)  # probabilities of first, first + 1, ... unsafe verdicts, undecided so far
+    hit = probability("p", p)
+    shape, chance = (*hit.shape, certify.size), hit.reshape(-1, 1)
+    certified, refused = np.zeros((2, chance.size, certify.size))
+    first, mass = 0, np.ones((chance.size, 1))  # of first, first + 1, ... unsafe verdicts, undecided so far
     for n, (most, least) in enumerate(zip(refuse.tolist(), certify.tolist(), strict=True)):
         if n:
-            mass = np.convolve(mass, (1 - chance, chance))
+            before, mass = mass, np.zeros((chance.size, mass.shape[1] + 1))
+            np.multiply(before, 1 - chance, out=mass[:, :-1])
+            mass[:, 1:] += before * chance
         low, high = max(0, most + 1 - first), max(0, least - first)
-        refused[n], certified[n] = mass[:low].sum(), mass[high:].sum()
-        first, mass = first + low, mass[low:high]
-        if mass.sum() < NOTHING:
+        if low:
+            refused[:, n] = mass[:, :low].sum(axis=1)
+        if high < mass.shape[1]:
+            certified[:, n] = mass[:, high:].sum(axis=1)
+        first, mass = first + low, mass[:, low:high]
+        if n % 64 == 0 and mass.sum() < NOTHING:
             break
-    return certified, refused
+    return certified.reshape(shape), refused.reshape(shape)
 
 
 def decision_draws(p: float, p_star: float, *, alpha: float = 0.01, max_draws: int = 10_000) -> tuple[float, float]:
@@ -217,14 +224,22 @@ def draws_floor(p: ArrayLike, p_star: ArrayLike, alpha: ArrayLike = 0.01) -> Flo
         return np.asarray(-np.log(risk) / np.maximum(divergence, 0.0))[()]
 
 
-def _least(true_from: Callable[[IntArray], NDArray[np.bool_]], n: IntArray) -> IntArray:
-    """Return for every n the least k in 0..n from which on a condition is true, else n + 1; by bisection."""
-    false, true = np.full_like(n, -1), n + 1
-    while np.any(true - false > 1):
-        k = np.clip((false + true) // 2, 0, n)
-        holds = true_from(k)
-        open_ = true - false > 1
-        true, false = np.where(open_ & holds, k, true), np.where(open_ & ~holds, k, false)
+def _least(true_from: Callable[[IntArray, IntArray], NDArray[np.bool_]], n: IntArray) -> IntArray:
+    """Return for n = 0, 1, ... the least k in 0..n from which on a condition is true, else n + 1; it never falls."""
+    some = n[::STRIDE]
+    found = _bisected(true_from, some, np.full_like(some, -1), some + 1)
+    before = n // STRIDE
+    return _bisected(true_from, n, found[before] - 1, np.minimum(np.append(found, n[-1] + 1)[before + 1], n + 1))
+
+
+def _bisected(
+    true_from: Callable[[IntArray, IntArray], NDArray[np.bool_]], n: IntArray, false: IntArray, true: IntArray
+) -> IntArray:
+    """Return the least k for each n, above ``false``, and at most ``true``, where the condition is known to be true."""
+    while (left := np.flatnonzero(true - false > 1)).size:
+        k = (false[left] + true[left]) // 2
+        holds = true_from(k, n[left])
+        true[left[holds]], false[left[~holds]] = k[holds], k[~holds]
     return true
 
 

@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincc
+from scipy.special import betaincc, ndtri
 
 from hybrid_rs._checks import probability, require, risk
 from hybrid_rs.evidence.clopper_pearson import bound_reaches, clopper_pearson_lower
@@ -113,11 +113,22 @@ def _first_within(low: int, high: int, required: float, alpha: float, p_a: float
 
 def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float) -> FloatArray:
     """Return the smallest k in (fails, does] whose bound reaches the target at n draws; n + 1 if not even n does."""
+    z, spread = -ndtri(alpha), np.sqrt(n * required * (1 - required))
+    near = np.round(n * required + z * spread + (z * z - 1) * (1 - 2 * required) / 6)  # a quantile, by two moments more
+    for k in (near - 2, near + 3):  # mostly k lies between these
+        fails, does = _narrowed(np.clip(k, fails, does), n, fails, does, required, alpha)
     while np.any(does - fails > 1):
-        k = np.floor((fails + does) / 2)
-        reached = (k > n) | bound_reaches(np.minimum(k, n), n, required, alpha)
-        fails, does = np.where(reached, fails, k), np.where(reached, k, does)
+        fails, does = _narrowed(np.floor((fails + does) / 2), n, fails, does, required, alpha)
     return does
+
+
+def _narrowed(
+    k: FloatArray, n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the bracket after a look at k, which lies within it or at one of its ends."""
+    reached = (k > n) | ((k > 0) & bound_reaches(np.clip(k, 1, n), n, required, alpha))
+    inside = (k > fails) & (k < does)
+    return np.where(inside & ~reached, k, fails), np.where(inside & reached, k, does)
 
 
 def hopeless(required: float, p_a: float) -> bool:

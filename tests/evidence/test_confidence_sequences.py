@@ -213,6 +213,8 @@ def test_a_decision_is_wrong_with_probability_at_most_alpha(p_star, alpha):
         first = ever(p, stopped)
         refused = first - certified_first(p, certify, refuse)
         law = stopping_law(p, certify, refuse)
+        for one, several in zip(law, stopping_law(np.array([[0.3], [p]]), certify, refuse), strict=True):
+            np.testing.assert_allclose(several[1, 0], one, rtol=1e-12, atol=1e-15)
         assert [x.sum() for x in law] == pytest.approx([first - refused, refused], rel=1e-9, abs=1e-12)
         wrong = refused if p >= p_star else first - refused
         assert wrong <= alpha
