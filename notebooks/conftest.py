@@ -11,6 +11,7 @@ import math
 import re
 
 import pytest
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 from warm_kernels import WarmKernel
 
@@ -66,7 +67,10 @@ class Notebook(IPyNbFile):
         if option.nbval_kernel_name:  # another kernel is asked for
             super().setup()
             return
-        self.kernel = WarmKernel(str(self.path.parent), max(option.nbval_kernel_startup_timeout, 600))
+        folder, seconds = str(self.path.parent), max(option.nbval_kernel_startup_timeout, 600)
+        alone = all(item.path == self.path for item in self.session.items if isinstance(item, Cell))
+        kernel = RunningKernel(CURRENT_ENV_KERNEL_NAME, folder, seconds) if alone else WarmKernel(folder, seconds)
+        self.kernel = kernel
         self.setup_sanitize_files()
 
     def collect(self):

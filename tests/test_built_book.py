@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = "https://example.org/book/"
 SHOWN = {
     "book/intro": "the first page", "book/idea": "prose with formulas", "book/explorer": "a program",
-    "notebooks/theory/cdf_and_threshold": "theory", "notebooks/theory/tightness": "theory",
+    "notebooks/theory/cdf_and_threshold": "theory",
     "book/experiments/T1": "wide tables", "book/reference/commands": "reference",
     "book/glossary": "terms", "book/references": "literature",
 }  # fmt: skip

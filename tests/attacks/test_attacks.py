@@ -268,7 +268,7 @@ def test_the_worst_classifier_is_brought_down_to_its_certificate(threat, vocab_s
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_no_attack_goes_below_the_certificate(kernel):
     n, alpha, certified = 4000, 1e-5, 0
-    for seed, threat, d, epsilon in itertools.product(range(3), THREATS, (0, 1), (0.0, 0.1)):
+    for seed, threat, d, epsilon in itertools.product(range(2), THREATS, (0, 1), (0.0, 0.1)):
         guard = (RandomGuard, ScoringGuard)[seed % 2]
         smoothed, example = setting(seed, threat=threat, kernel=kernel, guard=guard)
         smoothed.guard.bias = 6.0
@@ -279,7 +279,7 @@ def test_no_attack_goes_below_the_certificate(kernel):
         found = attack_jointly(smoothed, example, d, epsilon, effort=QUICK)
         assert evaluate(smoothed, example, found, n, d=d, alpha=alpha).upper >= floor
         certified += floor > 0.1
-    assert certified > 15
+    assert certified > 10
 
 
 def test_attacks_on_one_modality_leave_the_other_alone_and_work():

@@ -49,7 +49,7 @@ def test_a_classifier_that_is_always_right_is_proved_exactly(masked):
 @pytest.mark.parametrize("d", [100, pytest.param(512, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("vocab_size", "beta", "masked"), [(2, 0.3, False), (32_000, 0.995, False), (500, 0.9, True)])
 def test_hundreds_of_edits_are_proved_too(d, vocab_size, beta, masked):
-    for p_a, shift in ((0.9, 0.0), (1 - 1e-9, 0.7)):
+    for p_a, shift in ((0.9, 0.0), (1 - 1e-9, 0.7))[d == 512 :]:  # the last takes seconds
         law = {"d": d, "epsilon": shift, "sigma": 1.0, "tau": 1e-5, "masked": masked}
         certificate = hrs.certify(p_a, hrs.UniformKernel(beta, vocab_size), **law)
         assert hrs.verify(certificate) >= certificate.p_adv

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import hybrid_rs as hrs
+from hybrid_rs.attacks import Effort
 from hybrid_rs.certificates.upper import radii_below
 from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
@@ -273,7 +274,11 @@ def test_a_mistyped_command_is_status_2(run, notes):
     assert run("certify", notes, *MODEL, "--threat", "l1")[0] == 2
 
 
-def test_false_alarms_are_certified_and_attacked_in_what_is_not_labelled_unsafe(run, notes, smoothed, examples):
+def test_false_alarms_are_certified_and_attacked_in_what_is_not_labelled_unsafe(
+    run, notes, smoothed, examples, monkeypatch
+):
+    few = Effort(draws=16, probes=32, candidates=4, sweeps=1, steps=1, rounds=1, restarts=1, select=64)
+    monkeypatch.setattr("hybrid_rs.attacks.ADAPTIVE", few)
     wanted = ("--towards", "unsafe", "--tau", 0.9)
     code, printed = run("certify", notes, *MODEL, *SMALL, *wanted, "--json")
     assert code == 0

@@ -70,6 +70,8 @@ def test_each_option_of_the_guard_makes_another_classifier_in_the_store(run, not
     few = Effort(draws=2, probes=4, candidates=4, sweeps=0, steps=1, rounds=1, restarts=1, select=4)
     monkeypatch.setattr("hybrid_rs.attacks.ADAPTIVE", few)
     cases = choices(folders)
+    if command != "certify":  # they are given the same guard
+        cases = {name: cases[name] for name in ("none", "policy", "preset", "denoiser")}
     for name, options in cases.items():
         code, printed = run(command, notes, "--model", folders / "guard", *target, *small, "--json", *options)
         assert code == 0, printed.err

@@ -27,7 +27,7 @@ def worst(**changes):
 @pytest.mark.parametrize("p_a", [0.6, 0.9, 0.999])
 @pytest.mark.parametrize("beta", [0.1, 0.25, 0.8])
 def test_its_value_is_p_a_at_the_clean_input_and_p_adv_at_the_attacked_one(p_a, beta):
-    guard, n = worst(p_a=p_a, kernel=hrs.UniformKernel(beta, 9)), 40_000
+    guard, n = worst(p_a=p_a, kernel=hrs.UniformKernel(beta, 9)), 20_000
     smoothed = hrs.SmoothedGuard(guard, guard.kernel, guard.sigma, hrs.L0Threat(2), "float32")
     least = float(hrs.p_adv(p_a, guard.epsilon, guard.kernel.likelihood_ratio(2), sigma=guard.sigma))
     inputs = ((guard.clean_ids, GREY, p_a), (guard.attacked_ids, guard.attacked_image, least))
