@@ -130,11 +130,8 @@ def newton_root(
             f, slope = function(x, *args)
             a, b = np.where(f < 0, x, a), np.where(f > 0, x, b)
             to = x - f / slope
-            if rounds < PATIENCE:
-                halfway = ~((to > a) & (to < b)) & (f != 0)
-            else:
-                halfway = f != 0
-            to = np.where(halfway, a + (b - a) / 2, np.where(f == 0, x, to))
+            inside = (to > a) & (to < b) & (rounds < PATIENCE)
+            to = np.where(f == 0, x, np.where(inside, to, a + (b - a) / 2))
             root[left] = to
             more = np.abs(to - x) > xatol + 2 * np.spacing(np.abs(to))
             rounds += 1

@@ -4,25 +4,14 @@ Each token is deleted independently with probability :math:`\beta`, and the othe
 adversary turn the text x into x', so that a tokens of x are not in x' and b tokens of x' are not in x, with the same
 text left when they are taken out. (A deleted token adds 1 to a, an inserted one to b, a substituted one to both.)
 
-**Theorem.** Let E be the event that all a tokens of x are deleted, and E' that all b tokens of x' are. Given E, the
-noisy x has the law of the noisy x' given E': both are the common text under deletion. So the two laws are those of
-
-====================  ==================  ==================
-outcome               clean law           attacked law
-====================  ==================  ==================
-E, or E'              :math:`\beta^a`     :math:`\beta^b`
-not E                 :math:`1-\beta^a`   0
-not E'                0                   :math:`1-\beta^b`
-====================  ==================  ==================
-
-seen through one random map, which draws a text given the outcome. No function of the noisy text tells the laws apart
-better than the outcome itself, so the Neyman-Pearson value of the table is a lower bound of every smoothed value
-under attack; and so it is together with an independent Gaussian image noise. In closed form
+If all a tokens of x are deleted, the noisy x has the law of the noisy x' when all b tokens of x' are: both are the
+common text under deletion. So no function of the noisy texts tells them apart better than these two events do, and
 
 .. math:: g(x', x_2') \ge \beta^b\, \Phi\big(\Phi^{-1}\big((p_A - 1 + \beta^a) / \beta^a\big) - \epsilon / \sigma\big).
 
-The bound is attained where the a and b tokens occur nowhere else. It falls in a and in b: a smaller common mass can be
-simulated from a larger one. So at most d edits need no more than the pairs that :meth:`DeletionKernel.changes` lists.
+The bound is attained where the a and b tokens occur nowhere else, and it falls in a and in b; the book's page on
+inserted and deleted tokens has the proofs. So at most d edits need no more than the pairs that
+:meth:`DeletionKernel.changes` lists.
 
 References:
     Huang et al. (2023), RS-Del, and Huang et al. (2024), CERT-ED, for the text alone; the proof here is another one.

@@ -52,9 +52,9 @@ def adversarial_cdf(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray
 
 
 def adversarial_density(log_t: FloatArray, ratio: LikelihoodRatio, shift: FloatArray) -> FloatArray:
-    r"""Return :math:`\sqrt{2\pi} \sum_k q_k \varphi(z_k - s)`, for shift > 0; the arguments are those of :func:`clean_cdf`.
+    r"""Return :math:`\sqrt{2\pi} \sum_k q_k \varphi(z_k - s)`; the arguments are those of :func:`clean_cdf`, shift > 0.
 
-    Without the root, it is how fast the worst-case value falls as the shift grows, if ``log_t`` is its threshold.
+    The sum is how fast the worst-case value falls as the shift grows, if ``log_t`` is its threshold.
     """
 
     def density(u: FloatArray, s: FloatArray) -> FloatArray:
@@ -106,7 +106,7 @@ def log_lower_bound(p_a: FloatArray, log_t: FloatArray, ratio: LikelihoodRatio, 
 
 
 def crossing(p_a: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatArray) -> FloatArray:
-    r"""Return the shift at which the worst-case value has fallen to tau: Newton's method for F = p_A and V = tau at once.
+    r"""Return the shift at which the worst-case value has fallen to tau: Newton's method for F = p_A and V = tau.
 
     The unknowns are the cut c = (u - log gamma_a) / s + s / 2 at the atom a that the knapsack fills in part, and s. On
     the scale of normal quantiles both equations are straight lines if a is the only atom, and nearly so if the others
@@ -226,7 +226,7 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
 
 
 def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, atom: NDArray[np.intp]) -> FloatArray:
-    """Solve F(log gamma_atom + s w) = p for w, on the scale of normal quantiles, where a single atom gives a straight line."""
+    """Solve F(log gamma_atom + s w) = p for w, on the scale of normal quantiles: straight if there is one atom."""
     upper, near = p >= 0.5, ratio.log_gamma[atom]
     tail = np.where(upper, 1 - p, p)
     target = ndtri(tail)

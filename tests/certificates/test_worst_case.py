@@ -164,6 +164,19 @@ def test_the_radius_is_certified_and_no_larger_one_is(kernel, d, p_a, tau, sigma
     assert exact < tau
 
 
+def test_radii_are_the_same_where_newtons_method_does_not_arrive(monkeypatch):
+    rng = np.random.default_rng(0)
+    p = 1 - 10.0 ** -rng.uniform(0.1, 6, 20)
+    laws = [
+        hrs.UniformKernel(beta, v).likelihood_ratio(d) for beta in (0.1, 0.6) for v in (2, 50, 32_000) for d in (1, 4)
+    ]
+    asked = [(law, tau) for law in laws for tau in (4.6e-5, 0.05, 0.5)]
+    found = [hrs.certified_radius(p, law, sigma=1.0, tau=tau) for law, tau in asked]
+    monkeypatch.setattr(neyman_pearson, "crossing", lambda p, tau, ratio, most: np.full(p.shape, np.nan))
+    for radii, (law, tau) in zip(found, asked, strict=True):
+        np.testing.assert_allclose(radii, hrs.certified_radius(p, law, sigma=1.0, tau=tau), rtol=1e-9, atol=1e-9)
+
+
 @given(kernels, st.integers(0, 8), st.floats(0, 6), st.sampled_from([4.6e-5, 0.01, 0.5, 0.9]))
 def test_the_required_probability_certifies_and_a_lower_one_does_not(kernel, d, shift, tau):
     ratio = kernel.likelihood_ratio(d)
