@@ -36,7 +36,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: lint ## check the code (lint), then run every test, docstring example and notebook
+test: env ## check the code (lint), then run every test, docstring example and notebook
+	@# meanwhile one process compiles what the tests import, for all workers
+	$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # one thread each: more would wait for one another
 
 check: lint ## lint and the fast tests, in about a minute: before every commit

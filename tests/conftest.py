@@ -16,7 +16,7 @@ pytest_plugins = ["pytester"]
 providers._get_local_constants = lambda: providers._local_constants  # none
 
 # timings vary, verdicts must not
-settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("project", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("project")
 
 LONGEST = (  # files, from the one that takes the most seconds on

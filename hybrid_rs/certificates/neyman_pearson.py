@@ -189,7 +189,7 @@ def _newton(p: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatA
             arrived = (np.abs(d_s) <= 1e-13 * s) & (np.abs(d_c) <= 1e-13 * (1 + np.abs(c)))
             if (arrived | np.isnan(d_s)).all():
                 break
-    return np.where(arrived, s * (1 - 2.0**-43), np.nan)
+    return np.where(arrived, s * (1 - 2.0**-45), np.nan)
 
 
 def _filled(p: FloatArray, ratio: LikelihoodRatio) -> NDArray[np.intp]:
