@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 PROFILE ?= standard
 PORT    ?= 8000
+TESTS   ?= $(addprefix tests/,certificates evidence decisions smoothing test_house.py)
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 
 VENV := .venv
@@ -41,8 +42,8 @@ test: env ## check the code (lint), then run every test, docstring example and n
 	$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # one thread each: more would wait for one another
 
-check: lint ## lint and the fast tests, in about a minute: before every commit
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" hybrid_rs tests
+check: lint ## lint, then the fast tests of the mathematics, or of TESTS=tests/guards: about a minute, before every commit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" $(TESTS)
 
 coverage: env ## run the tests with coverage (without notebooks): slower, and an error below the share in pyproject.toml
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadfile hybrid_rs tests

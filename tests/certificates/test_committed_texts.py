@@ -67,6 +67,7 @@ def test_no_classifier_goes_below_it(size, beta):
     assert gained > 0
 
 
+@pytest.mark.slow
 def test_the_price_is_half_of_the_risk_and_the_gain_is_large():
     """Never below either certificate at half the risk; where it cannot help, exactly the one from p_S."""
     rng, kernels = np.random.default_rng(0), (SMALL, hrs.UniformKernel(0.25, 32_000), hrs.AbsorbingKernel(0.5))
@@ -168,6 +169,7 @@ def test_budgets_without_a_row_are_refused(d):
         certify_committed_texts(COUNTS, SMALL, d=d, epsilon=0.1, **LAW)
 
 
+@pytest.mark.slow
 def test_whole_certifications_are_false_no_more_often_than_their_risk():
     """A guard that flags where z <= c and no pad shows its clean token: an adversary who edits nothing is its worst.
 

@@ -26,6 +26,7 @@ def test_masses_add_up_and_the_ratio_is_q_over_p(beta, vocab_size, d):
     assert ratio.log_gamma.size <= 2 * d + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(betas, st.integers(2, 10**6), st.sampled_from([1, 2, 3, 8, 33, 64]))
 def test_stored_logarithms_are_within_their_stated_rounding_error(beta, vocab_size, d):

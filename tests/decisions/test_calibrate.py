@@ -52,6 +52,7 @@ def test_the_bound_is_where_so_few_exceedances_become_unlikely(above):
         assert binom.cdf(above, 60, share) == pytest.approx(1 - confidence, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["many levels", "two levels"])
 def test_the_promise_about_the_population_is_kept(law):
     """Simulated: smoothed values are drawn, then counts; the true shares are computed from the law of the values."""

@@ -67,6 +67,7 @@ def test_many_draws_cost_no_more_than_the_margin_of_the_bound(gap):
     assert hrs.clopper_pearson_lower(found, found) >= 1 - gap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("required", "p_a"), [(0.5, 0.51), (0.9, 0.901), (0.999, 0.9991), (0.01, 0.0105), (0.99999, 0.999999)]
 )
