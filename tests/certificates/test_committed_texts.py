@@ -36,6 +36,7 @@ def committed(levels, kernel, d, s):
     return min(map(max, each))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "beta"), [(3, 0.3), (4, 0.6), (2, 0.25)])
 def test_no_classifier_goes_below_it(size, beta):
     """f random in [0, 1], constant on intervals of the shifted direction, so that every number is exact to rounding."""
@@ -121,6 +122,7 @@ def test_the_statement_is_that_of_the_frontier_and_is_proved():
     assert large == certify_texts(COUNTS, hrs.UniformKernel(0.25, 32_000), d=3, epsilon=0.1, **LAW)
 
 
+@pytest.mark.slow
 def test_every_certificate_is_proved_by_its_witnesses():
     rng, loose = np.random.default_rng(2), []
     for _ in range(24):

@@ -78,6 +78,7 @@ def test_d_edits_are_one_edit_composed_d_times(beta, vocab_size, d):
     )
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 0.99), st.integers(2, 50), st.integers(2, 50))
 def test_positions_of_different_arity_compose_to_the_product_law(beta, first, second):
     one, other = (hrs.UniformKernel(beta, v).likelihood_ratio(1) for v in (first, second))

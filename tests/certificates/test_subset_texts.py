@@ -190,6 +190,7 @@ def test_no_classifier_goes_below_the_bound_of_exactly_e_edits():
 # --- certificates -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_statement_is_that_of_the_frontier_and_never_below_that_of_one_size():
     rng = np.random.default_rng(4)
     for _ in range(2):

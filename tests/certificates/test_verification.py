@@ -20,6 +20,7 @@ def random_certificates(cases, seed):
     yield from of_kind("masked", cases // 3, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_certificates_of_every_kind_are_proved(kind):
     for certificate in of_kind(kind, 6, seed=0):

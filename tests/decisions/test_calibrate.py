@@ -92,6 +92,7 @@ def test_too_few_examples_are_told_how_many_it_takes():
     assert hrs.calibrate(benign(*range(40)), 0.05, confidence=0.868).above == 0
 
 
+@pytest.mark.slow
 def test_what_reaches_the_threshold_is_flagged_by_the_deployed_guard():
     made, n = hrs.calibrate(benign(0, 3, 5, 9), 0.25, alpha=0.02), 1000
     passed = sum(binom.pmf(k, n, made.tau) for k in range(n + 1) if not made.flags(hrs.Counts((k,), n, "x", 1)).any())
