@@ -59,7 +59,7 @@ def problems_on_screen(html: Path) -> list[str]:
         FileNotFoundError: if no Chromium is installed.
         ModuleNotFoundError: if axe-core is not.
     """
-    pages = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts]
+    pages = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts and not _leads_on(page)]
     found: dict[Path, list[str]] = {}
     waiting, source = iter(sorted(pages, key=lambda page: -page.stat().st_size)), axe.script()
     readable: set[str] = set()  # what text looks like, on all pages so far
@@ -76,13 +76,18 @@ def problems_on_screen(html: Path) -> list[str]:
     return [f"{page.relative_to(html).as_posix()}: {problem}" for page in pages for problem in found[page]]
 
 
+def _leads_on(page: Path) -> bool:
+    """Return whether a page shows another at once; that one is checked, and this one has nothing to look at."""
+    return page.read_bytes().startswith(b'<meta http-equiv="Refresh"')
+
+
 def _problems(browser: Chromium, page: Path, source: str, readable: set[str]) -> Iterator[str]:
     browser.look(DESKTOP)
     browser.open(page.as_uri())
     yield from (f"asks for {address}" for address in browser.loaded() if not address.startswith(("file:", "data:")))
-    if not browser.value("document.querySelector('main article') !== null"):
+    if not browser.value("document.querySelector('main article') !== null"):  # that of search
         yield from (f"the console says {line}" for line in browser.errors())
-        return  # it leads on to another
+        return
     files = {Path(unquote(urlsplit(address).path)) for address in browser.loaded() if address.startswith("file:")}
     if (weight := sum(file.stat().st_size for file in files if file.is_file())) > HEAVY:
         yield f"weighs {weight / 1e6:.2f} MB with all that it loads, and should not weigh {HEAVY / 1e6:g}"

@@ -191,3 +191,9 @@ def test_the_check_sees_what_it_is_there_to_see(tmp_path):
     assert [problem for problem in found if problem.startswith("0.html")] == []
     for number, said in enumerate(BAD.values(), start=1):
         assert any(problem.startswith(f"{number}.html") and said in problem for problem in found), (said, found)
+
+
+def test_a_page_that_leads_on_is_not_looked_at(tmp_path):
+    (tmp_path / "0.html").write_text(DARK.replace("{}", GOOD))
+    (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=0.html" />\n')
+    assert problems_on_screen(tmp_path) == []
