@@ -2,7 +2,7 @@
 PYTHON  ?= python3
 PROFILE ?= standard
 PORT    ?= 8000
-TESTS   ?= $(addprefix tests/,certificates evidence decisions smoothing test_house.py)
+TESTS   ?= $(foreach room,certificates evidence decisions,hybrid_rs/$(room) tests/$(room)) tests/smoothing tests/test_roots.py tests/test_house.py
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 
 VENV := .venv
@@ -18,6 +18,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
+LINT := $(MAKE) --no-print-directory lint
 LOWEST := .venv-lowest
 
 .PHONY: help env check test lint format coverage lowest book serve clean
@@ -39,7 +40,7 @@ $(READY): requirements.lock pyproject.toml
 
 test: env ## check the code (lint), then run every test, docstring example and notebook
 	@# meanwhile one process compiles what the tests import, for all workers
-	$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & $(MAKE) --no-print-directory lint && wait
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 & first=$$!; $(LINT) || { kill $$first; exit 1; }; wait
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # one thread each: more would wait for one another
 
 check: lint ## lint, then the fast tests of the mathematics, or of TESTS=tests/guards: about a minute, before every commit

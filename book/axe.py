@@ -32,8 +32,9 @@ FRESH = """(() => {
     return behind.get(part);
   };
   for (const part of document.body.querySelectorAll("*")) {
-    const says = [...part.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (!says || !part.checkVisibility()) continue;
+    // axe does not judge what is disabled, nor a single letter: these do not stand for others that look alike
+    const says = [...part.childNodes].some((node) => node.nodeType === 3 && node.data.trim().length > 1);
+    if (!says || !part.checkVisibility() || part.closest("[aria-disabled='true'], :disabled")) continue;
     const {color, fontSize, fontWeight} = getComputedStyle(part);
     const look = [color, fontSize, fontWeight, ground(part)].join();
     if (!known.has(look) && !looks.has(look)) looks.set(look, part);

@@ -193,6 +193,16 @@ def test_the_check_sees_what_it_is_there_to_see(tmp_path):
         assert any(problem.startswith(f"{number}.html") and said in problem for problem in found), (said, found)
 
 
+@pytest.mark.parametrize(
+    "alike", ["<p style='color: #444'>x</p>", "<p style='color: #444' aria-disabled='true'>not</p>"]
+)
+def test_what_axe_does_not_judge_hides_nothing_on_other_pages(tmp_path, alike):
+    (tmp_path / "0.html").write_text(DARK.replace("{}", alike + " " * 1000))  # the longest page goes first
+    for number in range(1, 9):
+        (tmp_path / f"{number}.html").write_text(DARK.replace("{}", "<p style='color: #444'>faint</p>"))
+    assert sum("color-contrast" in problem for problem in problems_on_screen(tmp_path)) >= 8
+
+
 def test_a_page_that_leads_on_is_not_looked_at(tmp_path):
     (tmp_path / "0.html").write_text(DARK.replace("{}", GOOD))
     (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=0.html" />\n')

@@ -146,7 +146,8 @@ def joint_radius(
         return radius
 
     inside = masked_ratio(kernel, d, edited=edited)
-    outside = outside_ratio(kernel, d, edited=edited) if 0 < kernel.beta < 1 else inside  # not asked for then
+    asked = 0 < kernel.beta**d < 1 - LEAST_OUTSIDE
+    outside = outside_ratio(kernel, d, edited=edited) if asked else inside  # in place of one that no bound uses
 
     def shortfall(reach: FloatArray, p_a: FloatArray, p_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         shift = attack_shift(reach, sigma)
@@ -155,7 +156,7 @@ def joint_radius(
         quantile = np.clip(ndtri(value), -1e3, 1e3)
         return ndtri(tau) - quantile, falls / sigma * np.exp(quantile**2 / 2)
 
-    found = newton_root(shortfall, start[at], start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12)
+    found = newton_root(shortfall, start[at], start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12 * sigma)
     step = 2.0**-46
     while (over := ~holds(at, found)).any():  # the search may stop a hair above the root
         found[over] = np.maximum(found[over] * (1 - step), start[at][over]) if step < 0.5 else start[at][over]

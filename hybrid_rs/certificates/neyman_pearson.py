@@ -245,7 +245,8 @@ def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, atom: NDArray[np
         z /= s[:, None]
         z += s[:, None] / 2
         z *= side[:, None]
-        found = ndtri(np.minimum(ndtr(z) @ ratio.p + np.where(side < 0, 0.0, ratio.p_at_zero), 1.0))
+        mass = (ndtr(z) * ratio.p).sum(axis=1)  # no product of matrices: its digits depend on the number of rows
+        found = ndtri(np.minimum(mass + np.where(side < 0, 0.0, ratio.p_at_zero), 1.0))
         z *= z
         z -= found[:, None] ** 2  # both densities in one exponential, which cannot underflow where it matters
         z *= -0.5

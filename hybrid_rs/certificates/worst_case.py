@@ -84,6 +84,7 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     arrays = broadcast(p_a=p, sigma=noise, tau=threshold)
     shape = arrays[0].shape
     p, noise, threshold = (array.ravel().copy() for array in arrays)
+    threshold[threshold > 0] = np.maximum(threshold[threshold > 0], neyman_pearson.LEAST_VALUE)  # bounds below it are 0
     radius = np.full(p.shape, np.nan)
     zero = np.zeros_like(p)
     holds = p_adv(p, zero, a_ratio(ratio), sigma=1.0) >= threshold
@@ -94,10 +95,15 @@ def certified_radius(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike
     if search.size:
         radius[search] = _largest_shift(p[search], ratio, threshold[search]) * noise[search]
         # the product is rounded and the search may stop slightly above the root: step back until the bound reaches tau
-        step = 2.0**-46
+        step, patient = 2.0**-46, True
         while (over := search[p_adv(p[search], radius[search], ratio, sigma=noise[search]) < threshold[search]]).size:
-            radius[over] = radius[over] * (1 - step) if step < 0.5 else 0.0
-            search, step = over, 4 * step
+            if patient and step > 2.0**-40:  # the bound is far below the exact value, so its own root is needed
+                radius[over] = _root_of_bound(p[over], ratio, threshold[over]) * noise[over]
+                step, patient = 2.0**-50, False
+            else:
+                radius[over] = radius[over] * (1 - step) if step < 0.5 else 0.0
+                step *= 4
+            search = over
     return radius.reshape(shape)[()]
 
 
@@ -186,17 +192,24 @@ def attack_shift(epsilon: ArrayLike, sigma: ArrayLike) -> FloatArray:
 
 def _largest_shift(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> FloatArray:
     """Find the largest epsilon / sigma with V >= tau; all of p in (0, 1), tau > 0, and V(0) >= tau."""
+    found = neyman_pearson.crossing(p, tau, ratio, _cohen(p, tau))
+    left = np.flatnonzero(np.isnan(found))
+    found[left] = _root_of_bound(p[left], ratio, tau[left])
+    return found
+
+
+def _cohen(p: FloatArray, tau: FloatArray) -> FloatArray:
+    """Return the radius of Cohen et al., slightly enlarged: with text edits, the value there is below tau."""
+    return np.maximum(ndtri(p) - ndtri(tau), 0.0) * (1 + 1e-12) + 1e-12
+
+
+def _root_of_bound(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> FloatArray:
+    """Find the largest epsilon / sigma at which the computed bound itself reaches tau: slower, good everywhere."""
 
     def excess(s: FloatArray, p: FloatArray, target: FloatArray) -> FloatArray:
         u = neyman_pearson.log_threshold(p, ratio, s)
         log_value = neyman_pearson.log_lower_bound(p, u, ratio, s)
         return np.clip(ndtri_exp(np.minimum(log_value, 0.0)), -1e3, 1e3) - target
 
-    # the value is at most that without text edits, so the radius of Cohen et al. is an upper bracket
-    target = ndtri(tau)
-    cohen = np.maximum(ndtri(p) - target, 0.0) * (1 + 1e-12) + 1e-12
-    found = neyman_pearson.crossing(p, tau, ratio, cohen)
-    left = np.flatnonzero(np.isnan(found))
-    search = (np.zeros(left.size), cohen[left], (p[left], target[left]))
-    found[left] = bracketed_root(excess, *search, xatol=1e-300, xrtol=1e-13)
-    return found
+    low, high = np.full(p.shape, LEAST_SHIFT), np.maximum(_cohen(p, tau), LEAST_SHIFT)
+    return bracketed_root(excess, low, high, (p, ndtri(tau)), xatol=1e-300, xrtol=1e-13)

@@ -68,7 +68,8 @@ def bound_reaches(k: ArrayLike, n: ArrayLike, p: float, alpha: float) -> NDArray
     hits, draws = (np.asarray(array, dtype=np.float64) for array in np.broadcast_arrays(k, n))
     rare = 2 * hits <= draws + 1
     count, log_risk = np.where(rare, hits, draws + 1 - hits), np.full(hits.shape, np.log(alpha))
-    tail = log_tail(count, draws, np.where(rare, p, 1 - p), np.where(rare, -1.0, 1.0))
+    hit, miss = min(p, 1 - 2.0**-40), min(1 - p, 1 - 2.0**-53)  # at 1 the tails have no logarithm
+    tail = log_tail(count, draws, np.where(rare, hit, miss), np.where(rare, -1.0, 1.0))
     return tail <= log_risk - rounding(count, log_risk)
 
 

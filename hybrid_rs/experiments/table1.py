@@ -41,7 +41,9 @@ class Column:
     d_max: int
     counts: dict[str, list[Any]]
     edits_are_free: bool = False
-    _made: dict[tuple[float | Calibration, float], list[Frontier]] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[tuple[float | Calibration, float], list[Frontier]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def without_slot(self) -> Column:
         """Return the baseline that never shows the slot to the guard; ``self`` has one classifier per d."""
@@ -51,7 +53,7 @@ class Column:
         """Return the frontier of every unsafe example; a calibrated tau must not have used their draws."""
         if (tau, alpha) not in self._made:  # a page asks for the same ones several times
             self._made[tau, alpha] = self._frontiers(tau, alpha)
-        return self._made[tau, alpha]
+        return list(self._made[tau, alpha])
 
     def _frontiers(self, tau: float | Calibration, alpha: float) -> list[Frontier]:
         d_max = 0 if self.edits_are_free else self.d_max

@@ -167,6 +167,29 @@ def test_the_radius_is_certified_and_no_larger_one_is(kernel, d, p_a, tau, sigma
     assert exact < tau
 
 
+@pytest.mark.parametrize(
+    ("ratio", "p_a", "tau", "least"),
+    [
+        (hrs.AbsorbingKernel(0.8705768934614314).likelihood_ratio(5), 1 - 2.2e-16, 0.500075618117987, 0.481),
+        (hrs.AbsorbingKernel(0.5466861906496804).likelihood_ratio(20), 1 - 1.1e-15, 5.685413730882729e-06, 2.4e-5),
+        (hrs.UniformKernel(0.9666666666666667, 30).likelihood_ratio(2), 1 - 4.63e-14, 1 - 2.088e-13, 0.19),
+        (hrs.UniformKernel(0.25, 32_000).likelihood_ratio(2), 0.5, 5e-324, 36.5),
+    ],
+)
+def test_no_radius_is_lost_where_the_bound_is_far_below_the_exact_value(ratio, p_a, tau, least):
+    radius = hrs.certified_radius(p_a, ratio, sigma=1.0, tau=tau)
+    assert radius > least
+    assert hrs.p_adv(p_a, radius, ratio, sigma=1.0) >= tau
+
+
+def test_a_threshold_next_to_the_value_without_a_shift_takes_no_time(monkeypatch):
+    ratio, calls, solve = hrs.UniformKernel(2 / 3, 3).likelihood_ratio(2), [], neyman_pearson.log_threshold
+    monkeypatch.setattr(neyman_pearson, "log_threshold", lambda *given: calls.append(1) or solve(*given))
+    value = hrs.p_adv(0.3, 0.0, ratio, sigma=1.0)
+    assert hrs.certified_radius(0.3, ratio, sigma=1.0, tau=value * (1 - 1e-14)) < 1e-9
+    assert len(calls) < 150
+
+
 def test_radii_are_the_same_where_newtons_method_does_not_arrive(monkeypatch):
     rng = np.random.default_rng(0)
     p = 1 - 10.0 ** -rng.uniform(0.1, 6, 20)

@@ -196,3 +196,8 @@ def test_draws_of_a_decision_are_those_of_its_law():
     assert abs(np.median(stops) - median) <= 3
     assert decision_draws(0.9, 0.0) == (0.0, 0.0)
     assert decision_draws(0.75, 0.75, max_draws=50)[0] == 50
+
+
+def test_targets_next_to_0_and_1_are_planned_without_a_warning():
+    assert draws_needed(1e-17, 0.999, 0.9, 0.9995) == draws_needed(1e-12, 0.999, 0.9, 0.9995)
+    assert draws_needed(1 - 2**-53, 1e-300, 1.0, 0.5) is None

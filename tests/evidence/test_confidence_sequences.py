@@ -9,7 +9,7 @@ from mpmath import inf, mp, mpf, quad
 from scipy.stats import binom
 
 import hybrid_rs as hrs
-from hybrid_rs.decisions.decide import Decision, decide, draws_floor, stopping_boundary, stopping_law
+from hybrid_rs.decisions.decide import Decision, decide, decision_draws, draws_floor, stopping_boundary, stopping_law
 from hybrid_rs.evidence.confidence_sequences import log_evidence_above, log_evidence_below, mixture_lower, mixture_upper
 
 HORIZON = 2000
@@ -319,6 +319,7 @@ def test_the_floor_is_wald_s():
         (lambda: draws_floor(2, 0.5), r"^p = 2\.0: "),
         (lambda: draws_floor(0.9, 0.5, 0), r"^alpha = 0\.0: "),
         (lambda: stopping_boundary(0.0), r"^p_star = 0\.0: "),
+        (lambda: decision_draws([0.9, 0.98], 0.75), r"^p = .*: give one number"),
         (lambda: stopping_boundary(0.5, alpha=2.0), r"^alpha = 2\.0: "),
     ],
 )
