@@ -42,12 +42,22 @@ FRESH = """(() => {
   window.freshLooks = [...looks.values()];
   return [...looks.keys()];
 })()"""
-RUN = """axe.run(%s, {resultTypes: ["violations"], preload: false, %s}).then((found) => found.violations
-  .filter((rule) => %s.includes(rule.impact))
+TOLD = """(found) => found.violations.filter((rule) => REPORTED.includes(rule.impact))
   .map((rule) => `${rule.id}, ${rule.nodes.length} times: ${rule.help}: `
-    + rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 120)).join(" and ")))"""
-COLOURS = 'runOnly: ["color-contrast"]'
-ALL_ELSE = 'rules: {"color-contrast": {enabled: false}}'
+    + rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 120)).join(" and "))""".replace(
+    "REPORTED", json.dumps(REPORTED)
+)
+COLOURS = """axe.run({include: window.freshLooks},
+  {resultTypes: ["violations", "passes"], elementRef: true, preload: false, runOnly: ["color-contrast"]})
+  .then((found) => {
+    const passed = new Set(found.passes.flatMap((rule) => rule.nodes.map((node) => node.element)));
+    return {told: (%s)(found), passed: window.freshLooks.map((part) => passed.has(part))};
+  }).catch((error) => {  // it sees none of them, for instance where scripts would have to be off
+    if (!String(error).includes("No elements found")) throw error;
+    return {told: [], passed: []};
+  })"""
+ALL_ELSE = """axe.run(document,
+  {resultTypes: ["violations"], preload: false, rules: {"color-contrast": {enabled: false}}}).then(%s)"""
 
 
 def script() -> str:
@@ -75,10 +85,11 @@ def faint(browser: Chromium, known: set[str]) -> list[str]:
         known: the looks that need no measurement; those that are found to be readable are added.
     """
     looks = browser.value(FRESH % json.dumps(sorted(known)))
-    found = _found(browser, "{include: window.freshLooks}", COLOURS) if looks else []
-    if not found:
-        known.update(looks)
-    return found
+    if not looks:
+        return []
+    found = browser.value(COLOURS % TOLD)
+    known.update(look for look, passed in zip(looks, found["passed"], strict=False) if passed)
+    return list(found["told"])
 
 
 def barriers(browser: Chromium) -> list[str]:
@@ -87,9 +98,4 @@ def barriers(browser: Chromium) -> list[str]:
     The colours of its code are gone afterwards.
     """
     browser.value(PLAIN)
-    return _found(browser, "document", ALL_ELSE)
-
-
-def _found(browser: Chromium, where: str, options: str) -> list[str]:
-    found: list[str] = browser.value(RUN % (where, options, json.dumps(REPORTED)))
-    return found
+    return list(browser.value(ALL_ELSE % TOLD))
