@@ -1,4 +1,7 @@
-"""A certificate: one statement about one smoothed classifier, with a witness that lets anyone check it."""
+"""A certificate: one statement about one smoothed classifier, with a witness that lets anyone check it.
+
+Its budgets are given. The largest ones, the radii, are found in :mod:`hybrid_rs.certificates.worst_case`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Table T1: image-only, text-only and hybrid smoothing, plain and masked, against suffixes and l0."""
+"""Table T1: image-only, text-only and hybrid smoothing, plain and masked, against suffixes and l0.
+
+The notebook T1 draws the counts and shows the table; other tables and figures use the same columns.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The noise that smooths a guard; each draw is a function of (seed, example, draw number) alone."""
+"""The noise that smooths a guard; each draw is a function of (seed, example, draw number) alone.
+
+Which tokens are replaced, and by what, is drawn by the kernel: :mod:`hybrid_rs.certificates.kernels`.
+"""
 
 from __future__ import annotations
 
