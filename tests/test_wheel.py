@@ -115,8 +115,8 @@ json.dump({line: outcome(line) for line in LINES}, open("outcomes.json", "w"))
 def test_an_installed_copy_does_what_the_readme_says(run):
     before = files(run.package)
     assert len(SNIPPETS) >= 2
-    where = run("python -c 'import hybrid_rs; print(hybrid_rs.__file__)'").stdout.strip()
-    assert where == str(run.package / "__init__.py")
+    found = run("python -c 'import hybrid_rs; print(hybrid_rs.__file__)'")
+    assert found.stdout.strip() == str(run.package / "__init__.py"), found
     assert run("hybrid-rs --version").stdout == f"hybrid-rs {VERSION}\n"
     ledger = run("python -m hybrid_rs.ledger")
     assert ledger.returncode == 1
