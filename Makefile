@@ -44,7 +44,7 @@ test: env ## check the code (lint), then run every test, docstring example and n
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder  # one thread each: more would wait for one another
 
 check: lint ## lint, then the fast tests of the mathematics, or of TESTS=tests/guards: about a minute, before every commit
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not seconds" $(TESTS)
 
 coverage: env ## run the tests with coverage (without notebooks): slower, and an error below the share in pyproject.toml
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadfile hybrid_rs tests

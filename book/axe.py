@@ -54,7 +54,7 @@ COLOURS = """axe.run({include: window.freshLooks},
     return {told: (%s)(found), passed: window.freshLooks.map((part) => passed.has(part))};
   }).catch((error) => {  // it sees none of them, for instance where scripts would have to be off
     if (!String(error).includes("No elements found")) throw error;
-    return {told: [], passed: []};
+    return {told: [], passed: window.freshLooks.map(() => false)};
   })"""
 ALL_ELSE = """axe.run(document,
   {resultTypes: ["violations"], preload: false, rules: {"color-contrast": {enabled: false}}}).then(%s)"""
@@ -88,7 +88,7 @@ def faint(browser: Chromium, known: set[str]) -> list[str]:
     if not looks:
         return []
     found = browser.value(COLOURS % TOLD)
-    known.update(look for look, passed in zip(looks, found["passed"], strict=False) if passed)
+    known.update(look for look, passed in zip(looks, found["passed"], strict=True) if passed)
     return list(found["told"])
 
 

@@ -85,7 +85,9 @@ def _problems(browser: Chromium, page: Path, source: str, readable: set[str]) ->
     browser.look(DESKTOP)
     browser.open(page.as_uri())
     yield from (f"asks for {address}" for address in browser.loaded() if not address.startswith(("file:", "data:")))
-    if not browser.value("document.querySelector('main article') !== null"):  # that of search
+    if not browser.value(
+        "document.querySelector('main article') !== null"
+    ):  # the page of search has no text of its own
         yield from (f"the console says {line}" for line in browser.errors())
         return
     files = {Path(unquote(urlsplit(address).path)) for address in browser.loaded() if address.startswith("file:")}

@@ -31,7 +31,7 @@ ADDRESS = "https://example.org/book/"
 SHOWN = {
     "book/intro": "the first page", "book/idea": "prose with formulas", "book/explorer": "a program",
     "notebooks/theory/cdf_and_threshold": "theory",
-    "book/experiments/T1": "wide tables",
+    "book/experiments/T1": "wide tables", "book/reference/commands": "reference",
     "book/glossary": "terms", "book/references": "literature",
 }  # fmt: skip
 

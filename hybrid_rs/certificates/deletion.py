@@ -9,8 +9,8 @@ common text under deletion. So no function of the noisy texts tells them apart b
 
 .. math:: g(x', x_2') \ge \beta^b\, \Phi\big(\Phi^{-1}\big((p_A - 1 + \beta^a) / \beta^a\big) - \epsilon / \sigma\big).
 
-The bound is attained where the a and b tokens occur nowhere else, and it falls in a and in b; the book's page on
-inserted and deleted tokens has the proofs. So at most d edits need no more than the pairs that
+The bound is attained where the a and b tokens occur nowhere else, and it grows with neither a nor b; the book's page
+on inserted and deleted tokens has the proofs. So at most d edits need no more than the pairs that
 :meth:`DeletionKernel.changes` lists.
 
 References:

@@ -197,9 +197,8 @@ def decision_draws(p: float, p_star: float, *, alpha: float = 0.01, max_draws: i
     """
     if probability("p_star", p_star) == 0:  # certified without a draw
         return 0.0, 0.0
-    stopped = np.cumsum(
-        sum(stopping_law(one("p", probability("p", p)), *stopping_boundary(p_star, alpha=alpha, max_draws=max_draws)))
-    )
+    true = one("p", probability("p", p))
+    stopped = np.cumsum(sum(stopping_law(true, *stopping_boundary(p_star, alpha=alpha, max_draws=max_draws))))
     median = float(np.argmax(stopped >= 0.5)) if stopped[-1] >= 0.5 else float(max_draws)
     return median, float((1 - stopped[:-1]).sum())  # the mean is the sum over n of P(N > n)
 

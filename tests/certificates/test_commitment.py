@@ -255,7 +255,7 @@ def test_certificates_of_sets_anywhere_include_the_plain_one():
     assert made.p_adv >= hrs.p_adv(p_a, 0.2, SMALL.likelihood_ratio(1), sigma=0.5) * (1 - 1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_certificates_of_every_kind_are_proved_and_below_the_exact_value():
     rng = np.random.default_rng(3)
     loose, joined = [], 0
@@ -399,7 +399,7 @@ def test_no_tampered_certificate_passes():
     assert figures["refused by verify"] == figures["false"] == 40
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_certified_radii_are_above_the_true_one_at_most_as_often_as_stated():
     """Guards of two tokens and a Gaussian image whose value under every attack is known: whole certifications.
 

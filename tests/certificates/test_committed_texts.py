@@ -36,7 +36,7 @@ def committed(levels, kernel, d, s):
     return min(map(max, each))
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(("size", "beta"), [(3, 0.3), (4, 0.6), (2, 0.25)])
 def test_no_classifier_goes_below_it(size, beta):
     """f random in [0, 1], constant on intervals of the shifted direction, so that every number is exact to rounding."""
@@ -68,7 +68,7 @@ def test_no_classifier_goes_below_it(size, beta):
     assert gained > 0
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_the_price_is_half_of_the_risk_and_the_gain_is_large():
     """Never below either certificate at half the risk; where it cannot help, exactly the one from p_S."""
     rng, kernels = np.random.default_rng(0), (SMALL, hrs.UniformKernel(0.25, 32_000), hrs.AbsorbingKernel(0.5))
@@ -122,7 +122,7 @@ def test_the_statement_is_that_of_the_frontier_and_is_proved():
     assert large == certify_texts(COUNTS, hrs.UniformKernel(0.25, 32_000), d=3, epsilon=0.1, **LAW)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_every_certificate_is_proved_by_its_witnesses():
     rng, loose = np.random.default_rng(2), []
     for _ in range(24):
@@ -171,7 +171,7 @@ def test_budgets_without_a_row_are_refused(d):
         certify_committed_texts(COUNTS, SMALL, d=d, epsilon=0.1, **LAW)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_whole_certifications_are_false_no_more_often_than_their_risk():
     """A guard that flags where z <= c and no pad shows its clean token: an adversary who edits nothing is its worst.
 

@@ -56,7 +56,7 @@ def least(clean, attacked, p_a, shift=0.0, bins=1):
     return linprog(q, A_ub=-p[None], b_ub=[-p_a], bounds=(0, 1)).fun
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("edits", KINDS)
 @pytest.mark.parametrize("beta", [0.3, 0.8])
 def test_no_classifier_of_short_texts_is_below_the_certificate(edits, beta):

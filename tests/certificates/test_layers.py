@@ -40,7 +40,7 @@ def test_they_hold_for_every_score_of_a_small_channel_and_are_attained():
         assert p_adv_layers(p, levels, 0.0, ratio, sigma=1.0) == pytest.approx(worst @ attacked, abs=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_bounds_hold_at_all_levels_together():
     rng, levels, alpha, runs = np.random.default_rng(1), np.linspace(0.1, 0.9, 9), 0.2, 600
     true = 1 - levels**3

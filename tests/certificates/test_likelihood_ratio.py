@@ -26,7 +26,7 @@ def test_masses_add_up_and_the_ratio_is_q_over_p(beta, vocab_size, d):
     assert ratio.log_gamma.size <= 2 * d + 1
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @settings(max_examples=25)
 @given(betas, st.integers(2, 10**6), st.sampled_from([1, 2, 3, 8, 33, 64]))
 def test_stored_logarithms_are_within_their_stated_rounding_error(beta, vocab_size, d):
@@ -78,7 +78,7 @@ def test_d_edits_are_one_edit_composed_d_times(beta, vocab_size, d):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @given(st.floats(0.01, 0.99), st.integers(2, 50), st.integers(2, 50))
 def test_positions_of_different_arity_compose_to_the_product_law(beta, first, second):
     one, other = (hrs.UniformKernel(beta, v).likelihood_ratio(1) for v in (first, second))

@@ -15,7 +15,7 @@ mp.dps = oracle.DIGITS
 LAWS = [(0.25, 32_000), (0.25, 2), (0.5, 2), (0.6, 2), (0.6, 3), (0.9, 3), (0.95, 10), (1.0, 2), (1.0, 7), (0.001, 50)]
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(("beta", "vocab_size"), LAWS)
 @pytest.mark.parametrize("d", [0, 1, 3])
 def test_the_value_is_that_of_the_worst_adversary_within_the_set(beta, vocab_size, d):

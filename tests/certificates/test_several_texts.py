@@ -187,7 +187,7 @@ def trade_off(p, clean, shifted):
     return value
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("vocab_size", "length", "d", "cells"),
     [(3, 1, 1, [(3, 1), (2, 2), (1, 3)]), (2, 2, 1, [(3, 1), (1, 3)]), (2, 2, 2, [(1, 2), (2, 1)])],

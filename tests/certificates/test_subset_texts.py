@@ -122,7 +122,7 @@ def least_share(size, beta):
     return 1 - 0.02 - worst[:size].sum() - beta * worst[size:].sum()
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_all_levels_of_all_sizes_hold_with_the_stated_confidence():
     rng, beta, alpha, runs, wrong = np.random.default_rng(1), 0.5, 0.1, 200, 0
     for _ in range(runs):
@@ -132,7 +132,7 @@ def test_all_levels_of_all_sizes_hold_with_the_stated_confidence():
     assert wrong <= alpha * runs + 3 * math.sqrt(alpha * (1 - alpha) * runs)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_certified_radii_are_above_the_true_one_at_most_as_often_as_stated():
     """A guard that flags where z <= c - r (positions replaced in the text) and no foreign token shows.
 
@@ -190,7 +190,7 @@ def test_no_classifier_goes_below_the_bound_of_exactly_e_edits():
 # --- certificates -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_the_statement_is_that_of_the_frontier_and_never_below_that_of_one_size():
     rng = np.random.default_rng(4)
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_the_statement_is_that_of_the_frontier_and_never_below_that_of_one_size(
     assert "8 texts for each image, any positions" in str(at)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_every_certificate_is_proved_by_its_witnesses_and_survives_json():
     rng, loose = np.random.default_rng(5), []
     for _ in range(25):

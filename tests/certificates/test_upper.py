@@ -27,7 +27,7 @@ def upper(p, s, law):
     return 1 - oracle.value(1 - mpf(p), s, law)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(("ratio", "law"), CHANNELS)
 @pytest.mark.parametrize("s", SHIFTS)
 def test_upper_value_is_never_below_the_exact_one_and_close(ratio, law, s):
@@ -76,7 +76,7 @@ def test_with_all_the_rest_as_rival_the_lead_is_the_majority(ratio, law):
     assert certified_radius_top(p_a, 1.0, ratio, sigma=2.0) == pytest.approx(majority, rel=1e-8, nan_ok=True)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(("ratio", "law"), CHANNELS)
 @pytest.mark.parametrize(("p_a", "p_b"), [(0.9, 0.05), (0.97, 0.001), (0.999, 0.0), (0.99999, 1e-6)])
 def test_lead_holds_at_the_radius_and_not_beyond(ratio, law, p_a, p_b):

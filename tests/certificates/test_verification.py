@@ -20,14 +20,14 @@ def random_certificates(cases, seed):
     yield from of_kind("masked", cases // 3, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", KINDS)
 def test_certificates_of_every_kind_are_proved(kind):
     for certificate in of_kind(kind, 6, seed=0):
         assert hrs.verify(certificate) >= certificate.p_adv
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_every_certificate_is_proved_by_its_witness():
     loose = []
     for certificate in random_certificates(1000, seed=1):
@@ -48,8 +48,8 @@ def test_a_classifier_that_is_always_right_is_proved_exactly(masked):
                 assert certificate.p_adv == 1.0  # every word is shown on both sides
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("d", [100, 512])
+@pytest.mark.seconds
+@pytest.mark.parametrize("d", [100, pytest.param(512, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("vocab_size", "beta", "masked"), [(2, 0.3, False), (32_000, 0.995, False), (500, 0.9, True)])
 def test_hundreds_of_edits_are_proved_too(d, vocab_size, beta, masked):
     for p_a, shift in ((0.9, 0.0), (1 - 1e-9, 0.7))[d == 512 :]:  # the last takes seconds

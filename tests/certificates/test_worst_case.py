@@ -43,7 +43,7 @@ def conditioning(kernel, d, p_a):
     return max(1.0, (1 - at_zero) / abs(p_a - at_zero)) if p_a != at_zero else np.inf
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @settings(max_examples=120)
 @given(kernels, st.integers(0, 8), probabilities, shifts)
 def test_agrees_with_fifty_digits_and_is_never_above(kernel, d, p_a, shift):
@@ -58,7 +58,7 @@ def test_agrees_with_fifty_digits_and_is_never_above(kernel, d, p_a, shift):
         assert value == pytest.approx(float(exact), rel=TOLERANCE * conditioning(kernel, d, p_a))
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("d", [16, 33, 64])
 @pytest.mark.parametrize("vocab_size", [2, 1000, 10**6])
 def test_many_edits_agree_with_fifty_digits(d, vocab_size):

@@ -52,7 +52,7 @@ def test_the_bound_is_where_so_few_exceedances_become_unlikely(above):
         assert binom.cdf(above, 60, share) == pytest.approx(1 - confidence, rel=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("law", ["many levels", "two levels"])
 def test_the_promise_about_the_population_is_kept(law):
     """Simulated: smoothed values are drawn, then counts; the true shares are computed from the law of the values."""
@@ -92,7 +92,7 @@ def test_too_few_examples_are_told_how_many_it_takes():
     assert hrs.calibrate(benign(*range(40)), 0.05, confidence=0.868).above == 0
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_what_reaches_the_threshold_is_flagged_by_the_deployed_guard():
     made, n = hrs.calibrate(benign(0, 3, 5, 9), 0.25, alpha=0.02), 1000
     passed = sum(binom.pmf(k, n, made.tau) for k in range(n + 1) if not made.flags(hrs.Counts((k,), n, "x", 1)).any())

@@ -36,7 +36,7 @@ def chance(n, required, alpha, p_a):
     return tails(n, p_a)[k]
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @settings(max_examples=15)
 @given(st.floats(0.02, 0.95), st.floats(0.05, 0.999), st.sampled_from([0.2, 0.05, 0.01]), st.sampled_from([0.5, 0.9]))
 def test_it_is_the_least_number_of_draws_that_reaches_the_power(required, share, alpha, power):
@@ -52,7 +52,7 @@ def test_the_chance_is_a_saw_so_more_draws_may_do_worse():
     assert min(chance(later, 0.75, 0.01, 0.9) for later in range(n + 1, n + 8)) < 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @given(st.floats(0.001, 0.9999), st.sampled_from([0.3, 0.01, 1e-6]), st.sampled_from([0.5, 0.99]))
 def test_without_misses_there_is_a_closed_form(required, alpha, power):
     with mp.workdps(40):
@@ -69,7 +69,7 @@ def test_many_draws_cost_no_more_than_the_margin_of_the_bound(gap):
     assert hrs.clopper_pearson_lower(found, found) >= 1 - gap
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("required", "p_a"), [(0.5, 0.51), (0.9, 0.901), (0.999, 0.9991), (0.01, 0.0105), (0.99999, 0.999999)]
 )
@@ -133,7 +133,7 @@ def test_ceiling_and_plan_are_inverse():
     assert (front.n, front.alpha, front.d_max) == (10_000, 0.05, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_a_plan_reads_as_sentences():
     text = str(plan(3, 1.0, KERNEL, p_a=0.995, **LAW))
     assert "p_A must be at least 0.98498" in text
@@ -186,7 +186,7 @@ def test_features_are_planned_for_their_worst_subset():
     assert made.required == max(needs)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_draws_of_a_decision_are_those_of_its_law():
     median, mean = decision_draws(0.9, 0.75, max_draws=400)
     rng, stops = np.random.default_rng(0), []

@@ -19,7 +19,7 @@ def toy(threat=SUFFIX):
     return hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=threat)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_the_largest_bound_so_far_is_above_p_at_any_draw_with_the_stated_probability_alone():
     rng, p, runs, alpha = np.random.default_rng(0), 0.9, 300, 0.1
     wrong = fixed = 0

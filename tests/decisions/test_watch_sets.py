@@ -51,7 +51,7 @@ def test_a_size_is_certified_where_a_decision_certifies_it_and_the_batches_chang
         assert decide_sets([prefix], whole.p[1] + 1e-6, **law).verdict == "undecided"
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_radii_are_above_the_true_one_at_any_time_at_most_as_often_as_stated():
     """A guard of the text alone, which fails too where a foreign token shows: it never does without an attack."""
     rng, kernel, alpha, runs, tau = np.random.default_rng(2), hrs.AbsorbingKernel(0.5), 0.2, 100, 0.2

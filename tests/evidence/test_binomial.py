@@ -38,7 +38,7 @@ def exact_risk(k, n, p):
     return flint.arb(p).beta_lower(k, n - k + 1, True)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_tails_are_within_their_stated_error():
     k, n, alpha = risky(40, seed=0)
     a, log_risk = np.minimum(k, n + 1 - k), np.log(alpha)
@@ -69,7 +69,7 @@ def test_bounds_keep_their_risk_and_lose_no_more_than_rounding():
             assert 1 - exact_risk(draws - hits + 1, draws, closer) > risk
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("misses", [998, 999, 1000])
 @pytest.mark.parametrize("n", [150_000, 10**7, 10**9])
 def test_a_parameter_of_exactly_1000_costs_nothing(misses, n):

@@ -96,7 +96,7 @@ def test_evidence_of_many_draws_is_never_overstated(k, n, m):
             assert -1e-6 < float(found - mp.log(total)) <= 0 or found < -300
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize(("p", "alpha"), [(0.2, 0.1), (0.75, 0.01), (0.98455, 0.01)])
 def test_the_sequence_covers_at_all_times_together(p, alpha):
     too_high = least_k(lambda k, n: mixture_lower(k, n, alpha) > p)
@@ -202,7 +202,7 @@ def test_the_verdict_is_what_the_bounds_say(seed, p_star, alpha):
     assert (found.upper <= p_star) == (found.verdict == "not certifiable")
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("p_star", [0.028, 0.7502, 0.9383, 0.98455])
 @pytest.mark.parametrize("alpha", [0.1, 0.01])
 def test_a_decision_is_wrong_with_probability_at_most_alpha(p_star, alpha):

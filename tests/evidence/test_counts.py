@@ -30,7 +30,7 @@ def test_search_finds_the_worst_set_of_every_size(seed, rows, columns):
     assert all(a >= b for a, b in pairwise(cut_off))
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 def test_bounds_of_p_s_all_hold_with_the_stated_confidence():
     """A guard that fails on one pair of positions above all; coverage over many runs of 400 draws."""
     rng, n, length, beta, alpha, runs = np.random.default_rng(0), 400, 6, 0.5, 0.1, 1500

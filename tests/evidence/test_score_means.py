@@ -26,7 +26,7 @@ def test_score_evidence_is_a_fair_game_by_enumeration():
     assert 0 < sum(below) <= 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("p", [0.3, 0.98])
 def test_bounds_of_a_mean_cover_verdicts_at_all_times_together(p):
     alpha = 0.05

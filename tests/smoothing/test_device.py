@@ -33,7 +33,7 @@ def test_words_far_into_a_stream_are_those_of_numpy():
     np.testing.assert_array_equal(ours, there.random_raw(101))
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("sigma", [0.01, 0.5, 1.0, 20.0])
 @pytest.mark.parametrize("n", [1, 5, 1_000_003])
 def test_values_are_those_of_the_host_with_the_keys_of_its_streams(sigma, n):

@@ -24,7 +24,7 @@ def tail(k: int, sigma: float):
     return mp.erfc((k + mpf(1) / 2) / (mp.sqrt(2) * 255 * mpf(sigma))) / 2
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_the_distance_covers_what_the_thresholds_miss(sigma):
     law = rounded_gaussian(sigma)

@@ -318,7 +318,7 @@ def test_what_cannot_be_certified_is_refused_before_it_is_drawn(law, message):
     assert guard.seen == []
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 @pytest.mark.parametrize("masked", [False, True])
 def test_an_image_and_its_counts_pass_few_functions(masked):
     """From the example to its frontier: the functions, checks aside, that are given the image or the counts."""
