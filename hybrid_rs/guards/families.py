@@ -11,8 +11,8 @@ class Family:
 
     Args:
         example: a checkpoint of this family.
-        images: what becomes of an image.
-        own: whether code of this package prepares its images; otherwise the checkpoint's processor is followed.
+        images: how an image is prepared.
+        own: whether code of this package prepares its images; otherwise the checkpoint's processor is reproduced.
     """
 
     example: str
