@@ -68,9 +68,7 @@ def slower(lines: list[dict[str, Any]], tolerance: float = TOLERANCE) -> list[st
         for name, rate in rates(last["figures"]):
             if rate < known.get(name, 0.0) * (1 - tolerance):
                 where = f"{last['benchmark']}, {last['provenance']['device']}"
-                found.append(
-                    f"{where}: {name} fell from {known[name]:.4g} to {rate:.4g} (commit {' to '.join(commits)})"
-                )
+                found.append(f"{where}: {name} fell from {known[name]:.4g} to {rate:.4g} (commit {commits})")
     return found
 
 

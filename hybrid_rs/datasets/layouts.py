@@ -49,7 +49,7 @@ def jsonl_of(path: Path) -> tuple[Path, dict[str, Any]]:
         ValueError: if it is a folder without such a file, or with several.
     """
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    require(len(files) == 1, "data", str(path), f"it holds {len(files)} .jsonl files; give one of them", repr)
+    require(len(files) == 1, "data", str(path), f"it holds {len(files)} .jsonl files; give the path of one", repr)
     file = files[0]
     return file, {"image": "file_name"} if file.name == "metadata.jsonl" else {}
 

@@ -50,7 +50,7 @@ def test_hateful_memes(memes):
 def test_which_of_several_files_is_not_guessed(memes, tmp_path_factory):
     assert jsonl_of(memes / "train.jsonl") == (memes / "train.jsonl", {})
     for folder, number in ((memes, 2), (tmp_path_factory.mktemp("none"), 0)):
-        with pytest.raises(ValueError, match=rf"it holds {number} \.jsonl files; give one of them"):
+        with pytest.raises(ValueError, match=rf"it holds {number} \.jsonl files; give the path of one"):
             jsonl_of(folder)
 
 
