@@ -23,7 +23,9 @@ from card import draw_card
 from check_html import problems
 from check_pages import problems_on_screen
 from jupyter_cache import get_cache
-from jupyter_cache.executors import load_executor
+from jupyter_cache.base import ProjectNb
+from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, JupyterExecutorLocalMproc, ProcessData
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
 from search_from_disk import write_texts
@@ -32,6 +34,7 @@ from theme_fixes import lighten, name_buttons, shrink_fonts
 
 from hybrid_rs._files import write_whole
 from hybrid_rs.experiments import PROFILES, run_experiments
+from hybrid_rs.experiments.kernel import ForkedKernel
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "notebooks" / "experiments"
@@ -103,6 +106,16 @@ def sharpen_figures() -> None:
     os.environ["IPYTHONDIR"] = str(profile.parent)
 
 
+class Execution(ExecutionWorkerLocalMProc):
+    """Executes a notebook in its folder, in a kernel that starts with the imports done, and caches it."""
+
+    @staticmethod
+    def execute(project_nb: ProjectNb, data: ProcessData) -> ExecutionResult:
+        """Execute one notebook."""
+        folder = str(Path(project_nb.uri).parent)
+        return single_nb_execution(project_nb.nb, folder, data.timeout, False, kernel_manager_class=ForkedKernel)
+
+
 def execute_pages() -> None:
     """Run the notebooks that are not experiments, as many at once as there are cores, into Jupyter Book's cache.
 
@@ -113,8 +126,11 @@ def execute_pages() -> None:
         if source.parent != EXPERIMENTS and "checkpoint" not in source.name:
             cache.add_nb_to_project(str(source))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    done = load_executor("local-parallel", cache).run_and_cache(timeout=TIMEOUT)
-    print(f"notebooks executed: {len(done.succeeded)}; failed: {len(done.excepted + done.errored)}", file=sys.stderr)
+    stale = JupyterExecutorLocalMproc(cache).get_records(clear_tracebacks=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads suffice: they wait for the kernels
+        work = [ProcessData(record.pk, record.uri, cache, TIMEOUT, allow_errors=False) for record in stale]
+        done = [status for status, _ in pool.map(Execution(), work)]
+    print(f"notebooks executed: {done.count(0)}; failed: {len(done) - done.count(0)}", file=sys.stderr)
 
 
 def build_pages() -> int:
