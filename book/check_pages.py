@@ -104,6 +104,10 @@ def _problems(browser: Chromium, page: Path, source: str, readable: set[str]) ->
     axe.prepare(browser, source)
     yield from (f"in the dark, {barrier}" for barrier in axe.faint(browser, readable))
     browser.look(DESKTOP)
+    browser.value(SETTLED)
+    background, text = browser.value(SHADES)
+    if not text < 0.4 < 0.7 < background:
+        yield f"not light in the light: background {background:.2f}, text {text:.2f}, from black to white"
     yield from (f"in the light, {barrier}" for barrier in axe.faint(browser, readable))
     yield from (f"for some readers, {barrier}" for barrier in axe.barriers(browser))
     yield from (f"the console says {line}" for line in browser.errors())

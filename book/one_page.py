@@ -38,6 +38,8 @@ img, svg { max-width: 100%; height: auto; }
 .cell_output, .bd-article { overflow: visible !important; }
 summary { list-style: none; color: #666; }
 """
+# Formulas are there twice, once for screen readers. Paper has no use for these, and printing them takes as long again.
+UNHEARD = "document.querySelectorAll('mjx-assistive-mml').forEach((formula) => formula.remove())"
 # Whatever is wider than a line is shrunk, since paper does not scroll.
 FIT = """(() => {
   const line = document.querySelector("main").clientWidth;
@@ -64,6 +66,7 @@ def make_pdf(html: Path) -> Path:
             browser.look(WIDTH)
             browser.ask("Emulation.setEmulatedMedia", media="print")
             browser.open(whole.as_uri())
+            browser.value(UNHEARD)
             browser.value(FIT)
             browser.print(pdf, **PAPER)
         finally:

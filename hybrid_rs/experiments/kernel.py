@@ -95,11 +95,11 @@ def _serve(connection_file: str, folder: str, environment: dict[str, str]) -> No
     os.setsid()
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    os.environ |= environment | {"MPLBACKEND": INLINE, "JPY_PARENT_PID": str(os.getppid())}
+    os.environ |= environment | {"MPLBACKEND": INLINE}
     # pyplot and pandas are imported already, and took the process for one with a terminal
     rcParams["backend"] = INLINE
     set_option("display.max_columns", 20)
     # not what the scripts and tests of this project import from one another
     sys.path[:] = ["", *(entry for entry in sys.path if entry and Path(entry).parent != CHECKOUT)]
-    sys.argv = ["ipykernel_launcher", "-f", connection_file]
+    sys.argv = ["ipykernel_launcher", "-f", connection_file, f"--IPKernelApp.parent_handle={os.getppid()}"]
     launch_new_instance()

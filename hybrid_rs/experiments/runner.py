@@ -73,9 +73,7 @@ def run_experiment(
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     try:
-        papermill.execute_notebook(
-            source, partial, given, **KERNEL, kernel_manager_class=kernel, progress_bar=progress
-        )
+        papermill.execute_notebook(source, partial, given, **KERNEL, kernel_manager_class=kernel, progress_bar=progress)
     except papermill.PapermillExecutionError as error:
         line = next((text for text in error.source.splitlines() if text.strip()), "")
         raise ExperimentFailed(
