@@ -33,6 +33,7 @@ with needs("guard"):
 # families whose images are prepared by code of this package: counts of such guards are kept under its identity
 VISIONS: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
 DTYPES = ("float32", "bfloat16", "float16")
+CAPPED = ("gemma2",)  # language models that cap the logits of attention, which "sdpa" does not
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +106,6 @@ def parts(
     Arguments and errors are those of its ``from_pretrained``. The weights are read last, because only they take time.
     """
     choice("dtype", dtype, DTYPES)
-    attention = attention or best_attention(device, dtype)
-    known = attention in ("sdpa", "flash_attention_2")
-    require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
     with reading(path):
         folder = located(path, download)
         held = shapes(folder)
@@ -117,6 +115,10 @@ def parts(
     why = f"{REFUSED[kind]}; " if kind in REFUSED else ""
     remedy = f"{why}give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
     require(kind in FAMILIES, "model_type", kind, remedy)
+    ways = attention_of(config, attention, device, dtype)
+    remedy = f"{kind} reads the prompt in both directions, and an answer in one; leave it out"
+    begun = FAMILIES[kind].prefix_lm and wording.answer_prefix
+    require(not begun, "answer_prefix", wording.answer_prefix, remedy, repr)
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
@@ -126,7 +128,7 @@ def parts(
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
-    how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
+    how = {"dtype": getattr(torch, dtype), "attn_implementation": ways, "use_safetensors": True}
     how |= quantised(bits, dtype, device)
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
@@ -162,6 +164,23 @@ def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
         asked = tuple(side) if isinstance(side, list | tuple) else (side, side)
     height, width = (integer("image_size", length, at_least=1) for length in asked)
     return height, width
+
+
+def attention_of(config: Any, asked: str | None, device: str, dtype: str) -> str | dict[str, str]:
+    """Return how attention is computed: as asked, or in the best way; by part of the model where they differ.
+
+    Raises:
+        ValueError: if the family cannot be computed in that way.
+    """
+    both = FAMILIES[config.model_type].prefix_lm
+    known = ("sdpa",) if both else ("sdpa", "flash_attention_2")
+    why = "; the other was not tried where tokens see later ones" if both else ""
+    remedy = f"give {' or '.join(map(json.dumps, known))}{why}"
+    require(asked is None or asked in known, "attention", asked, remedy)
+    way = asked or ("sdpa" if both else best_attention(device, dtype))
+    if config.get_text_config().model_type in CAPPED:
+        return {"": way, "vision_config": way, "text_config": "eager"}
+    return way
 
 
 def best_attention(device: str, dtype: str) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
+from hybrid_rs.guards.families import FAMILIES
 from hybrid_rs.guards.wording import ANSWERS, Wording
 from hybrid_rs.smoothing import answers
 
@@ -149,7 +150,8 @@ class VisionLanguageGuard:
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
         trial.require_stock(guard)
-        return replace(guard, reuse=reads_text and trial.reusable(guard))
+        shares = reads_text and not FAMILIES[guard.model.config.model_type].prefix_lm
+        return replace(guard, reuse=shares and trial.reusable(guard))
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
         """Return the same guard for images of another (height, width); it shares the network.

@@ -4,18 +4,19 @@ import copy
 import inspect
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers as tf
-from small_families import FAMILIES, save_family
+from small_families import FAMILIES, chat, save_family
 from small_models import save_llava
 
 import hybrid_rs as hrs
 from hybrid_rs.checkout import checkout
-from hybrid_rs.guards import families, passes
+from hybrid_rs.guards import families, passes, trial
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.loading import loaded
 from hybrid_rs.guards.measured import measured
@@ -35,7 +36,7 @@ PASSES = {
     "llava_next": 1,
     "internvl": 1,
 }  # resizings one after the other: each rounds to 8 bits
-ALONE = {"mllama"}  # families that read every text completely
+ALONE = {"mllama", "paligemma"}  # families that read every text completely
 
 
 @pytest.fixture(scope="module")
@@ -285,17 +286,72 @@ def test_a_processor_that_calculates_otherwise_is_refused(folders, monkeypatch, 
         followed(processor, SIZE)
 
 
-def test_keys_are_not_shared_where_tokens_see_what_comes_later(tmp_path, monkeypatch):
-    folder = save_family("paligemma", tmp_path)
-    with pytest.raises(ValueError, match="model_type = paligemma: its checkpoints have no chat template"):
-        VisionLanguageGuard.from_pretrained(folder)
-    monkeypatch.setitem(families.FAMILIES, "paligemma", families.Family("", ""))
-    guard = VisionLanguageGuard.from_pretrained(folder)
-    assert not guard.reuse
-    texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, 28, 28), 0.2, np.float32)
+def test_keys_are_not_shared_where_tokens_see_what_comes_later(guards, folders):
+    guard = guards["paligemma"]
+    texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, *SIZE), 0.2, np.float32)
     texts[1, -1] = guard.alphabet[9]
     shared = replace(guard, reuse=True).scores(texts, images, np.zeros(2, dtype=int))
     assert np.abs(shared - guard.scores(texts, images, np.zeros(2, dtype=int))).max() > 0.01
+    assert not trial.reusable(guard)
+    rough = VisionLanguageGuard.from_pretrained(folders["paligemma"], policy=POLICY, dtype="bfloat16")
+    assert not rough.reuse  # though in this precision a trial alone might find no difference
+
+
+def test_every_token_of_a_prefix_lm_sees_the_later_ones(guards):
+    """Tokens of kind 0 do. If they were of kind 1, as those of an answer, they would see the earlier ones alone."""
+    guard = guards["paligemma"]
+    opening, later = guard.vision.along["token_type_ids"]
+    answer = {"token_type_ids": (np.ones_like(opening), np.ones_like(later))}
+    causal = replace(guard, vision=replace(guard.vision, along=answer))
+    texts, images = guard.encode(TEXT)[None], as_pixels(photograph(SIZE))
+    assert np.abs(causal.scores(texts, images) - guard.scores(texts, images)).max() > 0.01
+    with pytest.raises(ValueError, match=r"the stock model gives this prompt another score"):
+        trial.require_stock(causal)
+
+
+@pytest.mark.parametrize("reads_text", [True, False])
+def test_without_a_template_the_prompt_is_what_the_processor_writes(guards, folders, reads_text):
+    """The stock class gets the words alone, and writes the image tokens, <bos> and the line break itself."""
+    used = guards["paligemma"].source.processor
+    words = {"before_text": "User: ", "after_text": " End."} if reads_text else {"reads_text": False}
+    guard = VisionLanguageGuard.from_pretrained(folders["paligemma"], policy=POLICY, **words)
+    stock = tf.PaliGemmaProcessor(used.image_processor, used.tokenizer)
+    shown = f"{POLICY}User: {TEXT} End." if reads_text else POLICY
+    made = stock(text="<image>" + shown, images=photograph(guard.image_size), return_tensors="np")
+    ids = np.concatenate([guard.before, guard.encode(TEXT), guard.after])
+    np.testing.assert_array_equal(made["input_ids"][0], ids)
+    np.testing.assert_array_equal(made["token_type_ids"], guard.vision.along_text(1, len(ids))["token_type_ids"])
+    assert made["attention_mask"].all()
+    scores = guard.scores(guard.encode(TEXT)[None], as_pixels(photograph(guard.image_size)))
+    inputs = {name: torch.from_numpy(value) for name, value in made.items() if name != "labels"}
+    with torch.inference_mode():  # at this size nothing is resized
+        gap = guard._gaps(guard.model(**inputs | {"pixel_values": inputs["pixel_values"].float()}).logits)
+    np.testing.assert_allclose(scores, gap.numpy(), atol=TOLERANCE)
+
+
+def test_a_template_of_the_checkpoint_goes_into_what_the_processor_writes(folders, tmp_path):
+    folder = shutil.copytree(folders["paligemma"], tmp_path / "guard")
+    (folder / "chat_template.jinja").write_text(chat("user: ", "<image>", ";", " model:").replace("\\n", "\n"))
+    processor = loaded(still("paligemma"), folder)
+    assert opened(processor, Wording(POLICY)) == ("user: <image><bos>Say safe or unsafe.\n", "; model:\n")
+
+
+def test_a_prefix_lm_refuses_the_beginning_of_an_answer_and_flash_attention(folders):
+    with pytest.raises(ValueError, match=r"answer_prefix = 'Answer:': paligemma reads .* both directions.*; leave it out"):
+        VisionLanguageGuard.from_pretrained(folders["paligemma"], answer_prefix="Answer:")
+    with pytest.raises(ValueError, match=r'attention = flash_attention_2: give "sdpa"; the other was not tried'):
+        VisionLanguageGuard.from_pretrained(folders["paligemma"], attention="flash_attention_2")
+
+
+def test_the_second_version_with_capped_attention_is_read_as_the_stock_model_reads_it(tmp_path):
+    """PaliGemma 2 has Gemma 2 for a language model; its logits are capped within attention and at the end."""
+    guard = VisionLanguageGuard.from_pretrained(save_family("paligemma", tmp_path, text="gemma2"), policy=POLICY)
+    assert type(guard.model.model.language_model).__name__ == "Gemma2Model"
+    parts = [guard.model.config, guard.model.config.vision_config, guard.model.config.text_config]
+    assert [part._attn_implementation for part in parts] == ["sdpa", "sdpa", "eager"]
+    found = measured(guard)
+    assert (found["prompt"], found["answer"], found["branches"]) == (True, True, None)
+    assert all(found[name] < BOUNDS[name] for name in ("pixels", "score", "gradient"))
 
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
