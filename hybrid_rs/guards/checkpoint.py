@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from hybrid_rs._checks import choice, integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
-from hybrid_rs.guards.families import FAMILIES, REFUSED
+from hybrid_rs.guards.families import FAMILIES
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
@@ -112,8 +112,7 @@ def parts(
         require_plausible(folder / "config.json", held)
         config = loaded(AutoConfig, folder)
     kind = config.model_type
-    why = f"{REFUSED[kind]}; " if kind in REFUSED else ""
-    remedy = f"{why}give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
+    remedy = f"give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
     require(kind in FAMILIES, "model_type", kind, remedy)
     ways = attention_of(config, attention, device, dtype)
     remedy = f"{kind} reads the prompt in both directions, and an answer in one; leave it out"

@@ -42,10 +42,8 @@ FAMILIES = {
     "smolvlm": Family("SmolVLM, SmolVLM2", "any size, in tiles"),
     "internvl": Family("InternVL", "any size, in tiles"),
     "mllama": Family("Llama 3.2 Vision", "any size, in tiles"),
+    "llama4": Family("Llama 4, Llama Guard 4", "any size, in tiles"),
     "paligemma": Family("PaliGemma, PaliGemma 2", "resized to the vision tower", template=False, prefix_lm=True),
 }
 OWN = tuple(kind for kind, family in FAMILIES.items() if family.own)
-REFUSED = {
-    "llama4": "its image processor calculates with torchvision alone, which is not followed here",
-}
 STOCK = tuple(kind for kind, family in FAMILIES.items() if not family.own)

@@ -129,7 +129,7 @@ def positions(model: Any, whole: dict[str, Any]) -> Any:
         model: the network.
         whole: its inputs for whole prompts, and for one image, by name.
     """
-    ask = getattr(model.model, "get_rope_index", None)
+    ask = getattr(getattr(model, "model", None), "get_rope_index", None)
     if ask is None:
         return None
     known = inspect.signature(ask).parameters
@@ -139,5 +139,5 @@ def positions(model: Any, whole: dict[str, Any]) -> Any:
 
 def forget(model: Any) -> None:
     """Make a model forget what it remembered of the last prompt: see :func:`positions`."""
-    if hasattr(model.model, "rope_deltas"):
+    if hasattr(getattr(model, "model", None), "rope_deltas"):
         model.model.rope_deltas = None

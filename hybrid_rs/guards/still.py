@@ -14,6 +14,7 @@ import numpy as np
 
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.llama4 import Llama4ImageProcessorPil
 
 with needs("guard"):
     import transformers
@@ -51,7 +52,10 @@ def still(model_type: str) -> Any:
 
         @classmethod
         def _get_arguments_from_pretrained(cls, folder: Any, processor_dict: Any = None, **options: Any) -> list[Any]:
-            images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
+            if model_type == "llama4":
+                images = Llama4ImageProcessorPil.from_pretrained(folder, **options)
+            else:
+                images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
             return [images, AutoTokenizer.from_pretrained(folder, **options), *([None] if required else [])]
 
     found = Still if model_type not in FAMILIES or FAMILIES[model_type].template else _whole(Still)
