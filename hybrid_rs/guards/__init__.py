@@ -6,7 +6,8 @@ loads weights in fewer bits. ``reasoning`` parses the verdict from a generated a
 its own size, and ``forwarding`` serves guards around a guard. ``wording`` has the words of a prompt, and presets;
 ``prompt`` finds the token ids around the untrusted text; ``alphabet`` the ids that noise may write. ``llava``,
 ``llava_onevision`` and, for other families, ``stock_images`` and ``steps`` prepare images; ``llama4`` is an image
-processor that ``transformers`` has for torchvision alone. ``denoised`` puts a denoiser before a guard, and ``guided_diffusion`` converts one; ``pipeline`` makes a guard of a scikit-learn classifier.
-``endpoint`` asks a server; ``spelling`` says what a token is there, and ``transport`` sends the requests. ``identity``
-computes what tells two guards apart.
+processor that ``transformers`` has for torchvision alone. ``denoised`` puts a denoiser before a guard, and
+``guided_diffusion`` converts one; ``pipeline`` makes a guard of a scikit-learn classifier. ``endpoint`` asks a server;
+``spelling`` says what a token is there, and ``transport`` sends the requests. ``identity`` computes what tells two
+guards apart.
 """
