@@ -20,6 +20,7 @@ from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.quantised import quantised
+from hybrid_rs.guards.spread import require_resident, spread
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
@@ -100,6 +101,7 @@ def parts(
     download: bool,
     one_token: bool,
     bits: int | None,
+    device_map: str | dict[str, str | int] | None,
 ) -> dict[str, Any]:
     """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`, by name.
 
@@ -128,12 +130,13 @@ def parts(
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
     how = {"dtype": getattr(torch, dtype), "attn_implementation": ways, "use_safetensors": True}
-    how |= quantised(bits, dtype, device)
+    how |= quantised(bits, dtype, device) | spread(device_map, device)
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
+    require_resident(model)
     rows = model.get_input_embeddings().num_embeddings
     require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
     return asked | {
@@ -141,7 +144,7 @@ def parts(
         "pad_id": pad_of(tokenizer),
         "mask_id": tokenizer.mask_token_id if written is None else written,
         "tokenizer": tokenizer,
-        "model": (model if bits else model.to(device)).eval(),
+        "model": (model if bits or device_map else model.to(device)).eval(),
         "reads_text": wording.reads_text,
         "source": source,
     }

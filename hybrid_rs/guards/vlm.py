@@ -101,6 +101,7 @@ class VisionLanguageGuard:
         download: bool = False,
         one_token: bool = True,
         bits: int | None = None,
+        device_map: str | dict[str, str | int] | None = None,
     ) -> VisionLanguageGuard:
         r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.checkpoint`.
 
@@ -134,6 +135,8 @@ class VisionLanguageGuard:
             one_token: False if the verdict is not read from one token, but from a generated answer: then the guard has
                 no scores, and serves :class:`hybrid_rs.guards.reasoning.ReasoningGuard`.
             bits: 8 or 4 for linear layers in fewer bits, with ``bitsandbytes``; see :mod:`hybrid_rs.guards.quantised`.
+            device_map: "auto", or the device of each part, for a model that is larger than one card; then leave
+                ``device`` out. See :mod:`hybrid_rs.guards.spread`.
 
         Raises:
             ValueError: if the checkpoint cannot be loaded, is of another family, has weights in another format, or
@@ -145,7 +148,7 @@ class VisionLanguageGuard:
         made = parts(
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, wording=wording,
             alphabet=alphabet, max_characters=max_characters, mask=mask, download=download, one_token=one_token,
-            bits=bits,
+            bits=bits, device_map=device_map,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
