@@ -1,9 +1,10 @@
 """Reused keys and values against whole prompts, on 10^5 draws: ``python benchmarks/cache_agreement.py``.
 
-The small guard reads a draw's distinct texts on the keys and values of one of them. Here the stock model reads the
-same texts again, each whole. Appends to ``data/costs/cache_agreement.jsonl``, one line per example and smoothing, by
-how many logits the two differ, and both scores of every verdict that does; then prints the sum. Lines that are there
-are not drawn again: give ``--file`` to start afresh. Takes about five minutes of one core.
+The small guard reads one of a draw's distinct texts completely, and the others with its keys and values. Here the stock
+model also reads every text completely. One line per example and smoothing is appended to
+``data/costs/cache_agreement.jsonl``: the largest difference in logits, and both scores where verdicts differ. Then a
+summary is printed. Stored lines are not drawn again; give another ``--file`` to start over. Takes about five minutes of
+one core.
 """
 
 from __future__ import annotations

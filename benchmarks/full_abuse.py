@@ -1,8 +1,8 @@
-"""Every kind of abuse at full size: ``python benchmarks/full_abuse.py [PART ...]``; all parts without an argument.
+"""The abuse tests at full size: ``python benchmarks/full_abuse.py [PART ...]``; all parts without an argument.
 
-The parts are those that the tests run small, in ``tests/abuse``. They run in chunks, each with a seed of its own. Each
-chunk is kept in ``data/abuse/full.json`` as it ends, with what it was run on: an interrupted run goes on where it was.
-Delete an entry of the record to run that part again.
+The tests run the same parts in small, in ``tests/abuse``. Here they run in chunks, each with its own seed. Each
+finished chunk is stored in ``data/abuse/full.json`` with its commit and versions, so that an interrupted run resumes.
+Delete an entry of that file to run the part again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECORD = HOME / "data" / "abuse" / "full.json"
 
 
 def next_chunk(part: str, record: dict[str, Any], bar: tqdm[Any]) -> bool:
-    """Run the next chunk of a part, with the next seed, and keep it; return whether there was one left to run."""
+    """Run the next chunk of a part, with the next seed, and store it; return False if none was left."""
     count, size = PARTS[part]
     kept = record.setdefault(part, {"count": count, "chunks": []})
     kept["count"] = count
@@ -46,7 +46,7 @@ def next_chunk(part: str, record: dict[str, Any], bar: tqdm[Any]) -> bool:
 
 
 def where() -> dict[str, Any]:
-    """When, and with what, a chunk was run."""
+    """Return the date, commit and versions of a chunk."""
     git = ["git", "-C", str(HOME)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
     changed = subprocess.run([*git, "status", "--porcelain", "hybrid_rs", "tests"], capture_output=True, check=True)
@@ -79,7 +79,7 @@ PARTS = {  # modules of tests/abuse: how often they run in all (certifications: 
 
 
 def main(names: list[str]) -> None:
-    """Run what the record lacks, of the parts named or of all, one chunk of each in turn."""
+    """Run the chunks that the record lacks, of the named parts or of all, one chunk of each part in turn."""
     sys.path.insert(0, str(HOME / "tests"))
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     with tqdm(unit="chunk") as bar:

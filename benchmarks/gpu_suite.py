@@ -1,8 +1,8 @@
-r"""Everything that a GPU has to settle, in a few minutes: ``python benchmarks/gpu_suite.py --out DIR --minutes 8``.
+r"""All measurements that need a GPU, in a few minutes: ``python benchmarks/gpu_suite.py --out DIR --minutes 8``.
 
-Steps run one after the other, the most valuable first. Each writes ``DIR/STEP.json`` as it ends, with its figures or
-its error: one that fails costs itself alone, and one that would begin after the time is left out. Counts that were
-drawn are kept, and a further run goes on with them. ``--tiny --device cpu`` tries it all without a GPU.
+Steps run one after the other, the most valuable first. Each writes ``DIR/STEP.json`` when it ends, with its figures or
+its error. A step that fails does not stop the others, and a step that would begin after ``--minutes`` is left out.
+Counts are stored, and a further run resumes with them. ``--tiny --device cpu`` runs everything without a GPU.
 
 1. ``ceiling``: the machine, and its speed at multiplying matrices.
 2. ``noise``: the lattice noise made on the device against the host's, bit for bit, and what it costs.
@@ -59,7 +59,7 @@ class Run:
         device: where models run.
         dtype: of the large models.
         tiny: small stand-ins for everything.
-        deadline: after which no step begins, and the last one ends, by the clock of ``time.monotonic``.
+        deadline: no step begins after this time of ``time.monotonic``; a step with many examples stops.
     """
 
     out: Path
@@ -71,12 +71,12 @@ class Run:
 
     @property
     def seconds_left(self) -> float:
-        """Until the deadline."""
+        """Seconds until the deadline."""
         return self.deadline - time.monotonic()
 
 
 def machine(run: Run) -> dict[str, Any]:
-    """The machine, its packages, and its operations per second in products of matrices."""
+    """Return the machine, its packages, and its operations per second in products of matrices."""
     run.speed = ceiling(run.device, run.dtype)
     names = ("torch", "transformers", "numpy", "scipy", "flash-attn")
     versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"] in names}
@@ -91,7 +91,7 @@ def machine(run: Run) -> dict[str, Any]:
 
 
 def noise(run: Run) -> dict[str, Any]:
-    """Lattice noise for 64 images on the device and on the host: the same bits, and nanoseconds per pixel."""
+    """Compare lattice noise for 64 images on device and host: whether bits agree, and nanoseconds per pixel value."""
     law, pixels = rounded_gaussian(SIGMA), 3 * (32 if run.tiny else 384) ** 2
     (first,), (rest,) = (Stream(0, "gpu").blocks(kind, 0, 64) for kind in (IMAGE, MORE))
     key, more = (tuple(int(k) for k in rng.bit_generator.state["state"]["key"]) for rng in (first, rest))
@@ -112,7 +112,7 @@ def noise(run: Run) -> dict[str, Any]:
 
 
 def agreement(run: Run) -> dict[str, Any]:
-    """Verdicts of the small guard on the device beside those on the CPU."""
+    """Compare verdicts of the small guard on the device with those on the CPU."""
     n, examples = (64, 1) if run.tiny else (10_000, 10)
     ours, theirs = load_bay_guard(device=run.device), load_bay_guard()
     differ, drawn = 0, 0
@@ -127,7 +127,7 @@ def agreement(run: Run) -> dict[str, Any]:
 
 
 def throughput(shape: str) -> Callable[[Run], dict[str, Any]]:
-    """The step that times one large shape."""
+    """Return the step that times one large shape."""
 
     def step(run: Run) -> dict[str, Any]:
         torch.manual_seed(0)
@@ -151,7 +151,7 @@ def throughput(shape: str) -> Callable[[Run], dict[str, Any]]:
 
 
 def full(run: Run) -> dict[str, Any]:
-    """Counts of T1 for the full profile, into ``DIR/full.jsonl``, example by example until the time is over."""
+    """Draw the counts of T1 for the full profile into ``DIR/full.jsonl``, example by example until the time is over."""
     guard, size = load_bay_guard(device=run.device), get_profile("quick" if run.tiny else "full")
     store, kernel, kept = (
         CountsStore(run.out / "full.jsonl", guard.identity),
@@ -206,7 +206,7 @@ def main() -> None:
         start = time.perf_counter()
         try:
             found = STEPS[name](run)
-        except Exception:  # whatever it is, the other steps are worth having
+        except Exception:  # whatever it is, the other steps still run
             found = {"error": traceback.format_exc()}
         found |= {"seconds": round(time.perf_counter() - start, 1), "tiny": run.tiny}
         write_whole("out", asked.out / f"{name}.json", json.dumps(found, indent=1) + "\n")

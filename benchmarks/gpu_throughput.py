@@ -2,10 +2,10 @@
 
 The models have the shapes of LLaVA-1.5-7B, LLaVA-OneVision-0.5B and -7B, and random weights, made here from their
 configurations: the work is that of the real ones, the verdicts mean nothing, nothing is downloaded. For every way to
-evaluate draws it prints what the model read per draw, seconds per datapoint of 10,000 draws beside those of the paper
-(which had another model, card and code), the share of the card's own speed at multiplying matrices, measured first,
-that goes into the model's arithmetic, and the time against that of image-only draws. There are two goals: half of
-that speed, and a frontier in 1.25 times the time of image-only draws. ``--json FILE`` keeps all of it with its
+evaluate draws the benchmark prints the tokens that the model reads per draw, the seconds per datapoint of 10,000 draws
+next to the paper's (with another model, card and code), the model's operations per second as a share of the card's own
+speed at multiplying matrices, which is measured first, and the time relative to image-only draws. There are two goals:
+half of that speed, and a frontier in 1.25 times the time of image-only draws. ``--json FILE`` keeps all of it with its
 provenance. Without a GPU: ``--tiny --device cpu``, two layers of each.
 """
 
@@ -43,7 +43,7 @@ from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.smoothing.draws import drawn
 
 DRAWS, SIGMA, TEXT, SLOT = 10_000, 0.5, 20, 8  # of a datapoint; of the image noise; tokens of the text and its slot
-# the goals: at least so much of the measured ceiling, and a frontier in at most so many times image-only
+# the goals: least share of the measured ceiling, and most time of a frontier relative to image-only draws
 SHARE, RATIO = 0.5, 1.25
 MET = {True: "yes", False: "no", None: ""}
 PAPER = {"image only": 156, "one-shot": 44} | dict.fromkeys([n for n in ways(SLOT) if n.startswith("frontier")], 500)
@@ -91,7 +91,7 @@ SHAPES: dict[str, Callable[[bool], Any]] = {
 
 
 def random_guard(config: Any, device: str, dtype: str, policy: int, batch_size: int) -> VisionLanguageGuard:
-    """Return a guard of random weights whose prompt is an image, a policy of so many tokens, and the text."""
+    """Return a guard of random weights whose prompt is an image, a policy of ``policy`` tokens, and the text."""
     with torch.device(device):
         model = AutoModelForImageTextToText.from_config(
             config, dtype=getattr(torch, dtype), attn_implementation=best_attention(device, dtype)
@@ -117,7 +117,7 @@ def random_guard(config: Any, device: str, dtype: str, policy: int, batch_size: 
 def counted(model: Any) -> Iterator[list[float]]:
     """Count the floating-point operations of linear maps and attention while in the context; two per product and sum.
 
-    Of attention, what causality hides is not counted, whether or not the kernel computes it.
+    Attention that the causal mask hides is not counted, whether or not the kernel computes it.
     """
     total, language, vision = [0.0], model.model.language_model, model.model.vision_tower
     text, seen = model.config.text_config, model.config.vision_config
@@ -147,7 +147,7 @@ def counted(model: Any) -> Iterator[list[float]]:
 
 
 def now(device: str) -> float:
-    """Return the wall-clock time in seconds once the device has done what it was given."""
+    """Return the wall-clock time in seconds once the device has finished its work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -30,7 +30,7 @@ def main() -> None:
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as home:
             folder = SAVED[family](Path(home)) if family in SAVED else save_family(family, Path(home))
-            size = None if family == "llava" else SIZE  # the size that code of this package prepares
+            size = None if family == "llava" else SIZE  # None: the model's own size, which this package prepares
             guard = VisionLanguageGuard.from_pretrained(folder, image_size=size, policy=POLICY, batch_size=4)
             about = {"family": family, "class": type(guard.model).__name__, "transformers": transformers.__version__}
             about |= {"parameters": sum(weight.numel() for weight in guard.model.parameters())}

@@ -1,7 +1,7 @@
-"""What benchmarks measured, kept with its provenance: ``python benchmarks/history.py FILE`` shows what became slower.
+"""Benchmark results with their provenance: ``python benchmarks/history.py FILE`` shows what became slower.
 
 ``--json FILE`` of a benchmark appends one line to a file; those of this repository are in ``benchmarks/results``. Rates
-("... per second") are compared with the line before of the same benchmark, parameters and processor.
+("... per second") are compared with the previous line of the same benchmark, parameters and processor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def keep(file: Path, benchmark: str, parameters: Mapping[str, Any], figures: Any
     Args:
         file: a JSONL file; made if it is missing.
         benchmark: its name.
-        parameters: what it was asked.
+        parameters: its parameters.
         figures: what it measured: numbers by name, in lists and dictionaries.
         device: what it ran on, if it was not the CPU.
     """
@@ -38,7 +38,7 @@ def keep(file: Path, benchmark: str, parameters: Mapping[str, Any], figures: Any
 
 
 def rates(figures: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """Every number whose name ends in "per second", with the names above it."""
+    """Yield every number whose name ends in "per second", with the names above it."""
     entries = figures.items() if isinstance(figures, dict) else enumerate(figures) if isinstance(figures, list) else ()
     for key, value in entries:
         path = f"{name} / {key}".lstrip(" /")
@@ -49,7 +49,7 @@ def rates(figures: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def slower(lines: list[dict[str, Any]], tolerance: float = TOLERANCE) -> list[str]:
-    """Say which rates of the last line of each kind are below those of the line before it, by more than a share.
+    """Return a sentence for each rate that fell by more than a share, from the previous line of its kind to the last.
 
     Example:
         >>> origin = {"parameters": {}, "device": "a CPU", "commit": "abc"}
@@ -68,9 +68,7 @@ def slower(lines: list[dict[str, Any]], tolerance: float = TOLERANCE) -> list[st
         for name, rate in rates(last["figures"]):
             if rate < known.get(name, 0.0) * (1 - tolerance):
                 where = f"{last['benchmark']}, {last['provenance']['device']}"
-                found.append(
-                    f"{where}: {name} fell from {known[name]:.4g} to {rate:.4g} (commit {' to '.join(commits)})"
-                )
+                found.append(f"{where}: {name} fell from {known[name]:.4g} to {rate:.4g} (commit {commits})")
     return found
 
 

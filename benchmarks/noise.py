@@ -1,7 +1,7 @@
 """What image noise costs, in one run: ``python benchmarks/noise.py``.
 
-Prints, for some sizes of images, nanoseconds per pixel and channel on one core: of noise on the lattice, and of NumPy's
-normals in float32 with the same arithmetic. The two take turns; medians over the turns are shown.
+Prints, for some image sizes, the nanoseconds per pixel and channel on one core: for noise on the lattice, and for
+NumPy's normals in float32 with the same arithmetic. The two take turns; medians over the turns are shown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIDES, NOISES = (32, 224, 384), ("float32", "lattice")
 
 
 def nanoseconds(side: int, sigma: float, noise: str) -> float:
-    """Per pixel and channel, of one block of draws: one thread."""
+    """Return the nanoseconds per pixel and channel of one block of draws, on one thread."""
     example = hrs.Example("grey", np.array([1]), np.full((3, side, side), 100, np.float32) / np.float32(255))
     smoothed: Any = SimpleNamespace(guard=None, sigma=sigma, noise=cast(Noise, noise))
     start = time.perf_counter()

@@ -1,10 +1,10 @@
-"""What a draw costs, by how it is evaluated, in one run: ``python benchmarks/sampling.py``.
+"""The cost of a draw, for several ways to evaluate it, in one run: ``python benchmarks/sampling.py``.
 
 Prints, for the small guard and for one with random weights and 256 image tokens, the pairs, tokens, images and CPU
 milliseconds per draw of image-only smoothing, of the whole frontier d = 0..8 in several ways, and of the one-shot
-classifier; and the share of the guard's forward pass. The ways take turns; ratios are to image-only smoothing in the
+classifier; and the forward pass's share of the time. The ways take turns; ratios are to image-only smoothing in the
 same turn, and medians over the turns are shown, with the quartiles of the ratio of times. One-shot smoothing is the
-same work as image-only: what its ratio is off 1 is the error of the measurement.
+same work as image-only smoothing, so its ratio differs from 1 only by measurement error.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What several texts for each image are worth where positions are unknown: ``python benchmarks/several_texts.py``.
+"""The gain from several texts for each image, against edits anywhere: ``python benchmarks/several_texts.py``.
 
-The small guard, edits anywhere, and one set of images: certified with the first text of each image, and with all of
-them. For one text there are two columns: with a union over the sets of positions paid, the better of plain and masked
-certificates; and as the package does now, without that union and with both certificates together. Medians of the image
-radius over the examples, one that is not certified counts as 0; ratios are to the first column. What was drawn is kept
-in ``--counts`` and read from there by the next run. How many texts of an image are used for a set of positions was
-chosen on draws with another seed.
+The small guard is certified on one set of images, with the first text of each image and with all texts. One text has
+two columns: the better of the plain and the masked certificate, with a union bound over the sets of positions; and the
+package's method, without a union bound and with both certificates together. Printed are medians of the image radius
+over the examples, where one that is not certified counts as 0; ratios are to the first column. Counts are stored in
+``--counts`` and reused by the next run. How many texts of an image are used for a set of positions was chosen on draws
+with another seed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIGMA, EDITS, ALPHA = 0.5, 2, 0.01
 
 
 def with_union(counts: hrs.SubsetCounts, kernel: hrs.UniformKernel, tau: float) -> list[float]:
-    """Radii by d, the better of plain and masked, each set of positions with its own share of the risk."""
+    """Return radii by d, the better of plain and masked; each set of positions has its own share of the risk."""
     sizes, law = np.arange(EDITS + 1), {"sigma": SIGMA, "tau": tau}
     share = [ALPHA / (2 * (EDITS if j else 1) * math.comb(counts.length, j)) for j in sizes]
     joint = np.minimum.accumulate(hrs.clopper_pearson_upper(np.array(counts.safe), counts.n, np.array(share)))
@@ -44,7 +44,7 @@ def with_union(counts: hrs.SubsetCounts, kernel: hrs.UniformKernel, tau: float) 
 
 
 def radii_of(counts: list, kernel: hrs.UniformKernel, tau: float) -> np.ndarray:
-    """Radii as the package certifies them, shape ``(examples, EDITS + 1)``; 0 where it does not."""
+    """Return the package's radii, shape ``(examples, EDITS + 1)``; 0 where nothing is certified."""
     fronts = frontiers_of(counts, kernel, sigma=SIGMA, tau=tau, d_max=EDITS, alpha=ALPHA)
     return np.nan_to_num([front.radii for front in fronts], nan=0.0)
 

@@ -1,11 +1,11 @@
-"""What several texts for each image cost, in tokens and in time: ``python benchmarks/text_speed.py``.
+"""The cost of several texts for each image, in tokens and in time: ``python benchmarks/text_speed.py``.
 
-The model has the shape of LLaVA-1.5, but two layers of each part, a narrower language model and images of 224 pixels:
-256 image tokens. The weights are random: the work is real, the verdicts mean nothing. The prompt is as long as LLaVA's
-own: 5 tokens around the image and 5 after the text, which has 20 tokens. Printed for each threat, per image: pairs of
-text and image, tokens that the language model reads, the least number of tokens with which it can be done (each
-beginning of a text is read once, see :func:`least_tokens`), and CPU seconds. Ratios are to one text for each image in
-the same turn, and medians over the turns.
+The model has the shape of LLaVA-1.5, but only two layers in each part, a narrower language model and images of 224
+pixels: 256 image tokens. The weights are random: the work is real, the verdicts mean nothing. The prompt is as long as
+LLaVA's own: 5 tokens around the image and 5 after the text, which has 20 tokens. Printed for each threat, per image:
+pairs of text and image, tokens that the language model reads, the least number of tokens that it must read (each
+beginning of a text once, see :func:`least_tokens`), and CPU milliseconds. Ratios are to one text for each image; those
+of times are medians over the turns.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import hybrid_rs as hrs
 from hybrid_rs.experiments.costs import Metered, Work
 
 SIGMA, BETA, TEXT, SLOT, AFTER = 0.5, 0.25, 20, 8, 5
-WAYS = {  # the threat, and whether the evidence is also collected given that pads were replaced
+WAYS = {  # the threat, and whether evidence for the masked certificate is drawn
     "suffix": (hrs.SuffixThreat(SLOT), False),
     "any positions": (hrs.L0Threat(2), True),
     "suffix, masked": (hrs.SuffixThreat(SLOT), True),
@@ -48,7 +48,7 @@ def two_layers(width: int) -> LlavaConfig:
 
 @dataclass(frozen=True, eq=False)
 class Noted(Metered):
-    """A metered guard that also counts the least number of tokens for what it is asked."""
+    """A metered guard that also counts the least number of tokens that its calls need."""
 
     least: list[int] = field(default_factory=list)
 

@@ -1,8 +1,8 @@
 """Verify many random certificates of every kind in interval arithmetic: ``python benchmarks/verification.py``.
 
-The ranges are those of ``tests/random_certificates.py``. The kinds take turns. Each chunk has a seed of its own and is
-appended to ``--json FILE`` as it ends: how many of its certificates were refused, how loose the loosest is, how many
-claim more than 0, and certificates per second. The next run goes on where this file ends, until every kind has
+The ranges are those of ``tests/random_certificates.py``. The kinds take turns. Each chunk has its own seed and is
+appended to ``--json FILE`` when it ends: how many of its certificates were refused, how loose the loosest is, how many
+claim more than 0, and certificates per second. The next run resumes where this file ends, until every kind has
 ``--cases`` certificates.
 """
 
@@ -56,7 +56,7 @@ def check(kind: str, seed: int, cases: int) -> dict[str, Any]:
 
 
 def verified(lines: list[dict[str, Any]]) -> Counter[str]:
-    """Return how many certificates of each kind the lines of a file speak of."""
+    """Return how many certificates of each kind the lines of a file count."""
     found: Counter[str] = Counter()
     for line in lines:
         parameters = line["provenance"]["parameters"]
@@ -69,14 +69,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=100_000, help="certificates of each kind, in all")
     parser.add_argument("--kind", choices=list(KINDS), action="append", help="repeatable; default: all")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no chunk after so many")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no chunk after this time")
     parser.add_argument("--chunk", type=int, default=CHUNK)
     parser.add_argument("--json", type=Path, default=KEPT)
     asked = parser.parse_args()
     lines = asked.json.read_text(encoding="utf-8").splitlines() if asked.json.exists() else []
     done, seeds = verified(list(map(json.loads, lines))), len(lines)
     end = time.monotonic() + 60 * asked.minutes
-    # a process of its own for each chunk: the solver remembers every law that it has seen
+    # a new process for each chunk: the solver caches every law that it has seen
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         while left := [kind for kind in asked.kind or KINDS if done[kind] < asked.cases]:
             for kind in left:

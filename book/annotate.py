@@ -1,4 +1,4 @@
-"""What stands at the end of a notebook's page, once more under each of its figures and tables: where it comes from."""
+"""Repeat the line of provenance at the end of a notebook's page under each of the page's figures and tables."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class _Outputs(HTMLParser):
         self.ends: list[int] = []
         self.facts = ""
         self._page, self._lines = page, [0, *accumulate(len(line) + 1 for line in page.split("\n"))]
-        self._divisions: list[str] = []  # of each that is open: "output", then "shown" once something is in it, or ""
-        self._paragraph = 0  # where the text of the last one starts
+        self._divisions: list[str] = []  # for each open one: "output", then "shown" once something is in it, or ""
+        self._paragraph = 0  # where the text of the last paragraph starts
         self.feed(page)
         self.close()
 

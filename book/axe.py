@@ -1,11 +1,11 @@
-"""What keeps readers with a screen reader, a keyboard or weak eyes from using a page, as axe-core finds it.
+"""Find, with axe-core, what hinders readers who use a screen reader or a keyboard, or who see badly.
 
-axe-core is the engine of Deque that the audits of browsers use, too. Its script is read from the Python package that
-carries it; that package's driver of browsers is not needed.
+axe-core is Deque's engine, which the browsers' own audits use, too. Its script is read from a Python package; that
+package's browser driver is not needed.
 
 It takes many seconds on a page with ten thousand letters of formulas and code. So formulas are emptied first: they have
-the colour of their paragraph. And of all texts that look alike, in colours, size and weight, one is measured, on one
-page of those that a check goes through.
+the colour of their paragraph. Of all texts that look alike in colours, size and weight, only one is measured in a check
+of many pages.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def prepare(browser: Chromium, source: str) -> None:
 
 
 def faint(browser: Chromium, known: set[str]) -> list[str]:
-    """Return which texts of a prepared page can hardly be told from their background.
+    """Return the texts of a prepared page that have too little contrast to their background.
 
     Args:
         browser: with the page open.
@@ -93,9 +93,9 @@ def faint(browser: Chromium, known: set[str]) -> list[str]:
 
 
 def barriers(browser: Chromium) -> list[str]:
-    """Return what else is serious or critical on a prepared page, one line for each rule that it breaks.
+    """Return the other serious or critical problems of a prepared page, one line for each broken rule.
 
-    The colours of its code are gone afterwards.
+    This removes the colours of its code.
     """
     browser.value(PLAIN)
     return list(browser.value(ALL_ELSE % TOLD))

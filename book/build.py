@@ -1,7 +1,7 @@
-"""Build the book: run the experiments, build the pages, print them, check what came out. ``make book`` calls this.
+"""Build the book: run the experiments, build the pages, print them, check the result. ``make book`` calls this.
 
 Nothing stale is shown: an experiment runs again when its notebook, the profile, the package, the data or the lock file
-changed, and so does every other notebook of the book. What did not change is not run twice.
+changed, and so does every other notebook of the book. Notebooks are not run again if nothing changed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; a figure of 7 inches 
 
 
 def digest(files: Iterable[Path], root: Path = ROOT) -> str:
-    """A hash of the names and contents of these files."""
+    """Return a hash of the names and contents of these files."""
     total = sha256()
     for file in sorted(files):
         total.update(str(file.relative_to(root)).encode() + b"\0" + sha256(file.read_bytes()).digest())
@@ -50,13 +50,13 @@ def digest(files: Iterable[Path], root: Path = ROOT) -> str:
 
 
 def inputs(root: Path = ROOT) -> list[Path]:
-    """What a notebook's outputs depend on, besides the notebook itself: the package, the data and the lock file."""
+    """Return the files that a notebook's outputs depend on besides the notebook: package, data and lock file."""
     data = (path for path in (root / "data").rglob("*") if path.is_file())
     return [*(root / "hybrid_rs").rglob("*.py"), *data, root / "requirements.lock"]
 
 
 def refresh_experiments(profile: str) -> list[Exception]:
-    """Execute the experiment notebooks into ``book/experiments``, but for those up to date; return what failed."""
+    """Execute the experiment notebooks into ``book/experiments``, except those up to date; return the failures."""
     stamps = EXECUTED / "stamps.json"
     known = json.loads(stamps.read_text()) if stamps.is_file() else {}
     sources = sorted(EXPERIMENTS.glob("*.ipynb"))
@@ -80,13 +80,13 @@ def refresh_experiments(profile: str) -> list[Exception]:
                 done.append(EXPERIMENTS / f"{name}.ipynb")
             else:
                 failed.append(error)
-    finally:  # taken at the end, since the counts that an experiment drew are from now on among its inputs
+    finally:  # taken at the end, since the counts that an experiment has drawn are inputs of its next run
         write_whole("stamps", stamps, json.dumps({source.name: stamp(source) for source in sorted(done)}, indent=1))
     return failed
 
 
 def drop_stale() -> None:
-    """Remove old pages; and the outputs cached for other notebooks if they were computed with another package."""
+    """Remove old pages, and the cached outputs of other notebooks if they were computed with another package."""
     shutil.rmtree(BUILT / "html", ignore_errors=True)
     stamp, now = BUILT / "inputs.sha256", digest(inputs())
     if not stamp.is_file() or stamp.read_text() != now:
@@ -96,7 +96,7 @@ def drop_stale() -> None:
 
 
 def sharpen_figures() -> None:
-    """Let every kernel that starts from now on draw with two pixels where a screen of plain resolution shows one."""
+    """Make every kernel that starts from now on draw figures at twice the resolution of a plain screen."""
     profile = BUILT / "ipython" / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text(f"c.InlineBackend.print_figure_kwargs = {PIXELS}\n")
@@ -104,7 +104,7 @@ def sharpen_figures() -> None:
 
 
 def execute_pages() -> None:
-    """Run the notebooks that are no experiments, as many at once as there are cores, into Jupyter Book's cache.
+    """Run the notebooks that are not experiments, as many at once as there are cores, into Jupyter Book's cache.
 
     A notebook that fails is not in the cache: Jupyter Book runs it again, and says what is wrong.
     """
@@ -118,7 +118,7 @@ def execute_pages() -> None:
 
 
 def build_pages() -> int:
-    """Run Jupyter Book, every warning an error; its exit status."""
+    """Run Jupyter Book, with every warning an error; return its exit status."""
     strict = ["-W", "-n", "--keep-going", "--all"]  # --all: a page that is not read again does not repeat its warnings
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command: list[str | Path] = [jupyter_book, "build", ROOT, "--path-output", ROOT / "book", *strict]
@@ -126,7 +126,7 @@ def build_pages() -> int:
 
 
 def finish(html: Path) -> list[str]:
-    """Do what Jupyter Book does not: provenance, less weight, a PDF; return what is wrong with the pages.
+    """Add what Jupyter Book does not: provenance, smaller files, a PDF; return the problems of the pages.
 
     Args:
         html: the folder of pages as Jupyter Book has built them.
@@ -148,7 +148,7 @@ def finish(html: Path) -> list[str]:
 
 
 def main() -> int:
-    """Build the whole book; 0 if nothing is wrong with it."""
+    """Build the whole book; return 0 if no problem was found."""
     parser = argparse.ArgumentParser(description="Build the book.")
     parser.add_argument("--profile", choices=PROFILES, default="standard", help="the size of the experiments")
     profile = parser.parse_args().profile

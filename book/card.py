@@ -1,7 +1,7 @@
-"""The picture that a chat or a network shows beside a link to the book: the title and the picture of the first page.
+"""Draw the picture that chats and social networks show next to a link to the book: its title and first picture.
 
 A link to a picture has to be an absolute address. So pages name it only if `_config.yml` says where the book is
-published, see descriptions.py.
+published; see descriptions.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chromium import Chromium
 
-CARD, SIZE = Path("_static", "card.png"), (1200, 630)  # the size in pixels that networks ask for
+CARD, SIZE = Path("_static", "card.png"), (1200, 630)  # the size in pixels that social networks ask for
 PICTURE = "_images/front_page.svg"
 TITLE = "Hybrid randomized smoothing"
 LINE = "Certificates that hold when an adversary edits words and perturbs the image"

@@ -1,4 +1,4 @@
-"""What a reader would miss in the built book: without a network, without eyes, on following a link or a number."""
+"""Check the built book: nothing is loaded from the network, images have alt text, links work, numbers are unique."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPED = re.compile(r"\\tag\*?\{([^{}]*)\}")  # a number that somebody typed
 
 
 class Page(HTMLParser):
-    """What a page leads to, which numbers it shows, and what is wrong with it taken by itself.
+    """The links of a page, the numbers that it shows, and its own problems.
 
     Args:
         text: the page's HTML.
@@ -29,8 +29,8 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.ids: dict[str, str] = {}  # of each, the number of the equation that has it, if any
-        self.links: dict[tuple[str, str], None] = {}  # each with its text if it leads to an equation, in their order
+        self.ids: dict[str, str] = {}  # id: the number of its equation, if any
+        self.links: dict[tuple[str, str], None] = {}  # in order, with the text if it leads to an equation
         self.numbers: list[str] = []
         self.problems: list[str] = []
         self._tag, self._classes, self._id = "", set[str](), ""
@@ -39,7 +39,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at what an element loads, says and leads to."""
+        """Read what an element loads, says and links to."""
         given = {name: value or "" for name, value in attrs}
         self._tag, self._classes = tag, set(given.get("class", "").split())
         if "id" in given:
@@ -81,7 +81,7 @@ class Page(HTMLParser):
 
 
 def problems(html: Path) -> list[str]:
-    """Every external resource, image without alt text, dead link and ambiguous number in a folder of built pages.
+    """Return all external resources, images without alt text, dead links and ambiguous numbers in a folder of pages.
 
     Args:
         html: the folder.
@@ -110,7 +110,7 @@ def _in_css(text: str) -> list[str]:
 
 
 def _dead(pages: dict[Path, Page]) -> Iterator[tuple[Path, str]]:
-    """Links to what the book does not have, or by a wrong number; links to other places are not followed."""
+    """Yield links to missing pages or anchors, or with a wrong number; links out of the book are not followed."""
     for file, page in pages.items():
         for link, said in page.links:
             path, _, anchor = link.partition("#")

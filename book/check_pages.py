@@ -1,4 +1,4 @@
-"""What a reader's browser would complain of in the built book, page by page: at a desk, and on a phone in the dark."""
+"""Check every page of the built book in a browser: in a desktop window, and on a phone with dark colours."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ SHADES = """(() => {
   return [shade(style.backgroundColor), shade(getComputedStyle(document.querySelector("main article")).color)];
 })()"""
 
-# Boxes that scroll, and that nobody reaches who has only a keyboard.
+# Boxes that scroll but cannot be reached with a keyboard.
 OUT_OF_REACH = """[...document.querySelectorAll("main article *")]
   .filter((box) => box.scrollWidth > box.clientWidth + 1 && box.checkVisibility() && !box.closest("mjx-container")
     && ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
     && box.tabIndex < 0 && !box.querySelector("a[href], button, input, summary, [tabindex='0']"))
   .slice(0, 3).map((box) => `<${box.localName} class="${box.className}"> ${box.textContent.trim().slice(0, 60)}`)"""
-SETTLED = "new Promise((done) => setTimeout(done, 350))"  # the theme waits 300 ms before it answers to a new size
+SETTLED = "new Promise((done) => setTimeout(done, 350))"  # the theme waits 300 ms before it reacts to a new size
 
 
 def problems_on_screen(html: Path) -> list[str]:
-    """Open every page from disk, and return what is wrong with them, one sentence each.
+    """Open every page from disk, and return the problems, one sentence each.
 
-    As many browsers as there are processors share the pages, which they load once each.
+    The pages are shared by one browser more than there are processors; each page is loaded once.
 
     Args:
         html: the folder of built pages.
@@ -62,7 +62,7 @@ def problems_on_screen(html: Path) -> list[str]:
     pages = [page for page in sorted(html.rglob("*.html")) if "_static" not in page.parts and not _leads_on(page)]
     found: dict[Path, list[str]] = {}
     waiting, source = iter(sorted(pages, key=lambda page: -page.stat().st_size)), axe.script()
-    readable: set[str] = set()  # what text looks like, on all pages so far
+    readable: set[str] = set()  # the looks of readable text, on all pages so far
 
     def work() -> None:
         with Chromium() as browser:
@@ -77,7 +77,7 @@ def problems_on_screen(html: Path) -> list[str]:
 
 
 def _leads_on(page: Path) -> bool:
-    """Return whether a page shows another at once; that one is checked, and this one has nothing to look at."""
+    """Return whether a page redirects to another one; only that one is checked."""
     return page.read_bytes().startswith(b'<meta http-equiv="Refresh"')
 
 
@@ -85,9 +85,7 @@ def _problems(browser: Chromium, page: Path, source: str, readable: set[str]) ->
     browser.look(DESKTOP)
     browser.open(page.as_uri())
     yield from (f"asks for {address}" for address in browser.loaded() if not address.startswith(("file:", "data:")))
-    if not browser.value(
-        "document.querySelector('main article') !== null"
-    ):  # the page of search has no text of its own
+    if not browser.value("document.querySelector('main article') !== null"):  # the search page has no text of its own
         yield from (f"the console says {line}" for line in browser.errors())
         return
     files = {Path(unquote(urlsplit(address).path)) for address in browser.loaded() if address.startswith("file:")}

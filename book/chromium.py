@@ -104,7 +104,7 @@ class Chromium:
             self.events.append(answer)
 
     def open(self, address: str) -> None:
-        """Load a page, and wait until its formulas are typeset; ``events`` then tells of this page alone."""
+        """Load a page, and wait until its formulas are typeset; ``events`` then holds the events of this page only."""
         loads = "#" not in address or self.value("location.href").partition("#")[0] != address.partition("#")[0]
         self.events = []
         self.ask("Page.navigate", url=address)
@@ -138,7 +138,7 @@ class Chromium:
         return [event["params"]["request"]["url"] for event in sent]
 
     def errors(self) -> list[str]:
-        """Return what the page has complained of in the console, one line each."""
+        """Return the errors in the page's console, one line each."""
         found = []
         for event in self.events:
             about = event["params"]

@@ -1,7 +1,7 @@
-"""A Sphinx extension: what search engines, chat programs and browser tabs show of a page is plain text.
+"""A Sphinx extension: titles and descriptions in plain text, for search engines, chats and browser tabs.
 
 A page's description is the first paragraph of its text. Formulas in it and in the title are spelled in Unicode. Its own
-address and that of its picture are told once `html: baseurl` in _config.yml says where the book is published.
+address and that of its picture are given only if `html: baseurl` in _config.yml says where the book is published.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LETTERS = {
 
 
 def spelled(formula: str) -> str:
-    r"""Return a short formula in Unicode, and of a long one or an unknown command three dots.
+    r"""Return a short formula in Unicode; three dots if it is long or has an unknown command.
 
     Example:
         >>> spelled(r"p_{\mathrm{adv}}(d, \varepsilon) \ge \tau"), spelled(r"\frac12\big(x\big)")
@@ -49,7 +49,7 @@ def plain(node: Any) -> str:
 
 
 def description(doctree: Any) -> str:
-    """Return the first paragraph of a page that says enough, cut after a word if it is long; "" if there is none."""
+    """Return the first paragraph of a page that is long enough, shortened if it is too long; "" if there is none."""
     for paragraph in doctree.findall(nodes.paragraph):
         text = plain(paragraph)
         for opening in OPENINGS:

@@ -1,6 +1,6 @@
 """A Sphinx extension: proofs are folded, so that a page of theory can be read statement by statement.
 
-A browser unfolds them itself when a link leads into one, and the script below unfolds everything that is printed.
+A browser unfolds a proof when a link leads into it, and the script below unfolds everything before printing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNFOLD = "addEventListener('beforeprint', () => document.querySelectorAll('detai
 
 
 def visit(translator: Any, node: Any) -> None:
-    """Open a fold, and say "Proof" on it instead of in the text; all proofs of a page had the same id."""
+    """Open a fold labelled "Proof", without the word in the text or the id, which all proofs of a page shared."""
     for admonition in node.findall(nodes.admonition):
         admonition["ids"] = []
         first = next(iter(admonition.findall(nodes.Text)), None)

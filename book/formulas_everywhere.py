@@ -1,4 +1,4 @@
-"""A Sphinx extension that lets every page show formulas: titles with formulas stand in the sidebar of all of them.
+"""A Sphinx extension that lets every page show formulas, since titles with formulas are in every page's sidebar.
 
 MathJax comes from the book itself, and in parts: what typesets TeX and what screen readers need, without its menu.
 """

@@ -2,7 +2,7 @@
 
 It shows an unsafe pair, an attack that the guard alone misses, and the certified frontier of the smoothed guard, in
 which this attack lies. There are two versions: book/front_page.svg, and book/front_page_tall.svg for phones. A test
-checks what picture and page say of both.
+checks what the picture and the first page say about attack and frontier.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from hybrid_rs.small_guard.language import VOCABULARY
 HERE = Path(__file__).resolve().parent
 SIGMA, BETA, TAU, EDITS, ALPHA = 0.5, 0.25, 0.05, 8, 0.01
 ATTACK = (1, 1.03)  # words, and l2 length in pixel units
-DRAWS = 2_000  # on which the smoothed guard is tried at the attacked pair
+DRAWS = 2_000  # of the smoothed guard at the attacked pair
 BLUE, RED, INK = "#1f4e79", "#b3541e", "#333333"
 
 
 def main() -> None:
-    """Attack the second unsafe test pair, and draw it beside its frontier; keep the attack, for the tests."""
+    """Attack the second unsafe test pair, and draw it next to its frontier; store the attack for the tests."""
     torch.set_num_threads(1)
     setting = bay_setting("standard")
     smoothed, example = deployed(setting)
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def deployed(setting: Setting) -> tuple[hrs.SmoothedGuard, hrs.Example]:
-    """The smoothed guard, and the example."""
+    """Return the smoothed guard and the example."""
     return setting.smoothed(SIGMA, hrs.SuffixThreat(EDITS), BETA), setting.sets["unsafe"][1]
 
 
 def certified(setting: Setting) -> tuple[hrs.Frontier, dict[str, float]]:
-    """The frontier of the example, and the false alarms among the safe test examples, from stored counts."""
+    """Return the frontier of the example, and the false alarms among the safe test examples, from stored counts."""
     law: dict[str, Any] = {"n": setting.size.n, "seed": setting.seed}
     one_shot, per_d = (setting.smoothed(SIGMA, hrs.SuffixThreat(EDITS, one_shot=once), BETA) for once in (True, False))
     counts: Any = setting.store.get(one_shot, setting.sets["unsafe"][1], masked=True, **law)

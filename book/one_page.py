@@ -1,7 +1,7 @@
 """The whole book as one page, and that page as a PDF, printed by headless Chromium where one is installed.
 
 The page is put together from the built pages in the order of the table of contents, so that it shows what they show:
-statements with their proofs, figures and tables, but of the code only what a page does not fold away.
+statements with their proofs, figures and tables, and only the code that a page does not fold away.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ img, svg { max-width: 100%; height: auto; }
 .cell_output, .bd-article { overflow: visible !important; }
 summary { list-style: none; color: #666; }
 """
-# What is wider than a line is made smaller, since paper does not scroll.
+# Whatever is wider than a line is shrunk, since paper does not scroll.
 FIT = """(() => {
   const line = document.querySelector("main").clientWidth;
   for (const wide of document.querySelectorAll("table, mjx-container[display='true'], svg, img")) {
@@ -87,7 +87,7 @@ def link_pdf(html: Path, pdf: Path) -> Path:
 
 
 def one_page(html: Path) -> str:
-    """Return the page that holds all others, its links to them being links within it."""
+    """Return one page with the text of all others; links between them become links within it."""
     index = _soup(html / FIRST)
     contents = index.select_one("nav.bd-links") or index.new_tag("nav")
     order = [FIRST, *(_target(FIRST, str(a["href"]))[0] for a in contents.select("a[href]"))]

@@ -1,8 +1,8 @@
-"""A Sphinx extension: the scripts of a page leave no error in the browser's console, and what scrolls is in reach.
+"""A Sphinx extension: scripts leave no errors in the browser's console, and boxes that scroll are within reach.
 
 An extension that adds a script before the pages are read adds it twice, and a constant that is declared twice is an
-error. A script that a page has no use for is left out. So are those of thebe, which runs code on a server that this
-book lacks. And the theme complains if neither the reader nor the book has told it whether a page is light or dark.
+error. A script that a page does not need is left out. So are those of thebe, which runs code on a server that this book
+lacks. And the theme logs an error if neither the reader nor the book has chosen light or dark.
 
 On a phone, long formulas and wide outputs scroll in boxes of their own (hybrid_rs.css). Somebody with a keyboard
 scrolls a box by moving to it first, which a browser allows if the box has a tab index.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 AS_THE_SYSTEM_IS = 'document.documentElement.dataset.mode ||= "auto"'  # light or dark, unless the reader chose
 
-SERVES = {  # a script, and what it makes work
+SERVES = {  # a script, and the HTML that needs it
     "togglebutton": re.compile(r'class="[^"]*\b(toggle|dropdown)'),
     "design-tabs": re.compile(r'class="[^"]*\bsd-tab'),
     "clipboard": re.compile(r'class="highlight'),

@@ -1,7 +1,8 @@
-"""Leave out of the style sheets what no page of the book can use: three quarters of them.
+"""Remove from the style sheets what no page of the book can use: three quarters of them.
 
-A selector stays if every class in it is a word of some page or script. So a class that a script adds stays, too. Of
-Bootstrap's script pages use only the hints and the menus; and the scripts of the search hold the words of all pages.
+A selector stays if every class in it is a word of some page or script. So a class that a script adds stays, too. Two
+kinds of scripts are not read: Bootstrap's, of which pages use only hints and menus, and those of the search, which hold
+the words of all pages.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _spelled(name: str, info: Any, kind: Any) -> str:
 
 
 def _given(info: Any) -> list[str]:
-    """Return the spellings that a declaration gives; typer takes the first of them for a default, until it is used."""
+    """Return the spellings that a declaration gives; typer stores the first of them as ``default``."""
     given = (each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str))
     return [one for each in given for one in each.split("/")]  # --on/--off
 
@@ -189,7 +189,7 @@ def _documented(module: str, members: bool) -> str:
 
 
 def _public(path: Path) -> list[str]:
-    """Return the functions and classes that a module defines for others."""
+    """Return the public functions and classes that a module defines."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     kinds = (ast.FunctionDef, ast.ClassDef)
     return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
@@ -284,7 +284,7 @@ def _meanings(name: str, module: str | None, owner: str | None) -> Iterator[Any]
 
 @cache
 def _imported(module: ModuleType) -> dict[str, str]:
-    """Return the origin of each name that a module imports, and mark its aliases, at its top or in a condition."""
+    """Return the origin of each name that a module imports, and mark its aliases, also inside conditions."""
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Import | ast.ImportFrom):

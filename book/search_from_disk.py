@@ -1,7 +1,7 @@
-"""Let the search show excerpts when the book is read from disk, where a page of a browser may not read other pages.
+"""Let the search show excerpts when the book is read from disk, where a browser lets no page read other pages.
 
-The text of all pages is written into one script, which only the page of results loads. It answers in the place of the
-network there; on a server it does nothing.
+The text of all pages is written into one script, which only the page of results loads. From disk, it answers the
+requests of that page; on a server it does nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Make pages lighter that show many figures or much code, without a change that can be seen.
+"""Make pages with many figures or much code smaller, without a visible change.
 
-A figure has few colours: lines, letters and the shades at their edges. So 256 of them, in a palette, are enough, and a
-third of the bytes. And half of the tags in code colour what has the colour of the rest.
+A figure has few colours: lines, letters and the shades at their edges. So a palette of 256 colours is enough, and takes
+a third of the bytes. Half of the tags in code give a colour that the rest has, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def use_palettes(html: Path) -> int:
 
 
 def with_palette(png: bytes) -> bytes:
-    """Return the same picture with at most 256 colours; or as it was, if one can tell the difference or see through."""
+    """Return the same picture with at most 256 colours; unchanged if that is visible or it is transparent."""
     with Image.open(BytesIO(png)) as opened:
         if opened.mode == "P" or opened.convert("RGBA").getextrema()[3][0] < 255:
             return png
@@ -61,7 +61,7 @@ def with_palette(png: bytes) -> bytes:
 
 
 def plain_code(html: Path) -> int:
-    """Take the tags from what they do not colour in all code, and hints that say nothing; return how many bytes went.
+    """Remove tags in code that change no colour, and hints that say nothing; return how many bytes were removed.
 
     Args:
         html: the folder of built pages.

@@ -1,4 +1,4 @@
-"""The status page: what each page was computed with, from its line of provenance, and the counts that it rests on."""
+"""The status page: what each page was computed with and from which counts, as its line of provenance says."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ the file.
 
 
 def page(root: Path) -> str:
-    """Return the page, with the table of stored counts of a repository; the other table is made once all is read.
+    """Return the page, with the table of stored counts of a repository; the other table is filled in later.
 
     Args:
         root: of the repository.
@@ -70,7 +70,7 @@ class Run:
     Args:
         commit: with ", modified" if the tree differed from it.
         packages: the versions of Python and of the packages.
-        device: what computed.
+        device: the processor.
         seconds: the wall time.
         counts: the files of counts.
     """
@@ -86,7 +86,7 @@ def parsed(text: str) -> Run:
     """Read a line of provenance, without its marks of Markdown.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not such a line.
 
     Example:
         >>> parsed("Provenance. commit 6d0acc3 · n = 5 · Python 3.11.7, numpy 2.4.6 · a CPU, 2 cores · 9 s").seconds

@@ -1,4 +1,4 @@
-"""Correct what the theme does to all pages: most of their weight, and buttons that a screen reader cannot name.
+"""Correct two faults of the theme on all pages: large files, and buttons that a screen reader cannot name.
 
 The theme draws each icon twice, by a font and by a script with all icons that there are; the font stays. It also loads
 the search index on every page, for a search field with results while typing, which this book does not have.
@@ -28,7 +28,7 @@ NAMES = {
 
 
 def name_buttons(html: Path) -> None:
-    """Say what a part is for where the theme does not, or says it wrongly.
+    """Name the parts of a page that the theme does not name, or names wrongly.
 
     Args:
         html: the folder of built pages.
@@ -46,7 +46,7 @@ def _as_lines(found: re.Match[str]) -> str:
 
 
 def lighten(html: Path) -> int:
-    """Remove these scripts from all pages, and files that no page loads; return how many bytes of files went.
+    """Remove these scripts from all pages, and files that no page loads; return how many bytes were removed.
 
     Args:
         html: the folder of built pages.
@@ -63,7 +63,7 @@ def lighten(html: Path) -> int:
 
 
 def shrink_fonts(html: Path) -> int:
-    """Leave in the fonts of icons those that a style sheet names; return how many bytes they are smaller.
+    """Keep in the icon fonts only the icons that a style sheet names; return how many bytes they are smaller.
 
     Args:
         html: the folder of built pages, its style sheets pruned.

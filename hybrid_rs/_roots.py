@@ -108,11 +108,11 @@ def newton_root(
 
     Args:
         function: called as ``function(x, *args)`` on flat arrays of one length; returns its values and its derivatives.
-        start: shape ``(n,)``, the first guess; halfway where it is not within the bracket.
+        start: shape ``(n,)``, the first guess; where it is outside the bracket, the middle of the bracket is used.
         low: shape ``(n,)``, where the function is not positive.
-        high: shape ``(n,)``, where it is not negative.
+        high: shape ``(n,)``, where the function is not negative.
         args: arrays of shape ``(n,)``.
-        xatol: the last step is no longer than this, or than two units in the last place of x.
+        xatol: the search stops after a step of at most this plus two units in the last place of x.
 
     Returns:
         shape ``(n,)``.

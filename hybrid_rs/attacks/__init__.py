@@ -10,7 +10,7 @@ search uses everything that the guard offers, unless :class:`Effort` forbids it:
   :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for shapes.
 
 Example:
-    A linear guard whose image alone is differentiable, under a joint attack:
+    A joint attack on a linear guard that is differentiable only in the image:
 
     >>> import hybrid_rs as hrs
     >>> from hybrid_rs.attacks.joint import attack_jointly, evaluate
@@ -50,7 +50,7 @@ from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 USES = ("verdicts", "scores", "gradients")
-SEARCH = 2  # the kind of random stream for searches; smoothing uses kinds 0 and 1
+SEARCH = 2  # the kind of random stream for searches; smoothing uses kinds 0, 1 and 8
 MOST = 2**20  # largest value of each number in an effort
 CALL = 2**26  # bytes of images handed to a guard at a time, if each text needs its own copy
 
@@ -60,11 +60,11 @@ class Attack:
     """An attacked input, and statistics of the search.
 
     Args:
-        token_ids: shape ``(length + slot,)``, int64: the attacked text and slot; of any length if its length may be
-            edited.
+        token_ids: shape ``(length + slot,)``, int64: the attacked text and slot; of any length if tokens may be
+            inserted or deleted.
         image: shape ``(channels, height, width)``, float32, in [0, 1].
-        edits: number of tokens that differ from the clean text followed by pads; or of insertions, deletions and
-            substitutions.
+        edits: number of tokens that differ from the clean text followed by pads; if tokens may be inserted or deleted,
+            of insertions, deletions and substitutions.
         epsilon_used: l2 distance of the image from the clean one.
         estimate: frequency of unsafe verdicts at the attacked input, on the draws that selected it, so it is biased
             downwards; ``joint.evaluate`` uses fresh draws.
@@ -225,13 +225,13 @@ class Objective:
         return found.reshape(draws.n, len(texts)).T
 
     def ask(self, texts: NDArray[np.int64], images: NDArray[np.float32], each: int) -> NDArray[np.float64]:
-        """Return the margins of texts; groups of ``each`` in a row share an image; margins of verdicts are infinite."""
+        """Return the texts' margins; consecutive groups of ``each`` share an image; verdicts have infinite margins."""
         return self.ask_at(texts, images, np.arange(len(texts)) // each)
 
     def ask_at(
         self, texts: NDArray[np.int64], images: NDArray[np.float32], image_of: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Return the margins of texts with the images of the given numbers; margins of verdicts are infinite."""
+        """Return the margins of texts, each with image number ``image_of``; verdicts have infinite margins."""
         self.queries += len(texts)
         question: Literal["unsafe", "scores"] = "scores" if self.soft else "unsafe"
         index = image_of if len(images) > 1 else np.zeros(len(texts), dtype=np.int64)

@@ -35,7 +35,7 @@ def beside_bounds(
     alpha: float = 0.01,
     risk: float = 0.01,
 ) -> pd.DataFrame:
-    """Return a table of the values that attacks reached, and the certified bounds from p_A and from p_S there.
+    """Return a table of the values that attacks reached, and the certified bounds from p_A and p_S at their budgets.
 
     If the evidence is plain counts, there is no bound from p_S, and its column holds nan.
 
@@ -82,13 +82,13 @@ def beside_ceilings(
     alpha: float = 0.01,
     risk: float = 0.01,
 ) -> pd.DataFrame:
-    """Return a table of the values that attacks towards "unsafe" reached and the certified upper bounds there.
+    """Return a table of the values that attacks towards "unsafe" reached, and the upper bounds at their budgets.
 
-    The attacks are those of an :class:`hybrid_rs.attacks.exchanged.Exchanged` guard; the table speaks of the guard
+    The attacks were made on an :class:`hybrid_rs.attacks.exchanged.Exchanged` guard; the table is about the guard
     itself. ``certified`` is the bound as it would be published, at risk ``alpha``; ``g`` is the frequency of unsafe
     verdicts at the attacked input. The columns ``ceiling`` (the certificate) and ``lower`` (a lower bound of the
-    attacked value) are for a test: all of them hold together, except with probability ``risk``. If the mathematics is
-    right, ``lower`` is never above ``ceiling``.
+    attacked value) are for a test: all these bounds hold together, except with probability ``risk``. If the mathematics
+    is right, ``lower`` is never above ``ceiling``.
 
     Args:
         attacks: rows of an :class:`hybrid_rs.storage.attacks.AttackStore`, of the exchanged guard.
@@ -129,7 +129,7 @@ def _pairs(
 ) -> tuple[list[tuple[Mapping[str, Any], Any]], float, float]:
     """Check the arguments of a table; return each attack with its evidence, alpha, and the risk of one of its bounds.
 
-    The whole risk is shared equally by all attacks and their ``bounds`` bounds each.
+    The whole risk is shared equally by all bounds; each attack has ``bounds`` of them.
     """
     kind("kernel", kernel, (Kernel, DeletionKernel), "give the kernel of the draws")
     rows = several("attacks", attacks, "give rows of an AttackStore", Mapping)

@@ -1,8 +1,8 @@
 """Attacks with insertions, deletions and substitutions, on a guard smoothed by deletion: a greedy search.
 
 An edited text is an array of shape ``(2, length)``. Its first row has the tokens. Its second row says which random
-numbers delete them: a token of the clean text keeps its own, an inserted one has new ones. So candidates of different
-lengths are compared on the same deletions.
+numbers decide about their deletion: a token of the clean text keeps its own, an inserted one has new ones. So
+candidates of different lengths are compared on the same deletions.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def lower_edits(objective: EditObjective, tokens: Edited, image: NDArray[np.floa
     """Return the text after d moves; each makes the best of its candidate edits, or none if none is better.
 
     The candidates are compared on the same fresh draws in two rounds: a quarter of the draws selects a quarter of them.
-    Deletions and substitutions are tried first where the noise shows that a missing token lowers the value. What is
-    inserted, and where, is random.
+    Deletions and substitutions are tried first where the noise shows that a missing token lowers the value. Inserted
+    tokens and their positions are random.
     """
     for _ in range(objective.d):
         if objective.edits(tokens) == objective.d:
@@ -108,7 +108,7 @@ def in_order(
 
 
 def candidates(objective: EditObjective, tokens: Edited, image: NDArray[np.float32], *, effort: Effort) -> list[Edited]:
-    """Return texts with one more edit; of each allowed kind equally many, as far as there are positions."""
+    """Return texts with one more edit, equally many of each allowed kind if there are enough positions."""
     rng, steps = objective.rng(objective.draws(1), 2), objective.steps
     worst = np.argsort(effects(objective, tokens, image, objective.draws(effort.probes)), kind="stable")
     share = -(-effort.candidates * (1 + effort.sweeps) // len(steps))
@@ -124,7 +124,7 @@ def candidates(objective: EditObjective, tokens: Edited, image: NDArray[np.float
 
 
 def effects(objective: EditObjective, tokens: Edited, image: NDArray[np.float32], draws: Draws) -> NDArray[np.float64]:
-    """Return by how much the value changes where the noise deletes a token, for each token, shape ``(length,)``."""
+    """Return, for each token, how much the value changes when the noise deletes it, shape ``(length,)``."""
     kept = objective.kept(tokens, draws)
     f = expit(objective.margins([tokens], image, draws)[0] / objective.scale)
     gone = ~kept
@@ -132,7 +132,7 @@ def effects(objective: EditObjective, tokens: Edited, image: NDArray[np.float32]
 
 
 def edited(objective: EditObjective, tokens: Edited, step: str, place: int, rng: np.random.Generator) -> Edited:
-    """Return the text after one step at a position; tokens that it writes are random members of the alphabet."""
+    """Return the text after one step at a position; new tokens are random members of the alphabet."""
     if step == "delete":
         return np.delete(tokens, place, axis=1)
     written = rng.choice(objective.guard.alphabet)
@@ -145,7 +145,7 @@ def edited(objective: EditObjective, tokens: Edited, step: str, place: int, rng:
 
 
 def random_edits(objective: EditObjective) -> Edited:
-    """Return the clean text with d random edits."""
+    """Return the clean text with up to d random edits."""
     rng, tokens = objective.rng(objective.draws(1), 2), objective.text
     for _ in range(objective.d):
         step = objective.steps[int(rng.integers(len(objective.steps)))]

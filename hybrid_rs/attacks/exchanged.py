@@ -1,4 +1,4 @@
-"""A guard with its verdicts exchanged: to lower its smoothed value is to raise that of the guard itself."""
+"""A guard with its verdicts exchanged: lowering its smoothed value raises that of the guard itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hybrid_rs.smoothing.guard import Guard
 
 EXCHANGED = ", verdicts exchanged"
-"""What stores add to the identity of a guard."""
+"""Ends the identity of an exchanged guard, so that stores keep it apart from the guard itself."""
 
 
 class Exchanged:
@@ -53,7 +53,7 @@ class Exchanged:
 
 
 def _changed(method: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return the method with its answer changed; its signature stays, so that texts may share an image."""
+    """Return the method with its answer changed; its signature says whether texts may share an image."""
 
     @wraps(method)
     def ask(*given: Any, **named: Any) -> Any:
@@ -63,7 +63,7 @@ def _changed(method: Callable[..., Any], change: Callable[[Any], Any]) -> Callab
 
 
 def _other(answer: Any) -> Any:
-    """The other verdicts. A wrong answer stays wrong, so that it is refused."""
+    """Return the opposite verdicts; an invalid answer stays invalid, so that it is refused."""
     verdicts = np.asarray(answer)
     return ~verdicts if verdicts.dtype == bool else 1 - verdicts
 

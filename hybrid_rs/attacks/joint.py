@@ -31,7 +31,7 @@ def attack_jointly(
 
     Args:
         smoothed: the smoothed guard; its threat says where edits are allowed, and which classifier belongs to d. A
-            guard smoothed by deletion is attacked with the edits that its kernel is for.
+            guard smoothed by deletion is attacked with the edits that its kernel covers.
         example: the clean input.
         d: text budget, up to the threat's ``max_edits``; 0 leaves the text alone.
         epsilon: image budget, l2, pixel units; the attacked image also stays in [0, 1].
@@ -125,8 +125,8 @@ def evaluate(
         alpha: risk that the value is outside the bounds, half of it on each side.
 
     Raises:
-        ValueError: if the attack does not belong to this example, its image is not of 8 bits a channel where the noise
-            is, or d is missing.
+        ValueError: if the attack does not belong to this example, d is missing, or the noise is on the 8-bit lattice
+            and the attacked image is not.
     """
     kind("smoothed", smoothed, (SmoothedGuard, DeletionSmoothedGuard), "give a hybrid_rs.SmoothedGuard")
     kind("example", example, Example, "give a hybrid_rs.Example")
@@ -135,8 +135,8 @@ def evaluate(
     attacked = Example(f"{example.id}/attacked", attack.token_ids, attack.image)
     if smoothed.noise == "lattice":
         off = attacked.off_lattice()
-        remedy = "give an attack on images of 8 bits a channel, of which alone the noise speaks"
-        require(not off, "attack.image", f"{off} of {attack.image.size} pixels are no whole number of 255ths", remedy)
+        remedy = "lattice noise needs an attacked image of 8 bits per channel; see hybrid_rs.attacks.on_lattice"
+        require(not off, "attack.image", f"{off} of {attack.image.size} pixels are not whole numbers of 255ths", remedy)
     if isinstance(smoothed, DeletionSmoothedGuard):
         return _estimate(smoothed.sample(attacked, n, seed=seed), alpha)
     several = len(smoothed.threat.noised(example.token_ids.size)) > 1

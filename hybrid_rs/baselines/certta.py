@@ -8,14 +8,14 @@ adversary also deletes, inserts and substitutes elements: a are lost, b gained, 
 .. math:: e^{r / \lambda} (2 - p_A - v) \le 1 - \tau\, v / w, \qquad \tau = 1/2.
 
 Given that no lost element was kept, the clean law is the attacked law given that no gained one was (as in
-:mod:`hybrid_rs.certificates.deletion`, with another selection), and a raise by r costs a value q no more than
+:mod:`hybrid_rs.certificates.deletion`, with another selection). A raise by r lowers a value q to no less than
 :math:`1 - e^{r/\lambda} (1 - q)`. So
 
 .. math:: g \ge w \big(1 - e^{r / \lambda} (1 - p_A) / v\big),
 
-which is at least tau on a region that contains the published one: the two agree at r = 0, and the published one pays
-for the lost elements once more, with the factor :math:`e^{r/\lambda} - 1`. Both are about one-sided l1 changes, not
-about an image in l2.
+which is at least tau on a region that contains the published one: the two agree at r = 0, and for r > 0 the published
+condition asks for :math:`(e^{r/\lambda} - 1)(1 - v)` more. Both are about one-sided l1 changes, not about an image in
+l2.
 
 References:
     Yan et al. (2025), CertTA, USENIX Security.
@@ -35,8 +35,8 @@ def selection_masses(n: int, k: int, lost: int, gained: int) -> tuple[Fraction, 
     Args:
         n: elements of the clean sequence.
         k: how many are kept.
-        lost: a, elements of it that the attacked sequence lacks.
-        gained: b, elements of the attacked sequence that it lacks.
+        lost: a, the number of elements that only the clean sequence has.
+        gained: b, the number of elements that only the attacked sequence has.
 
     Example:
         >>> selection_masses(10, 2, lost=1, gained=1)
@@ -45,7 +45,7 @@ def selection_masses(n: int, k: int, lost: int, gained: int) -> tuple[Fraction, 
     kept = integer("k", k, at_least=1)
     size, a, b = (integer(name, x, at_least=0) for name, x in (("n", n), ("lost", lost), ("gained", gained)))
     require(kept <= size and a <= size, "n", n, f"give at least k = {k} and lost = {lost} elements")
-    require(size - a + b >= kept, "lost", lost, f"the attacked sequence keeps fewer than k = {k} elements")
+    require(size - a + b >= kept, "lost", lost, f"the attacked sequence has fewer than k = {k} elements")
     common = math.comb(size - a, kept)
     return Fraction(common, math.comb(size, kept)), Fraction(common, math.comb(size - a + b, kept))
 
@@ -57,8 +57,8 @@ def raised_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scale: 
         p_a: clean smoothed probability or its lower bound; in [0, 1].
         n: elements of the clean sequence.
         k: how many are kept.
-        lost: elements that the attacked sequence lacks.
-        gained: elements that it has more.
+        lost: number of elements that only the clean sequence has.
+        gained: number of elements that only the attacked sequence has.
         scale: of the exponential noise.
         tau: decision threshold, in (0, 1].
 
@@ -82,7 +82,7 @@ def published_radius(p_a: float, *, n: int, k: int, lost: int, gained: int, scal
 
 
 def _radius(fault: Fraction, room: Fraction, scale: float) -> float:
-    """The largest r with exp(r / scale) * fault <= room, rounded down."""
+    """Return the largest r with exp(r / scale) * fault <= room, rounded down."""
     unit = one("scale", positive("scale", scale))
     if room <= 0 or fault > room:
         return math.nan

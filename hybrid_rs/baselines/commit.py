@@ -3,8 +3,8 @@ r"""Anisotropic Gaussian smoothing of several continuous inputs, as in COMMIT: o
 With noise :math:`N(0, \sigma_j^2 I)` on input j and an adversary who moves input j by at most :math:`\epsilon_j` in l2,
 scaling each input by its own sigma turns this into one Gaussian smoothing, moved by
 :math:`r = \sqrt{\sum_j (\epsilon_j / \sigma_j)^2}`. So the smoothed value stays at or above
-:math:`\Phi(\Phi^{-1}(p_A) - r)`. It is exact, and it needs continuous inputs: an edited token is not a small move of
-anything, so for text it certifies an embedding, not edits.
+:math:`\Phi(\Phi^{-1}(p_A) - r)`. The bound is exact, but it needs continuous inputs. For text it certifies small moves
+of an embedding, not edits of tokens.
 
 References:
     Huang et al. (2024), COMMIT, for cameras and lidar (their semantic transformations and the medians of boxes are not

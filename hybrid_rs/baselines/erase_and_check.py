@@ -1,9 +1,9 @@
-r"""Erase-and-check: ask the guard about a text with every set of up to d tokens erased, and flag it if any is flagged.
+r"""Erase-and-check: erase every set of up to d tokens of a text, and flag it if the guard flags any of the results.
 
-If the guard flags the clean text, then every text from which it can be won back by erasing is flagged: the clean text
-is among the erased ones. Against an adversary who only *adds* tokens this is a certificate without noise, statistics or
-loss: certified are exactly those examples that the guard flags. The price is the number of questions, and false alarms,
-since a benign text is flagged if any of its parts is.
+If the guard flags the clean text, then every text made from it by adding up to d tokens is flagged, because erasing
+these gives the clean text. Against an adversary who only *adds* tokens this is a certificate without noise,
+statistics or loss: exactly the examples that the guard flags are certified. The price is the number of questions, and
+false alarms, since a benign text is flagged if any of its parts is.
 
 Around a guard that is smoothed over the image, it certifies both modalities at once: the value of an attacked input is
 at least that of the clean text with the attacked image, so the radius is Cohen's, at every d.
@@ -33,7 +33,7 @@ MOST = 100_000  # questions about one text
 
 
 def erased(tokens: NDArray[np.int64], d: int, mode: Mode) -> Iterator[NDArray[np.int64]]:
-    """Yield the text and what is left of it when up to ``d`` tokens are erased, each kind of erasure once.
+    """Yield the text, and what is left of it after erasing 1 to ``d`` tokens, once for each choice of positions.
 
     Args:
         tokens: shape ``(length,)``.
@@ -106,7 +106,7 @@ class EraseAndCheck:
         require(hasattr(self.guard, "unsafe"), "guard", self.guard, "give an object with unsafe(token_ids, images)")
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("scores", "gradients", "identity", "guard") or name.startswith("__"):  # not this guard's
+        if name in ("scores", "gradients", "identity", "guard") or name.startswith("__"):  # the base guard's do not fit
             raise AttributeError(name)
         return getattr(self.guard, name)
 

@@ -1,17 +1,17 @@
 r"""The synonym kernel of SAFER: every word is replaced by a random member of its set of synonyms.
 
 The word x at one position becomes a uniform member of :math:`P_x`, a set that contains x. The adversary writes another
-word x' from the allowed substitutes of x. The two noisy words have the same law, up to a factor, where both sets meet.
-With several edited positions, all of them show a common member with probability
+word x' from the allowed substitutes of x. On the intersection of both sets, the two noisy words have the same law up
+to a factor. With several edited positions, all of them show a common member with probability
 :math:`\prod |P_x \cap P_{x'}| / |P_x|` under the clean law, and with :math:`\prod |P_x \cap P_{x'}| / |P_{x'}|` under
-attack. Elsewhere one of the laws gives no mass. So the text is one of three outcomes seen through a random map, as in
+attack. Elsewhere one of the laws gives no mass. So the noisy text is a random function of one of three outcomes, as in
 :mod:`hybrid_rs.certificates.deletion`, and the two laws of these outcomes give a sound certificate. For text alone and
 sets of one size it is
 
 .. math:: g(x') \ge p_A - 1 + \prod_i q_i, \qquad q_i = \min_{x'} |P_{x_i} \cap P_{x'}| / |P_{x_i}|,
 
-over the positions of smallest q: SAFER's bound. With the ratio of this module, :func:`hybrid_rs.p_adv` extends it to an
-image under Gaussian noise. The threat is narrower than that of the uniform kernel: only synonyms can be written.
+over the d positions of smallest q: SAFER's bound. With the ratio of this module, :func:`hybrid_rs.p_adv` extends it to
+an image under Gaussian noise. The threat is narrower than that of the uniform kernel: only synonyms can be written.
 
 References:
     Ye, Gong and Liu (2020), SAFER, ACL.
@@ -75,7 +75,7 @@ class SynonymKernel:
         return tuple(sorted(self.sets.get(token, (token,))))
 
     def overlaps(self, token: int) -> tuple[Fraction, Fraction]:
-        """Return the least share of the token's set, and of the substitute's, that both have in common."""
+        """Return the least share that both sets have in common, of the token's set and of a substitute's."""
         own = {*self.replacements(token)}
         allowed = (self.sets if self.substitutes is None else self.substitutes).get(token, (token,))
         others = [{*self.replacements(other)} for other in {token, *allowed}]
@@ -87,7 +87,7 @@ class SynonymKernel:
 
         Args:
             tokens: the clean text.
-            d: number of substituted tokens; more than there are means all.
+            d: number of substituted tokens; all of them if the text has fewer.
         """
         edits = integer("d", d, at_least=0)
         pairs = [self.overlaps(int(token)) for token in tokens]

@@ -1,6 +1,6 @@
 """A certificate: one statement about one smoothed classifier, with a witness that lets anyone check it.
 
-Its budgets are given. The largest ones, the radii, are found in :mod:`hybrid_rs.certificates.worst_case`.
+The caller gives the budgets. :mod:`hybrid_rs.certificates.worst_case` finds the largest ones, the radii.
 """
 
 from __future__ import annotations

@@ -8,15 +8,15 @@ replaced. So
 
 The better of the plain and the masked certificate is :math:`\max(V_d(p_A), \min_e M_{d,e}(p_S))`. It is weaker, because
 it lets the adversary choose e separately for each bound. Masked evidence is weakest against an adversary who edits
-nothing, and p_A handles that case. The minimum must be taken over all e. Against each e, p_A and p_S constrain one
-classifier, and that gives more than the better of the two bounds: :mod:`hybrid_rs.certificates.joint_evidence`.
+nothing, and p_A handles that case. The minimum must be taken over all e. Against each e, p_A and p_S also constrain the
+same classifier, which can give a larger bound: see :mod:`hybrid_rs.certificates.joint_evidence`.
 
 The evidence is written as a mapping from the number of replaced positions to the probability: ``p[0]`` is p_A, and
 ``p[j]`` is p_S of a set of j positions that holds all edited ones.
 
 Where the positions are unknown, ``p[j]`` bounds p_S of *every* set of j positions. Then it can also be used
 against more than j edits: any j of the edited positions are taken as replaced, and the other edits are edits of clean
-text. This serves numbers of edits for which no larger set was counted.
+text. This is done for more edits than the largest set counted has positions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FAILURES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # the failure rates that :
 def ratio_of(kernel: TokenKernel, replaced: int, edited: int) -> LikelihoodRatio:
     """Return the ratio of exactly ``edited`` edits to the clean law, given that ``replaced`` positions were replaced.
 
-    The replaced positions are around the edited ones or, where there are fewer of them, among the edited ones.
+    The replaced positions include all edited ones or, if there are fewer of them, are among the edited ones.
 
     Args:
         kernel: the token kernel.
@@ -123,8 +123,9 @@ def radii_committed(
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the certified radius against exactly e edits, for e = 0..d, and the evidence that gives it.
 
-    The radius at a text budget d is the least of these radii over e = 0..d. What p_A and p_S certify together is
-    computed where it decides that least radius: at d, or with ``all_sets`` at any budget up to d.
+    The radius at a text budget d is the least of these radii over e = 0..d. For one text per image and the uniform
+    kernel, the joint bound of p_A and p_S is computed where it can raise this least radius: for the budget d, or with
+    ``all_sets`` for all budgets up to d.
 
     Args:
         p: as in :func:`p_adv_committed`, each of shape ``(...)``.
@@ -160,7 +161,7 @@ def radii_committed(
 
 
 def joined(edits: int, sizes: Collection[int]) -> int:
-    """Return the size whose p_S is joined with p_A against this number of edits, 0 for none: the least around them."""
+    """Return the size whose p_S is joined with p_A: the smallest one of at least ``edits`` positions; 0 for none."""
     around = [j for j in sizes if j >= edits]
     return min(around) if edits and around and 0 in sizes else 0
 
@@ -176,7 +177,7 @@ def _jointly(
     sigma: float,
     tau: float,
 ) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Replace by that of the joint bound each radius that is the least within one of the budgets."""
+    """Replace each radius that is the least within one of the budgets by the radius of the joint bound."""
     shape = radii.shape
     radii, evidence = radii.reshape(shape[0], -1).copy(), evidence.reshape(shape[0], -1).copy()
     flat = {j: np.broadcast_to(np.asarray(x, dtype=np.float64), shape[1:]).ravel() for j, x in p.items()}
@@ -204,8 +205,7 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float, texts: i
     were replaced, at several failure rates. With several texts for each image, the texts of an image all agree for one
     half of these guards, and are independent of each other for the other half. The answer is True if the split makes
     the radius larger by more than a thousandth for one of them. With a large alphabet it is False, and p_S keeps the
-    whole risk. The joint bound has no part in the answer: for a handful of tokens it may pay where this says that it
-    does not.
+    whole risk. The joint bound is left out: with a very small alphabet the split may pay although the answer is False.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -251,9 +251,9 @@ def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, all_sets:
 
 
 def sizes_for(edits: int, sizes: Collection[int], *, all_sets: bool) -> list[int]:
-    """Return the sizes that are used against this number of edits: 0, those not below it, or else the largest.
+    """Return the sizes that are used against this number of edits: 0, and those that are not below it.
 
-    The largest counts only with ``all_sets``, that is, if its bound holds for every set of that size.
+    If all are below it, the largest is used with ``all_sets``, that is, if its bound holds for every set of that size.
 
     Example:
         >>> sizes_for(2, range(5), all_sets=True), sizes_for(7, range(5), all_sets=True)

@@ -63,8 +63,8 @@ class CommittedCertificate(Target):
         tau: decision threshold.
         choices: for e = 0..d edits, the index in ``bounds`` of the bound that is used.
         log_t: for e = 0..d edits, the witness. By weak duality any numbers here give a valid bound.
-        log_t_outside: for e = 0..d edits, the second witness where p_A is joined with the chosen p_S: the threshold
-            outside the event that its positions were all replaced. Minus infinity where one bound is used by itself.
+        log_t_outside: for e = 0..d edits, the second witness where p_A is joined with the chosen p_S: the log-threshold
+            for draws that did not replace all its positions. Minus infinity where one bound is used by itself.
         p_adv: the bound: no attack within the budgets moves the smoothed value below it.
         alpha: risk that one of the bounds is wrong.
         n: number of draws behind each bound.

@@ -1,7 +1,7 @@
 """A certificate from several texts for each image against an adversary who commits to a number of edits.
 
-Against each number of edits, one of the rows of levels is used: that of the clean law, or that of texts drawn given
-that positions were replaced. These are the positions that the adversary may edit, or any, if they are unknown.
+Against each number of edits, one row of levels is used: that of the clean law, or that of texts in which some positions
+were replaced. These are the positions that the adversary may edit or, if those are unknown, any positions.
 """
 
 from __future__ import annotations
@@ -104,11 +104,11 @@ class CommittedTextCertificate(Target):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """By row of ``levels``, the number of positions that were replaced in its texts."""
+        """The number of positions that were replaced in the texts of each row of ``levels``."""
         return _sizes(self.counts, self.d)
 
     def levels_of(self, size: int) -> tuple[float, ...]:
-        """Return the row of levels for texts in which so many positions were replaced."""
+        """Return the row of levels for texts in which ``size`` positions were replaced."""
         return self.levels[self.sizes.index(size)]
 
     @property
@@ -194,7 +194,7 @@ def _fits(counts: TextCounts | SubsetTextCounts, kernel: TokenKernel, d: int) ->
 
 
 def _sizes(counts: TextCounts | SubsetTextCounts, d: int) -> tuple[int, ...]:
-    """Return the rows of the counts that are used: by the number of positions that were replaced in their texts."""
+    """Return which rows of the counts are used: the numbers of positions that were replaced in their texts."""
     return tuple(range(len(counts.reached))) if isinstance(counts, SubsetTextCounts) else (0, d)
 
 

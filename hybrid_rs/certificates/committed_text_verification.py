@@ -2,8 +2,7 @@
 
 For every number of edits the witnesses are evaluated in ball arithmetic, as in
 :mod:`hybrid_rs.certificates.text_verification`. The law is that of edits of clean text, or the law given that a set of
-positions which includes the edited ones was replaced. Every row of levels is checked against its counts, at its share
-of the risk.
+positions was replaced. Every row of levels is checked against its counts, at its share of the risk.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 r"""Checking a certificate from p_A and p_S without trusting the solver that made it.
 
 For every number of edits e within the budget, the certificate names one of its bounds and a witness. The dual bound of
-that witness is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`, which also gives the
-laws: that of e edits of clean text, or that of exactly e edits among positions which were all replaced. Where p_A is
-joined with p_S, a second witness is for the draws in which not all of these were replaced. The least dual bound must be
-at least ``p_adv``. Every bound is checked against its counts, at its share of the risk.
+that witness is evaluated in ball arithmetic, as in :mod:`hybrid_rs.certificates.verification`. The laws are those of
+:mod:`hybrid_rs.certificates.exact_laws`: of e edits of clean text, or of e edits given that some positions were all
+replaced. Where p_A is joined with p_S, a second witness is for the draws in which not all of these were replaced. The
+least dual bound must be at least ``p_adv``. Every bound is checked against its counts, at its share of the risk.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _bound(certificate: CommittedCertificate) -> arb:
 def _outside(
     certificate: CommittedCertificate, bound: Bound, edits: int, log_t: tuple[float, float], shift: arb | None
 ) -> arb:
-    """What p_A adds outside the event that all positions of the bound were replaced, if the thresholds allow it."""
+    """Return what p_A adds on draws that did not replace all positions; refuse thresholds in the wrong order."""
     from flint import arb
 
     kernel, inside = certificate.kernel, arb(certificate.kernel.beta) ** bound.replaced

@@ -1,20 +1,21 @@
 r"""Random deletion: certificates for inserted, deleted and substituted tokens, and the image.
 
 Each token is deleted independently with probability :math:`\beta`, and the others are kept in their order. Let an
-adversary turn the text x into x', so that a tokens of x are not in x' and b tokens of x' are not in x, with the same
-text left when they are taken out. (A deleted token adds 1 to a, an inserted one to b, a substituted one to both.)
+adversary turn the text x into x', so that x without a of its tokens and x' without b of its tokens are the same text.
+(A deleted token adds 1 to a, an inserted one to b, a substituted one to both.)
 
-If all a tokens of x are deleted, the noisy x has the law of the noisy x' when all b tokens of x' are: both are the
-common text under deletion. So no function of the noisy texts tells them apart better than these two events do, and
+Given that the noise deletes these a tokens of x, the noisy x has the same law as the noisy x' given that the noise
+deletes these b tokens of x': both are the common text under deletion. So no test of a noisy text distinguishes x from
+x' better than these two events do, and
 
 .. math:: g(x', x_2') \ge \beta^b\, \Phi\big(\Phi^{-1}\big((p_A - 1 + \beta^a) / \beta^a\big) - \epsilon / \sigma\big).
 
-The bound is attained where the a and b tokens occur nowhere else, and it grows with neither a nor b; the book's page
-on inserted and deleted tokens has the proofs. So at most d edits need no more than the pairs that
+The bound is attained if the a and b tokens occur nowhere else, and it never grows with a or b; the book's page on
+inserted and deleted tokens has the proofs. So for at most d edits it is enough to consider the pairs that
 :meth:`DeletionKernel.changes` lists.
 
 References:
-    Huang et al. (2023), RS-Del, and Huang et al. (2024), CERT-ED, for the text alone; the proof here is another one.
+    Huang et al. (2023), RS-Del, and Huang et al. (2024), CERT-ED, for the text alone; the proof here is different.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class DeletionKernel:
         choice("edits", self.edits, get_args(Edits))
 
     def changes(self, d: int) -> tuple[tuple[int, int], ...]:
-        """Return the pairs (a, b), one of which is the worst with at most ``d`` edits: tokens lost, tokens gained.
+        """Return pairs (tokens lost, tokens gained), one of which is the worst case of at most ``d`` edits.
 
         Example:
             >>> DeletionKernel(0.5, "insertions and deletions").changes(d=2)
@@ -109,12 +110,12 @@ class DeletionKernel:
 
 @cache
 def shared_mass_ratio(beta: float, lost: int, gained: int) -> LikelihoodRatio:
-    r"""Return the law of the ratio of two laws that agree, given events of mass :math:`\beta^a` and :math:`\beta^b`.
+    r"""Return the law of the ratio of two laws that agree given an event of mass :math:`\beta^a` or :math:`\beta^b`.
 
     Args:
         beta: in [0, 1].
-        lost: a, of the clean law.
-        gained: b, of the attacked law.
+        lost: a; the event has mass :math:`\beta^a` under the clean law.
+        gained: b; it has mass :math:`\beta^b` under the attacked law.
 
     Example:
         >>> ratio = shared_mass_ratio(0.5, lost=1, gained=2)

@@ -32,7 +32,7 @@ class VerificationError(ValueError):
 
 
 def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
-    """Return the atoms of every adversary that the certificate covers."""
+    """Return the atoms of every adversary who may be the worst one that the certificate covers."""
     kernel, d = certificate.kernel, certificate.d
     if isinstance(kernel, AbsorbingKernel):
         return [_masked_absorbing(kernel, d) if certificate.masked else _absorbing(kernel, d)]
@@ -48,9 +48,9 @@ def laws_of(certificate: Certificate | TextCertificate) -> list[list[Atom]]:
 
 
 def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: int) -> list[Atom]:
-    """Return the atoms of exactly ``edited`` edits; P is given that ``replaced`` positions were replaced, if not 0.
+    """Return the atoms of exactly ``edited`` edits; P is the clean law given that ``replaced`` positions were replaced.
 
-    The replaced positions are around the edited ones or, where there are fewer of them, among the edited ones.
+    The replaced positions include all edited ones or, if there are fewer of them, are among the edited ones.
     """
     beyond = max(edited - replaced, 0)  # edits of clean text
     if isinstance(kernel, AbsorbingKernel):
@@ -63,10 +63,10 @@ def law_of(kernel: UniformKernel | AbsorbingKernel, edited: int, *, replaced: in
 
 
 def outside_law(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:
-    """Return the atoms of exactly ``edited`` of d edits, given under P that not all d positions were replaced.
+    """Return the atoms if ``edited`` of d positions are edited; P is given that not all d positions were replaced.
 
-    They are those of the plain law by surplus, less the ways in which all were: those without a clean token on show,
-    with the unedited positions replaced. Q is not divided by anything.
+    As in the plain law, there is one atom for each surplus of the adversary's tokens over clean ones. Outcomes in which
+    all d positions were replaced are left out: those that show no clean token at any of them. Q is not rescaled.
     """
     from flint import arb
 
@@ -103,7 +103,7 @@ def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
 
 
 def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
-    """Return one atom for each difference between the numbers of adversarial and of clean tokens that show."""
+    """Return one atom for each surplus of adversarial over clean tokens among those shown."""
     with needs("verify"):
         from flint import arb
 
@@ -127,7 +127,7 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
 
 
 def _changed(edits: str, d: int) -> Iterator[tuple[int, int]]:
-    """Yield how many tokens d edits of a kind may take away and add; fewer can be simulated from more."""
+    """Yield the numbers of tokens that exactly d edits may take away and add; fewer edits are never worse."""
     for lost, gained in product(range(d + 1), repeat=2):
         both = {"all": (d, d), "insertions": (0, d), "deletions": (d, 0), "insertions and deletions": (lost, d - lost)}
         if (lost, gained) == both[edits]:
@@ -135,7 +135,7 @@ def _changed(edits: str, d: int) -> Iterator[tuple[int, int]]:
 
 
 def _deletion(beta: float, lost: int, gained: int) -> list[Atom]:
-    """Return the atoms of two texts: all lost tokens are deleted from the clean one, all gained ones from the other."""
+    """Return three atoms: all lost tokens (under P) or all gained ones (under Q) are deleted; the rest of P; of Q."""
     from flint import arb
 
     p, q = arb(beta) ** lost, arb(beta) ** gained
@@ -202,7 +202,7 @@ def _both(law: list[Atom], other: list[Atom]) -> list[Atom]:
 
 
 def _masked_uniform(kernel: UniformKernel, d: int, edited: int) -> list[Atom]:
-    """Return the atoms given under P that all d are replaced: one for each number ``theirs`` of adversarial tokens.
+    """Return one atom for each number ``theirs`` of adversarial tokens; P is given that all d positions were replaced.
 
     Under Q an unedited position has the same law as under P with probability beta, and shows the clean token otherwise.
     """

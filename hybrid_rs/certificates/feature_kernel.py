@@ -147,7 +147,7 @@ class FeatureKernel:
 def worst_ratios(kernel: Kernel | DeletionKernel, d: int, *, masked: bool = False) -> tuple[LikelihoodRatio, ...]:
     """Return candidate laws, one of which is the worst with ``d`` edits.
 
-    There are several only if features differ in arity, or if an edit may be an insertion or a deletion.
+    There are several only if features differ in arity, or with a deletion kernel for insertions and deletions.
     """
     if isinstance(kernel, DeletionKernel):
         require(not flag("masked", masked), "masked", masked, "evidence under deletion is p_A: leave it out")

@@ -38,11 +38,11 @@ def frontier_of(
 
     - Plain counts give the plain certificate, from p_A.
     - Masked and subset counts bound p_A and p_S, and give the certificate from both. For each number of edits within d
-      the larger of the two values is taken, and the least of these is the worst case. The bounds of subset counts share
-      one risk anyway. For masked counts the risk of a point is split between p_A and p_S if that can help
+      the best bound from p_A and p_S is taken, and the least of these is the worst case. The bounds of subset counts
+      share one risk anyway. For masked counts the risk of a point is split between p_A and p_S if that can help
       (:func:`hybrid_rs.certificates.commitment.pays`); otherwise the point uses p_S alone.
-    - Counts of several texts for each image give the certificate from their levels, in the same way. If they have no
-      row for each d or size, it is the plain certificate.
+    - Counts of several texts for each image give the certificate from their levels, in the same way. If texts were
+      drawn from the clean law alone, it is the plain certificate.
 
     Args:
         counts: the counts of the draws.
@@ -122,10 +122,11 @@ def _committed(
 ) -> list[Frontier]:
     """Return the frontiers from p_A and p_S at points where splitting the risk can help; else those from p_S alone.
 
-    The bounds are those at the risk of a point and at half of it, shape ``(d_max + 1,)``, or ``(..., m)`` for m texts.
+    ``whole`` has the bounds at the risk of a point, ``half`` those at half of it: shape ``(d_max + 1,)``, or
+    ``(..., m)`` for m texts.
     """
     first, everyone, texts = alone[0], range(len(counts)), counts[0].texts
-    kernel, shared = first.kernel, first.simultaneous  # if so, the bounds of all d (d = 0: p_A) hold together anyway
+    kernel, shared = first.kernel, first.simultaneous  # if shared, the bounds of all d (p_A at d = 0) hold together
     if not isinstance(kernel, UniformKernel | AbsorbingKernel):
         return alone
     radii, p = (np.array([getattr(front, name) for front in alone]) for name in ("radii", "p"))
@@ -148,7 +149,7 @@ def _of_subsets(
     d_max: int,
     alpha: float,
 ) -> list[Frontier]:
-    """Return frontiers from p_A and p_S of all sizes; a budget above the text's length allows editing all of it."""
+    """Return frontiers from p_A and p_S of all sizes; a budget above the text's length counts as its length."""
     law = cast(TokenKernel, kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws"))
     sigma, tau = one("sigma", nonnegative("sigma", sigma)), one("tau", probability("tau", tau))
     made: list[Frontier | None] = [None] * len(counts)
@@ -181,7 +182,7 @@ def least_over_edits(
 
     Args:
         bounds: by size of sets, the bound of p_S, or the mean of the levels.
-        radii: against exactly e = 0, 1, ... edits; a larger budget allows no more edits than the last.
+        radii: against exactly e = 0, 1, ... edits; the last e is the most edits that any budget allows.
         sizes: the size of the sets behind each radius, 0 for p_A.
         kernel: the token kernel.
         sigma: standard deviation of the image noise.

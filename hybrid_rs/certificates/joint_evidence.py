@@ -1,19 +1,19 @@
-r"""p_A and p_S constrain one classifier: together they say more than the better of the two.
+r"""p_A and p_S constrain the same classifier: used jointly, they certify more than the better of the two.
 
 Let R be the event that the d positions of a set were all replaced; under the clean law it has probability
-:math:`b = \beta^d`. Let the adversary edit e of them. The probability that the clean text is flagged *and* R happens is
-at least :math:`b\,p_S`. If it is exactly that, then it is flagged outside R with probability at least
-:math:`p_A - b\,p_S`. Inside R and outside R the least attacked probability is a Neyman-Pearson problem each, with
-thresholds :math:`t_R` and :math:`t_O`, and
+:math:`b = \beta^d`. Let the adversary edit e of them. The probability that the noisy clean text is flagged *and* R
+happens is at least :math:`b\,p_S`. If it is exactly that, the text is flagged outside R with probability at least
+:math:`p_A - b\,p_S`. Then there are two Neyman-Pearson problems, one inside R and one outside, with thresholds
+:math:`t_R` and :math:`t_O`, and
 
 .. math:: g(x_{adv}) \ge M_{d,e}(p_S) + O_{d,e}\Big(\frac{p_A - b\,p_S}{1 - b}\Big) \quad\text{if } t_R \ge t_O .
 
-M is the masked bound; O is that of the clean law given that R did *not* happen. The condition says that it does not pay
-the adversary to have more flagged inside R and less outside. If it fails, p_S adds nothing to p_A, and the plain bound
-is exact. With large alphabets O is nearly 0, and so is the gain.
+M is the masked bound; O is that of the clean law given that R did *not* happen. The condition says that a classifier
+which flags more inside R and less outside has no smaller attacked value. If it fails, p_S adds nothing to p_A, and the
+plain bound is exact. With large alphabets O is nearly 0, and so is the gain.
 
 The two thresholds are the multipliers of the generalised Neyman-Pearson lemma (Dantzig and Wald, 1951): for any
-:math:`t_R \ge t_O \ge 0`, as proportions of clean mass, the sum of the two dual bounds is valid.
+:math:`t_R \ge t_O \ge 0`, both as ratios to the clean law without a condition, the sum of the dual bounds is valid.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from hybrid_rs.certificates.neyman_pearson import adversarial_density, log_thres
 from hybrid_rs.certificates.worst_case import attack_shift
 
 FloatArray = NDArray[np.float64]
-ORDER = 1e-9  # by so much more, in its logarithm, the inner threshold must be the larger one, so that it can be proved
-LEAST_OUTSIDE = 1e-6  # where R is more likely than 1 minus this, nothing is left outside of it
+ORDER = 1e-9  # least excess of the inner log-threshold over the outer one, so that their order can be proved
+LEAST_OUTSIDE = 1e-6  # where R fails with a smaller probability, the part outside R is not used
 
 
 def outside_ratio(kernel: UniformKernel, d: int, *, edited: int) -> LikelihoodRatio:
     """Return the ratio of exactly ``edited`` edits to the clean law, given that not all of d positions were replaced.
 
-    The ratio is the adversary's law restricted to the same event: what it does on R counts as ratio infinity.
+    The adversary's law is restricted to the same event but not rescaled: its mass on R counts as ratio infinity.
 
     Args:
-        kernel: the token kernel, with beta in (0, 1): otherwise the event is impossible or has no outside.
+        kernel: the token kernel, with beta in (0, 1): otherwise the event is impossible or certain.
         d: number of positions, 1 to 512.
         edited: how many of these the adversary edits, 0 to d.
 
@@ -53,7 +53,7 @@ def outside_ratio(kernel: UniformKernel, d: int, *, edited: int) -> LikelihoodRa
 
     Example:
         >>> ratio = outside_ratio(UniformKernel(beta=0.25, vocab_size=4), d=1, edited=1)
-        >>> ratio.p.round(9), ratio.q.round(9)  # the clean token alone is left
+        >>> ratio.p.round(9), ratio.q.round(9)  # only the clean token is left
         (array([1.]), array([0.08333333]))
     """
     part = integer("edited", edited, at_least=0, at_most=text_budget("d", integer("d", d, at_least=1)))
@@ -112,7 +112,7 @@ def joint_radius(
     sigma: float,
     tau: float,
 ) -> FloatArray:
-    """Return the radius that both probabilities certify together; never below one that is known already.
+    """Return the radius that both probabilities certify together; never below the known one.
 
     Args:
         p_a: lower bounds of p_A, shape ``(n,)``.
@@ -120,7 +120,7 @@ def joint_radius(
         kernel: the token kernel.
         d: number of positions.
         edited: how many of these the adversary edits.
-        known: a radius that is certified otherwise, shape ``(n,)``; nan where there is none.
+        known: a radius certified by another bound, shape ``(n,)``; nan where there is none.
         sigma: standard deviation of the image noise, finite.
         tau: decision threshold.
 
@@ -139,15 +139,15 @@ def joint_radius(
     everyone = np.flatnonzero(np.isfinite(start))
     at = everyone[holds(everyone, start[everyone])]
     radius[at] = start[at]
-    with np.errstate(invalid="ignore"):  # nan, as infinity, where one of the probabilities is 1: nothing to search
-        most = (ndtri(np.maximum(p_a, p_s)) - ndtri(tau)) * sigma  # an image test of this mass is one such classifier
+    with np.errstate(invalid="ignore"):  # infinite or nan where a probability is 1: no search there
+        most = (ndtri(np.maximum(p_a, p_s)) - ndtri(tau)) * sigma  # attained by a test of the image alone
     at = at[(most[at] > start[at]) & np.isfinite(most[at])]
     if sigma == 0 or not at.size:
         return radius
 
     inside = masked_ratio(kernel, d, edited=edited)
     asked = 0 < kernel.beta**d < 1 - LEAST_OUTSIDE
-    outside = outside_ratio(kernel, d, edited=edited) if asked else inside  # in place of one that no bound uses
+    outside = outside_ratio(kernel, d, edited=edited) if asked else inside  # a stand-in where no bound uses it
 
     def shortfall(reach: FloatArray, p_a: FloatArray, p_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         shift = attack_shift(reach, sigma)
@@ -158,7 +158,7 @@ def joint_radius(
 
     found = newton_root(shortfall, start[at], start[at], most[at], (p_a[at], p_s[at]), xatol=1e-12 * sigma)
     step = 2.0**-46
-    while (over := ~holds(at, found)).any():  # the search may stop a hair above the root
+    while (over := ~holds(at, found)).any():  # the search may stop slightly above the root
         found[over] = np.maximum(found[over] * (1 - step), start[at][over]) if step < 0.5 else start[at][over]
         step *= 4
     radius[at] = found
@@ -169,7 +169,7 @@ def joint_radius(
 def _outside(beta: float, vocab_size: int, d: int, edited: int) -> LikelihoodRatio:
     """Return atoms by the surplus of the adversary's tokens over clean ones, as in the plain ratio.
 
-    A way without a clean token among the edited positions is outside R only if an unedited position was not replaced.
+    An outcome without a clean token at the edited positions is outside R only if an unedited one was not replaced.
     """
     with localcontext(prec=DIGITS):
         keep, hit = 1 - Decimal(beta), Decimal(beta) / (vocab_size - 1)

@@ -298,7 +298,7 @@ def ratio_of_decimals(
 ) -> LikelihoodRatio:
     """Round masses of many digits, each once, and return the ratio; the atoms may be in any order.
 
-    Atoms whose log-ratios are one float64 are one atom, as where beta is close to 1 - 1/V and edits have no effect.
+    Atoms are merged if their log-ratios round to the same float64, as where beta is close to 1 - 1/V.
     """
     atoms: dict[float, tuple[Decimal, Decimal]] = {}
     for g, a, b in zip(log_gamma, p, q, strict=True):

@@ -31,7 +31,7 @@ from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 FloatArray = NDArray[np.float64]
 LEAST_VALUE = 1e-300  # smaller float64 numbers are too far apart for bounds on relative errors
 LEAST_P_A = 1e-280  # for a smaller p_A, terms that underflow could matter; such a p_A certifies nothing
-NEWTON = 20  # rounds of Newton's method; it needs about five where it works
+NEWTON = 20  # rounds of Newton's method; it needs about five where it converges
 BLOCK = 1 << 16  # numbers in one temporary array: a block stays in the processor's cache
 
 
@@ -110,7 +110,7 @@ def crossing(p_a: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: Flo
 
     The unknowns are the cut c = (u - log gamma_a) / s + s / 2 at the atom a that the knapsack fills in part, and s. On
     the scale of normal quantiles both equations are straight lines if a is the only atom, and nearly so if the others
-    are far away. Where they are not, Newton's method may not arrive.
+    are far away. Otherwise Newton's method may not converge.
 
     Args:
         p_a: clean probability, shape ``(n,)``, in (0, 1).
@@ -119,7 +119,7 @@ def crossing(p_a: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: Flo
         most: a shift at which the value is below tau, shape ``(n,)``.
 
     Returns:
-        shape ``(n,)``, a proposal without a guarantee; nan where the method does not arrive.
+        shape ``(n,)``, a proposal without a guarantee; nan where the method does not converge.
     """
     return _blockwise(lambda p, t, most: _newton(p, t, ratio, most), ratio, p_a, tau, most)
 
@@ -165,7 +165,7 @@ def _newton(p: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatA
     atom, upper = _filled(p, ratio), p >= 0.5
     side, target_p, target_v = np.where(upper, -1.0, 1.0), ndtri(np.where(upper, 1 - p, p)), ndtri(tau)
     gaps, floor = ratio.log_gamma - ratio.log_gamma[atom, None], np.where(upper, 0.0, ratio.p_at_zero)
-    with np.errstate(all="ignore"):  # what overflows or divides by zero is nan or infinite, and does not arrive
+    with np.errstate(all="ignore"):  # overflow and division by zero give nan or infinity: not converged
         c = _share_quantile(p, ratio, atom)
         s = c - ndtri((tau - np.cumsum(ratio.q)[atom] + ratio.q[atom]) / ratio.q[atom])
         s = np.where((s > 0) & (s < most), s, most / 2)
@@ -195,7 +195,7 @@ def _newton(p: FloatArray, tau: FloatArray, ratio: LikelihoodRatio, most: FloatA
 def _filled(p: FloatArray, ratio: LikelihoodRatio) -> NDArray[np.intp]:
     """Return the atom that the knapsack fills in part: the first whose cumulative clean mass reaches p."""
     below = ratio.p_at_zero + np.cumsum(ratio.p)
-    above = np.append(np.cumsum(ratio.p[:0:-1])[::-1], 0.0)  # counted from the smaller tail
+    above = np.append(np.cumsum(ratio.p[:0:-1])[::-1], 0.0)  # upper tails, summed separately: exact enough for p near 1
     last = ratio.log_p.size - 1
     from_below = np.searchsorted(below, p)
     from_above = last + 1 - np.searchsorted(above[::-1], 1 - p, side="right")
@@ -203,7 +203,7 @@ def _filled(p: FloatArray, ratio: LikelihoodRatio) -> NDArray[np.intp]:
 
 
 def _share_quantile(p: FloatArray, ratio: LikelihoodRatio, atom: NDArray[np.intp]) -> FloatArray:
-    """Return the normal quantile of the share of the knapsack's atom that is filled, within -8 to 8."""
+    """Return the normal quantile of the filled share of the knapsack's atom, clipped to [-8, 8]."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (p - ratio.p_at_zero - np.cumsum(ratio.p)[atom]) / ratio.p[atom] + 1
         return np.clip(np.nan_to_num(ndtri(share)), -8.0, 8.0)
@@ -226,7 +226,7 @@ def _solve(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray) -> FloatArray:
 
 
 def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, atom: NDArray[np.intp]) -> FloatArray:
-    """Solve F(log gamma_atom + s w) = p for w, on the scale of normal quantiles: straight if there is one atom."""
+    """Solve F(log gamma_atom + s w) = p for w, on the scale of normal quantiles: linear for one atom."""
     upper, near = p >= 0.5, ratio.log_gamma[atom]
     tail = np.where(upper, 1 - p, p)
     target = ndtri(tail)
@@ -245,10 +245,10 @@ def _root(p: FloatArray, ratio: LikelihoodRatio, s: FloatArray, atom: NDArray[np
         z /= s[:, None]
         z += s[:, None] / 2
         z *= side[:, None]
-        mass = (ndtr(z) * ratio.p).sum(axis=1)  # no product of matrices: its digits depend on the number of rows
+        mass = (ndtr(z) * ratio.p).sum(axis=1)  # not a matrix product: its last digits depend on the number of rows
         found = ndtri(np.minimum(mass + np.where(side < 0, 0.0, ratio.p_at_zero), 1.0))
         z *= z
-        z -= found[:, None] ** 2  # both densities in one exponential, which cannot underflow where it matters
+        z -= found[:, None] ** 2  # one exponential for both densities does not underflow where it matters
         z *= -0.5
         return side * (np.clip(found, -40.0, 40.0) - target), np.exp(z, out=z) @ ratio.p
 

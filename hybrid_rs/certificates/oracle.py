@@ -209,7 +209,7 @@ def absorbing_law(beta: Number, d: int) -> Law:
 def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0, beyond: int = 0) -> Law:
     """Return the law of the ratio over edited and unedited positions, all replaced under P; see :func:`atoms`.
 
-    ``beyond`` further positions are edited, and are of clean text under P.
+    ``beyond`` further positions are edited, too; P has no condition on them.
     """
     touched, untouched = (masked_position(beta, vocab_size, flag) for flag in (True, False))
     return atoms([touched] * edited + [untouched] * unedited + [uniform_position(beta, vocab_size)] * beyond)
@@ -217,13 +217,13 @@ def masked_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0, be
 
 @cache
 def outside_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -> Law:
-    """Return the law of the ratio given that the clean draw did not replace all positions; Q is that part of its law.
+    """Return the law of the ratio; P is given that not all positions were replaced, Q is restricted to these outcomes.
 
-    Every way in which the positions can come out is listed, so it is for a few positions.
+    All outcomes are listed, so this is for a few positions.
 
     Example:
         >>> law = outside_law(0.25, 4, edited=1)
-        >>> [(float(p), round(float(q), 9)) for p, q in law.values()]  # the clean token alone is left
+        >>> [(float(p), round(float(q), 9)) for p, q in law.values()]  # only the clean token is left
         [(1.0, 0.083333333)]
     """
     clean, others = Fraction(beta), vocab_size - 1
@@ -231,7 +231,7 @@ def outside_law(beta: Number, vocab_size: int, edited: int, unedited: int = 0) -
     ways = [*[shown] * edited, *[[(1 - clean, 1 - clean), (clean, clean)]] * unedited]
     law: dict[Any, Masses] = {}
     for outcome in product(*(range(len(way)) for way in ways)):
-        if any(i == 0 for i in outcome):  # the first way of each position is the clean token
+        if any(i == 0 for i in outcome):  # the first outcome of each position shows the clean token
             p, q = (math.prod(way[i][side] for way, i in zip(ways, outcome, strict=True)) for side in (0, 1))
             if p or q:
                 key = q / p if p else INFINITY

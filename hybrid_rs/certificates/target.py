@@ -92,10 +92,10 @@ def check_target(certificate: Any, *more: str) -> int:
 
 
 def one_statement(**given: Any) -> tuple[float, ...]:
-    """Return the values as floats; each must be one number, and none an array, a text or a truth value.
+    """Return the values as floats; each must be a single number, not an array, a text or a truth value.
 
     Raises:
-        ValueError: naming the value that is not.
+        ValueError: naming the argument that is not a single number.
 
     Example:
         >>> one_statement(epsilon=1, sigma=0.5)

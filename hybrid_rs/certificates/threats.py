@@ -89,7 +89,7 @@ class SuffixThreat:
 
 @dataclass(frozen=True)
 class _OfTheText:
-    """A threat to the tokens of the text itself, which keeps its length: at least one edit, and no slot."""
+    """The base of threats to the tokens of the text itself: at least one edit, and no slot."""
 
     max_edits: int = 8
 
@@ -107,9 +107,9 @@ class InPlaceThreat(_OfTheText):
     """In-place suffix: the adversary overwrites the last d tokens of the text itself; the text keeps its length.
 
     The last ``max_edits`` tokens are noised, whatever they are, and those before them are trusted. So the certificates
-    are those of a suffix slot: of the plain one any d of the last tokens may change, the masked one relies on the last
-    d. (Only which positions are noised and edited differs; their laws are the same, and the proofs use nothing else.)
-    Unlike a slot of pads, these positions hold what the user wrote: dropping them would lose it.
+    are those of a suffix slot: the plain one covers edits of any d of the noised tokens, the masked one edits of the
+    last d only. (Only which positions are noised and edited differs; their laws are the same, and the proofs use
+    nothing else.) Unlike pads, these tokens are the user's own: dropping them would lose what the user wrote.
 
     Args:
         max_edits: m, the number of noised tokens at the end, at least 1. A shorter text is noised as a whole.
@@ -158,8 +158,8 @@ class L0Threat(_OfTheText):
 class EditDistanceThreat(L0Threat):
     """Insertions, deletions and substitutions anywhere: up to d edits in all. Every token may be deleted by the noise.
 
-    Which kinds of edits the certificate covers is a matter of
-    :class:`hybrid_rs.certificates.deletion.DeletionKernel`; the draws are the same for all of them.
+    :class:`hybrid_rs.certificates.deletion.DeletionKernel` says which kinds of edits the certificate covers; the draws
+    are the same for all of them.
 
     Args:
         max_edits: the largest number of edits of interest, at least 1.
@@ -169,5 +169,5 @@ class EditDistanceThreat(L0Threat):
     """
 
     def noised(self, length: int) -> NDArray[np.bool_]:
-        """All positions, shape ``(1, length)``; an empty text is one, too."""
+        """All positions, shape ``(1, length)``; the text may be empty."""
         return np.ones((1, integer("length", length, at_least=0, at_most=MAX_LENGTH)), dtype=bool)

@@ -59,10 +59,10 @@ def p_adv_upper(p_a: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, s
 def certified_radius_below(p_a: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike, tau: ArrayLike) -> FloatArray:
     r"""Return the largest image budget at which the smoothed value provably stays *below* tau: no false alarm.
 
-    A smoothed classifier that flags an input where its value is at least tau does not flag this input, whatever an
-    adversary does within the budgets. This is the radius of the exchanged classifier, :math:`V(1 - p_A) > 1 - \tau`.
-    An edited token shows with probability 1 - beta. So d >= 1 needs a large tau, or a clean value so small that it
-    rules out a guard that flags nothing but the adversary's token.
+    A smoothed classifier that flags inputs of value tau or more does not flag this input, whatever an adversary does
+    within the budgets. This is the radius of the classifier with exchanged verdicts, :math:`V(1 - p_A) > 1 - \tau`. The
+    noise keeps an edited token with probability 1 - beta. So d >= 1 needs a large tau, or a clean value so small that
+    it rules out a guard that flags only the adversary's token.
 
     Args:
         p_a: clean smoothed value, or an *upper* confidence bound of it; in [0, 1].
@@ -113,7 +113,7 @@ def radii_below(
         >>> hrs.floored(radii, 3)
         array([2.185, 1.513,   nan])
     """
-    kind("counts", counts, Counts, "give plain counts: masked ones bound the value from below alone")
+    kind("counts", counts, Counts, "give plain counts: masked ones bound the value only from below")
     bounds, d_max = counts.p_a_upper(alpha), text_budget("d_max", d_max)
     require(len(bounds) in (1, d_max + 1), "d_max", d_max, f"give {len(bounds) - 1}, the largest budget sampled")
     upper = np.broadcast_to(bounds, d_max + 1) if len(bounds) == 1 else bounds
@@ -129,7 +129,7 @@ def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio,
     r"""Return the largest image budget at which class A provably keeps more probability than class B.
 
     A stays ahead while its least value exceeds B's largest, :math:`V(p_A) > 1 - V(1 - p_B)`. This is exact: where
-    :math:`p_A + p_B \le 1`, one classifier attains both extremes. With ``p_b`` a bound that serves *every* other class,
+    :math:`p_A + p_B \le 1`, one classifier attains both extremes. With ``p_b`` a bound for *every* other class,
     A stays the most probable class; with ``p_b = 1 - p_a`` the condition is :math:`V(p_A) > 1/2`.
 
     Args:

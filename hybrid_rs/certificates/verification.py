@@ -9,10 +9,11 @@ under attack, a value of at least
 
 and for s = 0 the same with :math:`\min(q_k - e^u p_k, 0)` as summand. :func:`verify` evaluates D in ball arithmetic
 (Arb, through python-flint): every number is an interval that contains the true one, and each float64 of the certificate
-is taken as an exact number. The masses are computed here from the kernel's definition, independently of the solver. A
-masked certificate is checked against every number of edits 0..d. A certificate for features of different arity is
-checked against every choice of d features that may be the worst. If p comes from draws, the binomial tail shows that k
-of n draws bound it at risk alpha; the distance between the law of the draws and that of the theorem is taken off.
+is taken as an exact number. The masses are computed in :mod:`hybrid_rs.certificates.exact_laws` from the kernel's
+definition, independently of the solver. A masked certificate is checked against every number of edits 0..d. A
+certificate for features of different arity is checked against every choice of d features that may be the worst. If p
+comes from draws, the binomial tail shows that k of n draws bound it at risk alpha; the distance between the law of the
+draws and that of the theorem is taken off.
 """
 
 from __future__ import annotations

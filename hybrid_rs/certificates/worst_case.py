@@ -204,7 +204,7 @@ def _cohen(p: FloatArray, tau: FloatArray) -> FloatArray:
 
 
 def _root_of_bound(p: FloatArray, ratio: LikelihoodRatio, tau: FloatArray) -> FloatArray:
-    """Find the largest epsilon / sigma at which the computed bound itself reaches tau: slower, good everywhere."""
+    """Find the largest epsilon / sigma at which the computed bound itself reaches tau: slower, but always possible."""
 
     def excess(s: FloatArray, p: FloatArray, target: FloatArray) -> FloatArray:
         u = neyman_pearson.log_threshold(p, ratio, s)

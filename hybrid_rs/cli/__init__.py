@@ -1,9 +1,10 @@
 """The command line, ``hybrid-rs``: one module for each kind of command.
 
 ``application`` lists the commands. ``options`` and ``guard_options`` declare the options that several of them share;
-``data`` and ``loading`` turn these into a data set, a guard, a smoothing and an engine. ``showing`` prints results and
-notes, ``resolution`` says in which pixels distances are measured, and ``report_page`` makes the page of a report.
-Nothing heavy is imported here, so that a Ctrl-C ends with status 130 from the first moment on.
+``data``, ``loading`` and ``smoothing_options`` turn these into a data set, a guard with its engine, and a smoothing.
+``showing`` prints results and notes, ``resolution`` says in which pixels distances are measured, and ``report_page``
+makes the page of a report. Nothing heavy is imported here, so that a Ctrl-C ends with status 130 from the first moment
+on.
 """
 
 from __future__ import annotations

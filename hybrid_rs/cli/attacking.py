@@ -43,10 +43,10 @@ def attack(
 ) -> None:
     """Attack every example that is not labelled safe, within (d, epsilon), and compare with the certified bound.
 
-    The search sees inside the guard and averages over the noise. The value at the attacked input is estimated on fresh
-    draws, which neither the search nor the certificate used. The exit status is 1 if a value is shown to be below its
-    certified bound. With --towards unsafe the attack raises false alarms in examples that are not labelled unsafe, and
-    is compared with the certified upper bound.
+    The search uses the guard's scores and gradients, if it has them, and averages over the noise. The value at the
+    attacked input is estimated on fresh draws, which neither the search nor the certificate used. The exit status is 1
+    if a value is shown to be below its certified bound. With --towards unsafe the attack raises false alarms in
+    examples that are not labelled unsafe, and is compared with the certified upper bound.
     """
     from hybrid_rs.attacks import ADAPTIVE, STRONGER
     from hybrid_rs.attacks.bounds import beside_bounds

@@ -41,7 +41,7 @@ def calibrate(
         float, typer.Option(help="Largest share of benign inputs that may be flagged.", rich_help_panel=o.NOISE)
     ] = 0.05,
     confidence: Annotated[
-        float, typer.Option(help="Confidence of that share, over the choice of examples.", rich_help_panel=o.DRAWS)
+        float, typer.Option(help="Confidence in that share, over the choice of examples.", rich_help_panel=o.DRAWS)
     ] = 0.99,
     margins: Annotated[
         str | None,
@@ -54,11 +54,11 @@ def calibrate(
     save: Annotated[Path | None, typer.Option(help="File for certify --tau-from and decide --tau-from.")] = None,
     as_json: o.Json = False,
 ) -> None:
-    """Choose the threshold tau: the smallest one that benign examples are shown to stay below.
+    """Choose tau, the smallest threshold at which at most a given share of benign inputs is flagged.
 
     Only examples that are labelled safe are used. The share of false alarms holds for the population that they are
-    drawn from. With several margins or betas it holds for all of them at the same time, so you may choose any. Counts
-    are stored; after a Ctrl-C the same command continues where it stopped.
+    drawn from. With several margins or betas it holds for all of them at the same time, so you may use any of them.
+    Counts are stored; after a Ctrl-C the same command continues where it stopped.
     """
     from hybrid_rs.storage.counts import CountsStore
 
@@ -67,7 +67,7 @@ def calibrate(
     require(0 < confidence < 1, "confidence", confidence, "give a number in (0, 1), such as 0.99")
     levels, rates = _numbers("margins", margins), _numbers("betas", betas)
     require(
-        levels is None or not smoothing.deletes, "margins", margins, "edit-distance has one at a time: give --margin"
+        levels is None or not smoothing.deletes, "margins", margins, "edit-distance takes one margin: give --margin"
     )
     within = rates is None or all(0 <= rate <= 1 for rate in rates)
     require(within, "betas", betas, "give probabilities in [0, 1]", repr)
@@ -108,9 +108,9 @@ class Choice:
 
     Args:
         calibration: tau with its guarantee.
-        setting: what tells the smoothed guard from others, as stores write it.
-        ceiling: by d, the largest radius that as many draws can certify at tau, all of them unsafe.
-        confidence: of the bound of false alarms.
+        setting: the fields that distinguish the smoothed guard from others, as stores write them.
+        ceiling: by d, the largest radius that this number of draws can certify at tau, if all are unsafe.
+        confidence: confidence of the bound on false alarms.
     """
 
     calibration: Calibration
@@ -132,7 +132,7 @@ class Choice:
         return cls(made, setting_of(smoothed, name), tuple(most), confidence)
 
     def facts(self) -> dict[str, Any]:
-        """What is printed as JSON."""
+        """The values that are printed as JSON."""
         made = {name: value for name, value in asdict(self.calibration).items() if name != "used"}
         bound = {"false_alarm_bound": self.calibration.false_alarm_bound(self.confidence)}
         return made | bound | {"confidence": self.confidence, "ceiling": list(self.ceiling), "setting": self.setting}
@@ -143,14 +143,14 @@ class Choice:
 
 
 def setting_of(smoothed: AnySmoothed, name: str) -> dict[str, Any]:
-    """Return what tells a smoothed guard from others."""
+    """Return the fields that distinguish a smoothed guard from others."""
     from hybrid_rs.storage.counts import described
 
     return {key: value for key, value in described(name, smoothed, "").items() if key not in ("schema", "example")}
 
 
 def check_file(file: Path | None) -> None:
-    """Require a file of ``--tau-from`` that can be read, before a guard is loaded."""
+    """Require that the file of ``--tau-from`` can be read, before a guard is loaded."""
     if file is not None:
         read_text("tau_from", file)
 
@@ -172,7 +172,7 @@ def read_calibration(file: Path, smoothed: AnySmoothed, name: str) -> Calibratio
         name: its guard's identity.
 
     Raises:
-        ValueError: if the file is none, or none of its lines is for this smoothed guard.
+        ValueError: if the file is not one of ``--save``, or none of its lines is for this smoothed guard.
     """
     from hybrid_rs.decisions.calibrate import Calibration
 
@@ -244,7 +244,7 @@ def _tell(found: list[Choice], smoothed: AnySmoothed, left_out: int) -> None:
 
 
 def _numbers(name: str, given: str | None) -> list[float] | None:
-    """Read numbers that commas separate, each once."""
+    """Read different numbers, separated by commas."""
     if given is None:
         return None
     try:

@@ -65,7 +65,7 @@ def certify(
     require(texts == 1 or not per_d, "texts", texts, "several texts need one classifier; leave out --per-d")
     alarms = towards == "unsafe"
     require(not (alarms and (masked or texts > 1 or simultaneous)), "towards", towards, PLAIN)
-    given = "--towards unsafe needs a threshold that is given: leave it out, and give --tau"
+    given = "--towards unsafe takes no --tau-from: leave it out, and give --tau"
     require(not alarms or tau_from is None, "tau_from", str(tau_from), given, repr)
     entries = source.entries()
     smoothed = smoothing.of(checkpoint.loaded)
@@ -197,7 +197,7 @@ def _means(radii: NDArray[np.float64]) -> NDArray[np.float64]:
 def certify_alarms(
     work: Work, source: Source, entries: Entries, tau: float, alpha: float, law: str, *, as_json: bool
 ) -> None:
-    """Print for every example not labelled unsafe within which budgets no adversary raises a false alarm."""
+    """Print for every example not labelled unsafe the budgets within which no adversary can raise a false alarm."""
     from hybrid_rs.certificates.upper import radii_below
 
     smoothed, radii = work.smoothed, list[Any]()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = 0.1  # share of unknown tokens above which a text is noted
 MM_SAFETYBENCH = "these options are for MM-SafetyBench; leave them out"
-LARGE, LARGE_SIDE = 2**22, 2048  # pixels of an image whose noise is drawn as it is: 64 draws take three gibibytes
+LARGE, LARGE_SIDE = 2**22, 2048  # most pixels without --max-side (64 noisy copies take 3 GiB); a remedy
 FIELDS = {"jsonl": ("image", "text", "label", "id"), "hugging-face": ("image", "text", "label")}
 
 
@@ -142,7 +142,7 @@ class Source:
         small = not native or self.max_side is not None or height * width <= LARGE
         require(small, "image", f"{height} x {width} pixels", remedy)
         at = getattr(guard, "at", None)
-        if native and at is not None:  # a guard that prepares each size: is there room beside the image's tokens?
+        if native and at is not None:  # the number of image tokens depends on the size: does the text still fit?
             require_readable(at((height, width)), len(token_ids) + smoothed.threat.slot, "text")
         return example
 
@@ -176,18 +176,18 @@ class Source:
 
 
 def unknown_share(guard: Any, token_ids: NDArray[np.int64]) -> float:
-    """Return the share of a text that the guard's tokenizer does not know; 0 if the guard does not tell."""
+    """Return the share of a text that the guard's tokenizer does not know; 0 if the guard has no unknown token."""
     unknown = getattr(getattr(guard, "tokenizer", None), "unk_token_id", None)
     return float(np.mean(token_ids == unknown)) if unknown is not None and len(token_ids) else 0.0
 
 
 def tell_unknown(shares: Mapping[str, float]) -> None:
-    """Print a note if a tokenizer makes more than a tenth of some texts unknown: their certificates say little."""
+    """Print a note if the tokenizer does not know over a tenth of some text's tokens: its certificate says little."""
     many = [entry for entry, share in shares.items() if share > UNKNOWN]
     if many:
         worst = max(shares.values())
         note(
-            f"in {len(many)} of {len(shares)} texts the tokenizer does not know more than {UNKNOWN:.0%} of the tokens "
+            f"in {len(many)} of {len(shares)} texts more than {UNKNOWN:.0%} of the tokens are unknown to the tokenizer "
             f"(at most {worst:.0%}; the first is {shown(many[0])}): the guard does not see what they say"
         )
 

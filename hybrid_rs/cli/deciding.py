@@ -51,11 +51,11 @@ def decide(
     as_json: o.Json = False,
     progress: o.Progress = True,
 ) -> None:
-    """Decide for every example whether it is certified at (d, epsilon), and stop drawing as soon as it is known.
+    """Decide for every example whether it is certified at (d, epsilon), and stop drawing as soon as that is known.
 
     A decision is wrong with probability at most alpha. Draws are made in this process. Decisions are stored as they are
     made: after a Ctrl-C the same command continues where it stopped. With --masked where edits may be anywhere, a draw
-    counts if it was unsafe or kept a word of the worst set of d words.
+    counts if it was unsafe or kept a token of the worst set of d tokens.
     """
     check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
     check_file(tau_from)
@@ -106,7 +106,7 @@ def decide(
         say(f"{len(rows)} examples {group}, at d = {d}, epsilon = {epsilon:g}, tau = {tau:g}: {counts}; {draws} draws")
     for line in [alphabet_said(smoothed), *resolutions.lines(epsilon)]:
         say(line)
-    say(f"Each single decision is wrong with probability at most {alpha:g}; it is about one smoothed classifier.")
+    say(f"Each single decision is wrong with probability at most {alpha:g}, and is about one smoothed classifier.")
     for problem in problems:
         say(f"left out: {problem}")
 

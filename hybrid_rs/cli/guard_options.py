@@ -1,4 +1,4 @@
-"""The options that choose a guard, what it is asked, and how it runs, each declared once."""
+"""The options about the guard, its prompt and how it runs, each declared once."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ Endpoint = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="A guard behind a server, in place of --model: its OpenAI-compatible address, such as "
+        help="Address of an OpenAI-compatible server that runs the guard, in place of --model, such as "
         "http://localhost:8000/v1. It must list log-probabilities, as vLLM does.",
         rich_help_panel=GUARD,
     ),
 ]
 Served = Annotated[
-    str | None, typer.Option(metavar="NAME", help="With --endpoint: the model's name there.", rich_help_panel=GUARD)
+    str | None, typer.Option(metavar="NAME", help="With --endpoint: name of the served model.", rich_help_panel=GUARD)
 ]
 ServedVersion = Annotated[
     str,
     typer.Option(
-        help="With --endpoint: any text; change it with the server's weights or software. Counts are kept under it.",
+        help="With --endpoint: any text; change it when the server's weights or software change. Counts are stored "
+        "under it.",
         rich_help_panel=GUARD,
     ),
 ]
@@ -63,7 +64,9 @@ Dtype = Annotated[
 ]
 Bits = Annotated[
     Literal["8", "4"] | None,
-    typer.Option(help="Load linear layers in fewer bits, by bitsandbytes: another classifier.", rich_help_panel=GUARD),
+    typer.Option(
+        help="Load linear layers in 8 or 4 bits with bitsandbytes; this is another classifier.", rich_help_panel=GUARD
+    ),
 ]
 Margin = Annotated[
     float,
@@ -89,8 +92,8 @@ PresetOption = Annotated[
     Literal["llavaguard", "llama-guard-3-vision", "shieldgemma"] | None,
     typer.Option(
         "--preset",
-        help="The published prompt of a public guard: words around the text, beginning of the answer, and its words. "
-        "Options that you give take their place.",
+        help="Use the published prompt of a public guard: words around the text, beginning of the answer, and the "
+        "words for safe and unsafe. Options that you give replace those of the preset.",
         rich_help_panel=GUARD,
     ),
 ]
@@ -133,14 +136,14 @@ Generate = Annotated[
         max=2**15,
         metavar="N",
         help="For guards that reason first: generate up to N tokens, and parse the verdict from them. A draw costs up "
-        "to N passes more.",
+        "to N forward passes.",
         rich_help_panel=GUARD,
     ),
 ]
 Undecided = Annotated[
     Literal["unsafe", "safe"] | None,
     typer.Option(
-        help="With --generate: the verdict where the answer has none; a part of the classifier.", rich_help_panel=GUARD
+        help="With --generate: the verdict if an answer has none; a part of the classifier.", rich_help_panel=GUARD
     ),
 ]
 VerdictAfter = Annotated[
@@ -156,7 +159,7 @@ AlphabetOption = Annotated[
     Literal["all", "printable"],
     typer.Option(
         "--alphabet",
-        help="Tokens that noise may write: all but special ones, or those that are printable text alone.",
+        help="Tokens that noise may write. all: all but special ones. printable: those that decode to printable text.",
         rich_help_panel=GUARD,
     ),
 ]

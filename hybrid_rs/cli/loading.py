@@ -1,4 +1,4 @@
-"""The options about the guard and the draws: they give a guard, and an engine that draws."""
+"""The options about the guard and the draws: they give a guard, and an engine for the draws."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Checkpoint:
         if self.generate is None:
             self._require_unused("it is for answers that are generated: give --generate, too", *parsed)
         else:
-            require(self.undecided is not None, "undecided", None, "say what counts where an answer has no verdict")
+            require(self.undecided is not None, "undecided", None, "give the verdict for answers that have none")
             self._require_unused("a generated verdict has no logits: leave it out with --generate", "margin")
         together = self.denoiser is None or self.device != "auto"
         require(together, "device", self.device, "a denoiser is on one device: give that one, such as cuda")
@@ -104,7 +104,7 @@ class Checkpoint:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of :meth:`VisionLanguageGuard.from_pretrained`, but for the folder and the download."""
+        """Options of :func:`load_checkpoint`: arguments of the guard's ``from_pretrained``, and two about loading."""
         given = {name: getattr(self, name) for name in ("before_text", "after_text", "answer_prefix", "reads_text")}
         given["answers"] = None if self.answers is None else tuple(word.strip() for word in self.answers.split(","))
         given["policy"] = read_text("policy", self.policy) if self.policy else None
@@ -185,7 +185,7 @@ def described(guard: Guard) -> str:
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:
-    """Check these values before a guard is loaded and anything is drawn."""
+    """Check thresholds and budgets before a guard is loaded and anything is drawn."""
     require(0 <= tau <= 1, "tau", tau, "give a threshold in [0, 1]")
     require(0 < alpha < 1, "alpha", alpha, "give a risk in (0, 1)")
     require(d <= max_edits, "d", d, f"give at most --max-edits {max_edits}")

@@ -1,4 +1,4 @@
-"""From options to a guard: a checkpoint, a server, and a denoiser before either; workers call these functions, too."""
+"""Make a guard from options: from a checkpoint or a server, perhaps behind a denoiser. Workers use this, too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_guard(
 def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guard:
     """Load a guard from disk; a model or a device that does not exist is an error before anything is read.
 
-    By default images keep their size and shape if the family reads any; otherwise they get the size of the model's
+    By default images keep their size and shape if the family reads any size; otherwise they get the size of the model's
     vision tower.
     """
     with needs("guard"):
@@ -55,14 +55,14 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
         native = keeps_shapes(folder, download=download) if deployed else given["image_size"] == "native"
         given |= {"image_size": REFERENCE} if native else {}
         if parsed is not None:
-            del given["margin"]  # it has no use, and was not given
+            del given["margin"]  # a generated verdict has none; the option was checked before
             return ReasoningGuard.from_pretrained(folder, **parsed, native=native, **given)
         guard = VisionLanguageGuard.from_pretrained(folder, **given)
     return NativeGuard(guard, guard.margin) if native else guard
 
 
 def load_endpoint(server: dict[str, Any], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
-    """Make a guard that asks a server; the server is asked one question twice."""
+    """Make a guard that asks a server, and test it by asking one question twice."""
     from hybrid_rs.guards.endpoint import EndpointGuard
     from hybrid_rs.guards.spelling import Letters, Tokens
     from hybrid_rs.guards.transport import Transport

@@ -37,7 +37,9 @@ Split = Annotated[
         help="Split of Hateful Memes (default dev_seen) or of a Hugging Face DatasetDict.", rich_help_panel=DATA
     ),
 ]
-Kind = Annotated[Literal["SD", "SD_TYPO", "TYPO"], typer.Option(help="Images of MM-SafetyBench.", rich_help_panel=DATA)]
+Kind = Annotated[
+    Literal["SD", "SD_TYPO", "TYPO"], typer.Option(help="Kind of images of MM-SafetyBench.", rich_help_panel=DATA)
+]
 Scenario = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,8 +53,8 @@ InteractionOnly = Annotated[
     bool,
     typer.Option(
         "--interaction-only",
-        help="Only examples that the guard flags, but neither the text with a grey image nor the image with "
-        "--neutral-text.",
+        help="Use only examples that the guard flags, although it flags neither their text with a grey image nor their "
+        "image with --neutral-text.",
         rich_help_panel=DATA,
     ),
 ]
@@ -73,7 +75,7 @@ MaxSide = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="With images in their own size: reduce an image whose longer side is larger; its shape stays.",
+        help="With images in their own size: shrink an image whose longer side is larger, and keep its shape.",
         rich_help_panel=DATA,
     ),
 ]
@@ -177,7 +179,7 @@ Tau = Annotated[float, typer.Option(help="Decision threshold, fixed before drawi
 TauFrom = Annotated[
     Path | None,
     typer.Option(
-        help="File of hybrid-rs calibrate --save: tau was chosen there, and the draws that chose it are refused.",
+        help="File that hybrid-rs calibrate --save wrote: take tau from it, and refuse the draws that chose tau.",
         rich_help_panel=NOISE,
     ),
 ]

@@ -40,8 +40,8 @@ def show(
     """Draw a picture of examples with their first noisy copies, and print the noisy texts and the guard's verdicts.
 
     A row begins with the image itself. With --denoiser a second row has the copies as the guard sees them. The copies
-    are the first draws of certify with the same seed. Pixels outside [0, 1] are drawn as black or white; the guard sees
-    them as they are. Without --limit, three examples are shown. Replaced tokens stand in brackets.
+    are the first draws of certify with the same seed. Pixel values outside [0, 1] are clipped in the picture; the guard
+    gets them unclipped. Without --limit, three examples are shown. Replaced tokens stand in brackets.
     """
     require(out.suffix.lower() == ".png", "out", str(out), "give a file that ends with .png", repr)
     check_writable("out", out)
@@ -79,7 +79,7 @@ def show(
 def _noisy(
     smoothed: SmoothedGuard, example: Example, copies: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The first draws of an example: texts ``(copies, length)``, of the classifier that noises most, and images."""
+    """Return the first noisy images, and texts ``(copies, length)`` of the classifier that noises most tokens."""
     from hybrid_rs.smoothing.draws import Stream, noisy_images, noisy_texts
 
     guard, threat = smoothed.guard, smoothed.threat

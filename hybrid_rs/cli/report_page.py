@@ -31,10 +31,10 @@ def page(rows: list[dict[str, Any]], d: int, epsilon: float, title: str) -> str:
     """Return the page.
 
     Args:
-        rows: of one run, as :func:`hybrid_rs.cli.reporting.read_rows` returns them.
+        rows: the lines of one run, as :func:`hybrid_rs.cli.reporting.read_rows` returns them.
         d: text budget of the headline.
         epsilon: image budget of the headline.
-        title: its title.
+        title: title of the page.
     """
     certified = [row for row in rows if row["label"] != "safe"]
     safe = [row for row in rows if row["label"] == "safe"]
@@ -82,7 +82,7 @@ def _classifier(row: dict[str, Any]) -> list[str]:
     tokens = f"A token is deleted with probability {row['beta']:g}." if deletes else tokens
     tokens = tokens if row["max_edits"] else "No token is noised."
     if row.get("one_shot") is False:
-        tokens += " Each d has a classifier of its own, with a slot of d pads; its counts and its bound are its own."
+        tokens += " For each d there is another classifier, with a slot of d pads and with its own counts and bound."
     return [
         "The smoothed guard, not the guard itself: the probability that the guard flags a noisy copy. Every pixel "
         f"value, in [0, 1], gets Gaussian noise of standard deviation {row['sigma']:g}{noise}. {tokens}",

@@ -19,7 +19,7 @@ NEEDED = (
     "id", "label", "classifier", "guard", "tau", "alpha", "n", "sigma", "kernel", "vocab_size", "beta", "threat",
     "max_edits", "image",
 )  # fmt: skip
-LAW = ("noise", "seed", "margin", "mask", "one_shot")  # what else all lines of a run have, in newer files
+LAW = ("noise", "seed", "margin", "mask", "one_shot")  # further fields that all lines of a run share, in newer files
 GIVE = "give the output of hybrid-rs certify --json"
 ALIKE = tuple(name for name in (*NEEDED, *LAW) if name not in ("id", "label", "image"))
 WORDS = ("id", "classifier", "guard", "kernel", "threat")
@@ -52,7 +52,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     """Return the lines of ``certify --json``, checked; radii are floats, nan where nothing is certified.
 
     Raises:
-        ValueError: if a line is none of such a file, or the lines are of several runs.
+        ValueError: if a line is not from such a file, or the lines are from several runs.
     """
     found: list[dict[str, Any]] = []
     for number, line in enumerate(read_text("file", file).splitlines(), start=1):
@@ -62,7 +62,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
             lacking = [name for name in NEEDED if name not in row]
         except (ValueError, TypeError) as error:
             raise ValueError(f"{where} is not JSON; {GIVE}") from error
-        require(isinstance(row, dict), "file", str(file), f"line {number} is no object; {GIVE}", repr)
+        require(isinstance(row, dict), "file", str(file), f"line {number} is not an object; {GIVE}", repr)
         safe = row.get("label") == "safe"
         lacking += [name for name in (("unsafe",) if safe else ("radii", "p", "claim")) if name not in row]
         if lacking:
@@ -70,7 +70,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         try:
             _check(row, safe)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{where} is none of such a run ({shown(error)}); {GIVE}") from error
+            raise ValueError(f"{where} is not from such a run ({shown(error)}); {GIVE}") from error
         found.append(row)
     require(len(found) > 0, "file", str(file), "it is empty", repr)
     names = [row["id"] for row in found]
@@ -78,13 +78,13 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     differ = [name for name in ALIKE if any(row.get(name) != found[0].get(name) for row in found)]
     claims = {row["claim"] for row in found if row["label"] != "safe"}
     differ += ["claim"] if len(claims) > 1 else []
-    # with several texts an image, or masked evidence, the draws of safe examples are as deployed: plain ones
+    # texts and masked may differ: safe examples always have plain draws, as deployed
     require(not differ, "file", str(file), f"give the lines of one run; these differ in {', '.join(differ)}", repr)
     return found
 
 
 def _check(row: dict[str, Any], safe: bool) -> None:
-    """Require the values of a line to be what the page takes them for; radii become an array."""
+    """Require the types and ranges of a line's values that the page needs; radii become an array."""
     for name in WORDS:
         text(name, row[name])
     require(row["label"] in ("safe", "unsafe", None), "label", row["label"], "give safe, unsafe or null", repr)

@@ -1,4 +1,4 @@
-"""What a table says of the sizes of its images: the pixels of a radius, and what it is per pixel value."""
+"""Sentences about the sizes of a table's images: in which pixels a radius is measured, and its size per value."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def replaces(smoothed: AnySmoothed) -> bool:
 def alphabet_said(smoothed: AnySmoothed) -> str:
     """Say what noise writes, and what an edit may write.
 
-    A token outside the alphabet is read as the pad wherever the threat allows edits: so the certificate, which speaks
-    of edits within the alphabet, covers edits to any token.
+    A token outside the alphabet is read as the pad wherever the threat allows edits. So a certificate for edits within
+    the alphabet covers edits to any token.
     """
     if not replaces(smoothed):
         return "Noise deletes tokens. An edit may write any token."
@@ -119,5 +119,5 @@ def outside_alphabet(smoothed: AnySmoothed, example: Example) -> int:
 
 def spelled(guard: Guard, token: int | None) -> str:
     """Return a token as the guard's tokenizer spells it, or its number where there is no tokenizer."""
-    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # that behind a denoiser
+    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # of the guard behind a denoiser, if there is one
     return f"token {token}" if used is None else repr(used.convert_ids_to_tokens(token))

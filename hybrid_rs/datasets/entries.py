@@ -38,7 +38,7 @@ class Record:
 
     Args:
         name: its place in the file, for the report.
-        id: the id of the entry to be.
+        id: the id that the entry will have.
         text: should be the text.
         image: should be the path of an image below the data set's root, or the bytes of an image.
         label: should be 0, 1, true, false, or None if it is not known.
@@ -99,8 +99,8 @@ class Entry:
     ) -> Example:
         """Return the example for a guard: the image at the guard's resolution, and the text as token ids.
 
-        The example's id is the entry's, and a digest of the image file, the text and how the image was resized: noise
-        and stored counts go by the id, so those of one content are never taken for those of another.
+        The example's id is the entry's id with a digest of the image file, the text and how the image was resized.
+        Noise and stored counts depend on the id, so two contents never share them.
 
         Args:
             token_ids: shape ``(length,)``, the text as the guard's tokenizer encodes it.
@@ -112,7 +112,7 @@ class Entry:
             max_pixels: the largest image that is read, height times width.
 
         Raises:
-            ValueError: if the image cannot be read, or the token ids are none.
+            ValueError: if the image cannot be read, or the token ids are invalid.
         """
         how, most, seen = choice("fit", fit, get_args(Fit)), limit(max_pixels), choice("look", look, get_args(Look))
         longest = None if max_side is None else integer("max_side", max_side, 1, MAX_SIDE)
@@ -181,7 +181,7 @@ class Entries:
             look: how orientation and transparency are read.
 
         Raises:
-            ValueError: if an image has changed since it was checked, or a text cannot be encoded; it names the entry.
+            ValueError: if an image has changed since it was checked, or a text cannot be encoded; the entry is named.
         """
         function("encode", encode, TOKENIZER)
         how: dict[str, Any] = {"fit": fit, "max_side": max_side, "look": look, "max_pixels": self.max_pixels}
@@ -229,8 +229,8 @@ def checked(
     entries: list[Entry] = []
     problems: list[Problem] = []
     repeats: list[Problem] = []
-    seen: dict[str, str] = {}  # ids and contents, to the name of the record that had them first
-    labels: dict[str, bool | None] = {}  # of contents
+    seen: dict[str, str] = {}  # id or content: name of the first record that had it
+    labels: dict[str, bool | None] = {}  # content: label
     for record in records:
         if wanted is not None and len(entries) == wanted:
             break
@@ -286,7 +286,7 @@ def inside(root: Path, name: Any) -> Path:
 
 
 def folder(path: Path | str, name: str = "path") -> Path:
-    """Return the path of a folder that exists; ``name`` is that of the parameter."""
+    """Return the path of a folder that exists; ``name`` is the parameter's name in errors."""
     found = path_of(name, path)
     require(found.is_dir(), name, str(path), "give a folder on this machine; nothing is downloaded")
     return found

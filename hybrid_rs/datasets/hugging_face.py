@@ -121,7 +121,7 @@ def parquet_table(file: Path) -> tuple[Any, dict[str, list[str]]]:
     """Return the table of a Parquet file, and the class names by column, if ``datasets`` wrote them into it.
 
     Raises:
-        ValueError: if it is not such a file.
+        ValueError: if the file is not a valid Parquet file.
     """
     with needs("data"):
         import pyarrow.parquet
@@ -147,7 +147,7 @@ def table_records(
         image: the column of images.
         text: the column of texts.
         label: the column of labels; it may be missing.
-        id: the column that ends the ids; None for the row's number.
+        id: the column whose value ends an id; None: the row's number.
     """
     columns = [name for name in (image, text, label, id) if name in table.column_names]
     number = 0

@@ -1,4 +1,4 @@
-"""Which layout a data set on disk has, and loading it by that layout."""
+"""Detect the layout of a data set on disk, and load it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hybrid_rs.datasets.mm_safetybench import QUESTIONS, Kind, load_mm_safetyben
 
 
 def load_any(path: Path | str, *, first: int | None = None) -> Entries:
-    """Load a data set in the layout that its files show, with the usual names of fields.
+    """Load a data set in the layout that is detected from its files, with the usual names of fields.
 
     Args:
         path: a JSONL or Parquet file, or the folder of a data set.
@@ -49,7 +49,7 @@ def jsonl_of(path: Path) -> tuple[Path, dict[str, Any]]:
         ValueError: if it is a folder without such a file, or with several.
     """
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    require(len(files) == 1, "data", str(path), f"it holds {len(files)} .jsonl files; give one of them", repr)
+    require(len(files) == 1, "data", str(path), f"it holds {len(files)} .jsonl files; give the path of one", repr)
     file = files[0]
     return file, {"image": "file_name"} if file.name == "metadata.jsonl" else {}
 

@@ -45,7 +45,7 @@ def load_mm_safetybench(
         path: the folder of the repository, or its folder ``data``.
         kind: which images.
         scenarios: names such as ``01-Illegal_Activitiy``, with or without their number; by default all in the folder.
-        tiny: only the questions of the authors' list ``TinyVersion_ID_List.json``, which lies beside ``data``.
+        tiny: only the questions of the authors' list ``TinyVersion_ID_List.json``, which lies next to ``data``.
         on_problem: "refuse" raises an error that lists every problem; "skip" leaves those entries out and reports them.
         max_pixels: the largest image, height times width.
         first: load only this many usable entries, the first ones; the rest is not opened.
@@ -80,7 +80,7 @@ def _named(wanted: Sequence[str], there: Sequence[str]) -> list[str]:
     """Return the scenarios of the folder that are wanted; the number before a name may be left out or added."""
     by_name = {_unnumbered(name): name for name in there}
     missing = [name for name in wanted if _unnumbered(name) not in by_name]
-    remedy = f"there is no such one; give some of {', '.join(there)}"
+    remedy = f"no such scenario; give some of {', '.join(there)}"
     require(not missing, "scenarios", ", ".join(missing), remedy, repr)
     return [by_name[_unnumbered(name)] for name in wanted]
 

@@ -19,7 +19,7 @@ IntArray = NDArray[np.int64]
 Verdict = Literal["certified", "not certifiable", "undecided"]
 CHUNK = 256  # draws whose evidence is computed at a time; does not affect the result
 STRIDE = 64  # a boundary is first searched at every 64th number of draws
-NOTHING = 2.0**-80  # an undecided probability below it is neglected
+NOTHING = 2.0**-80  # a smaller probability of being undecided is neglected
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Decision:
         alpha: the verdict is wrong with at most this probability, for every p.
         lower: lower confidence bound of p at the stopping draw, at risk alpha.
         upper: upper confidence bound of p, at risk alpha; not simultaneous with ``lower``.
-        sets: number of sets of positions that the decision is about; p is then the least p_S of all.
+        sets: number of sets of positions that the decision is about; with several, p is the least p_S of them.
     """
 
     verdict: Verdict
@@ -77,7 +77,7 @@ def decide(
         p_star: the clean probability required, from :func:`hybrid_rs.required_p_a`; in [0, 1] or nan.
         alpha: risk, in (0, 1).
         max_draws: the largest number of draws.
-        distance: total variation between the law of a draw and the law of p: p_star must be passed by as much.
+        distance: total variation between the law of a draw and the law of p; p must pass p_star by this much.
 
     Raises:
         ValueError: if an argument is outside its range or a batch is not a row of bools.
@@ -161,7 +161,7 @@ def stopping_law(p: ArrayLike, certify: IntArray, refuse: IntArray) -> tuple[Flo
     hit = probability("p", p)
     shape, chance = (*hit.shape, certify.size), hit.reshape(-1, 1)
     certified, refused = np.zeros((2, chance.size, certify.size))
-    first, mass = 0, np.ones((chance.size, 1))  # of first, first + 1, ... unsafe verdicts, undecided so far
+    first, mass = 0, np.ones((chance.size, 1))  # mass[:, i]: first + i unsafe verdicts, undecided so far
     for n, (most, least) in enumerate(zip(refuse.tolist(), certify.tolist(), strict=True)):
         if n:
             before, mass = mass, np.zeros((chance.size, mass.shape[1] + 1))
@@ -226,7 +226,7 @@ def draws_floor(p: ArrayLike, p_star: ArrayLike, alpha: ArrayLike = 0.01) -> Flo
 
 
 def _least(true_from: Callable[[IntArray, IntArray], NDArray[np.bool_]], n: IntArray) -> IntArray:
-    """Return for n = 0, 1, ... the least k in 0..n from which on a condition is true, else n + 1; it never falls."""
+    """Return, for n = 0, 1, ..., the least k in 0..n from which on a condition holds, or n + 1; it never falls in n."""
     some = n[::STRIDE]
     found = _bisected(true_from, some, np.full_like(some, -1), some + 1)
     before = n // STRIDE
@@ -236,7 +236,7 @@ def _least(true_from: Callable[[IntArray, IntArray], NDArray[np.bool_]], n: IntA
 def _bisected(
     true_from: Callable[[IntArray, IntArray], NDArray[np.bool_]], n: IntArray, false: IntArray, true: IntArray
 ) -> IntArray:
-    """Return the least k for each n, above ``false``, and at most ``true``, where the condition is known to be true."""
+    """Return, for each n, the least k above ``false`` where the condition holds; it is known to hold at ``true``."""
     while (left := np.flatnonzero(true - false > 1)).size:
         k = (false[left] + true[left]) // 2
         holds = true_from(k, n[left])

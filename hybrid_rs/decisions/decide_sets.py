@@ -2,8 +2,8 @@ r"""Sequential decisions from p_S where the edited positions are unknown: one pr
 
 Let S be a set of j positions. A draw is a *miss* of S if the guard did not flag and all of S was replaced. This has
 probability :math:`\beta^j (1 - p_S)`. So :math:`p_S \ge p^\star` if and only if a draw is no miss of S with probability
-at least :math:`1 - \beta^j (1 - p^\star)`. The wealth that doubts this, or doubts the contrary, is that of
-:mod:`hybrid_rs.evidence.confidence_sequences`. At every draw, only the set with the most misses so far is looked at.
+at least :math:`1 - \beta^j (1 - p^\star)`. The wealth that is evidence for this ("above") or against it ("below") is
+that of :mod:`hybrid_rs.evidence.confidence_sequences`. At every draw, only the set with the most misses so far is used.
 
 - *Certified*, if its wealth for "above" reaches 1 / alpha. There is no union over sets: suppose that some set S has
   :math:`p_S < p^\star`. The wealth of S is a supermartingale, and the wealth of the set with the most misses is never
@@ -81,7 +81,7 @@ def decide_sets(
     if probability("p_star", p_star) == 0:
         return Decision("certified", 0, 0, p_star, risk, 0.0, 1.0, worst.count)
     required, slack = 1 - rate**j * (1 - p_star), off + 2.0**-50
-    exact = off == 0 and j == 0  # then it is p_star itself
+    exact = off == 0 and j == 0  # then ``required`` is p_star itself
     high, low = (p_star, p_star) if exact else (min(required + slack, 1.0), max(required - slack, 0.0))
     seen, kept = 0, 0
     verdict: Verdict = "undecided"
@@ -102,7 +102,7 @@ def decide_sets(
 
 
 class WorstSet:
-    """Counts, draw by draw, how many draws are no miss of the set of positions with the most misses so far.
+    """Counts, draw by draw, the draws that are no miss of the set of positions with the most misses so far.
 
     Args:
         length: L, the number of positions that are noised.
@@ -111,7 +111,7 @@ class WorstSet:
 
     def __init__(self, length: int, size: int) -> None:
         self.count = math.comb(length, size)
-        remedy = f"{length} positions have over {MAX_SETS} sets of this size; give less"
+        remedy = f"{length} positions have over {MAX_SETS} sets of this size; give a smaller size"
         require(self.count <= MAX_SETS, "size", size, remedy)
         self._sets = np.array([*combinations(range(length), size)], dtype=np.intp).reshape(self.count, size)
         self._misses = np.zeros(self.count, dtype=np.int64)
@@ -120,7 +120,7 @@ class WorstSet:
     def add(
         self, flagged: NDArray[np.bool_], replaced: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return after each further draw how many draws are no miss of the worst set, and how many draws there are.
+        """Return, after each further draw, the number of draws that are no miss of the worst set, and of all draws.
 
         Args:
             flagged: the verdicts, shape ``(batch,)``.

@@ -1,6 +1,6 @@
 r"""The number of draws that a target probability needs, if the verdicts are counted once, at the end.
 
-(A target of budgets, d and epsilon, is planned in :mod:`hybrid_rs.decisions.plan`.)
+(For a target of budgets, d and epsilon, see :mod:`hybrid_rs.decisions.plan`.)
 
 A probability p* is shown if the Clopper-Pearson bound of the draws reaches it. With m misses it does so from some
 number of draws on, say :math:`N_m`, and :math:`N_0 < N_1 < \dots`. So the probability of reaching p* is a sawtooth in
@@ -114,7 +114,7 @@ def _first_within(low: int, high: int, required: float, alpha: float, p_a: float
 def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float) -> FloatArray:
     """Return the smallest k in (fails, does] whose bound reaches the target at n draws; n + 1 if not even n does."""
     z, spread = -ndtri(alpha), np.sqrt(n * required * (1 - required))
-    near = np.round(n * required + z * spread + (z * z - 1) * (1 - 2 * required) / 6)  # a quantile, by two moments more
+    near = np.round(n * required + z * spread + (z * z - 1) * (1 - 2 * required) / 6)  # Cornish-Fisher quantile
     for k in (near - 2, near + 3):  # mostly k lies between these
         fails, does = _narrowed(np.clip(k, fails, does), n, fails, does, required, alpha)
     while np.any(does - fails > 1):
@@ -125,7 +125,7 @@ def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: f
 def _narrowed(
     k: FloatArray, n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the bracket after a look at k, which lies within it or at one of its ends."""
+    """Return the bracket (fails, does], narrowed by testing k, which lies within it or at one of its ends."""
     reached = (k > n) | ((k > 0) & bound_reaches(np.clip(k, 1, n), n, required, alpha))
     inside = (k > fails) & (k < does)
     return np.where(inside & ~reached, k, fails), np.where(inside & reached, k, does)

@@ -31,8 +31,8 @@ def expected_counts(
 
     Any m of the M texts of a pilot image are m independent texts for that image. Choose m of the M texts at random. The
     probability that k or more of these are flagged is a hypergeometric tail. Its mean over the pilot's images predicts
-    the share of images with k or more flagged texts. Where positions are unknown, each size of sets has its own row, of
-    the pilot's worst set. The worst set of a small pilot looks worse than it is: for d >= 1 its prediction is cautious.
+    the share of images with k or more flagged texts. Where positions are unknown, each size of sets has a row, that of
+    the pilot's worst set. In a small pilot this set looks worse than it is: for d >= 1 the prediction is cautious.
 
     Args:
         pilot: counts of the pilot draws.
@@ -40,8 +40,8 @@ def expected_counts(
         n: number of images.
 
     Returns:
-        counts without a seed: they were not drawn, and certify nothing. Of the pilot's kind, but for one text and
-        unknown positions: SubsetCounts, as such draws would be counted.
+        counts without a seed: they were not drawn, and certify nothing. They are of the pilot's kind; for one text and
+        unknown positions they are SubsetCounts.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -74,7 +74,7 @@ def expected_counts(
 
 
 def _thinned(row: Sequence[int], drawn: int, texts: int, images: int) -> tuple[int, ...]:
-    """Predict the row of fewer texts for each of another number of images, from one of ``drawn`` images."""
+    """Predict the row for ``images`` images with ``texts`` texts each, from a row of ``drawn`` images with more."""
     many = len(row)
     shares = -np.diff([drawn, *row, 0]) / drawn  # of images with exactly 0..M flagged texts
     tails = hypergeom.sf(np.arange(texts)[:, None], many, np.arange(many + 1), texts)  # k = 1..m, by the number flagged

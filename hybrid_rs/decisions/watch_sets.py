@@ -1,8 +1,8 @@
-"""A frontier from p_A and p_S that can be watched while it is drawn, where the edited positions are unknown.
+"""A frontier from p_A and p_S that can be watched during the draws, where the edited positions are unknown.
 
 The bounds of every size of sets are those of :mod:`hybrid_rs.decisions.decide_sets`: they hold at all numbers of draws
-at once, and for all sets of the size, without a union over these. The sizes share the risk as those of
-:class:`hybrid_rs.SubsetCounts` do.
+at once, and for all sets of the size, without a union bound over sets. The sizes share the risk as in
+:class:`hybrid_rs.SubsetCounts`.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def watch_sets(
     sizes = [*takewhile(lambda j: math.comb(positions, j) <= MAX_SETS, range(edits + 1))]
     worst = [WorstSet(positions, j) for j in sizes]
     shares = [level / Subsets(positions, j, sizes[-1]).parts for j in sizes]
-    best = np.zeros(len(sizes))  # bounds of the probability that a draw is no miss of the worst set
+    best = np.zeros(len(sizes))  # lower bounds of the probability that a draw is no miss of a set
     for verdicts, replaced in draws:
         flagged, where = batch_of(verdicts, replaced, positions, None)
         for j in sizes:
             k, n = worst[j].add(flagged, where)
-            at = np.append(np.diff(k) == 0, np.ones(min(k.size, 1), dtype=bool))  # the bound is largest before a miss
+            at = np.append(np.diff(k) == 0, np.ones(min(k.size, 1), dtype=bool))  # the bound peaks before a miss
             best[j] = max(best[j], lowered(mixture_lower(k[at], n[at], shares[j]), distance).max(initial=0.0))
         seen += flagged.size
         missed = np.minimum.accumulate(1 - best) / kernel.beta ** np.array(sizes, dtype=float) * (1 + 1e-12)

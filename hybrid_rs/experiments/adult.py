@@ -1,4 +1,4 @@
-"""Table 7 on Adult, the table of the paper: the counts of a run on the published files, kept without the data."""
+"""Table 7 on the Adult data set, as in the paper: counts of runs on the published files, stored without the data."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ LEAST_DRAWS = 2000  # with 1130 or fewer no row can be certified at one edit, wh
 
 @dataclass(frozen=True, eq=False)
 class AdultRun:
-    """What one way of smoothing said of some rows of Adult's test file.
+    """The counts and accuracies of one way of smoothing, on the first rows of Adult's test file.
 
     Args:
         counts: verdicts of the draws.
         sizes: the arity of each categorical feature, by name.
-        people: rows of the training file and of the test file.
+        people: numbers of rows of the training file and of the test file.
         always_no: share of the rows for which the more frequent class is right.
         truth: exact robust accuracy of the smoothed classifier at tau = 0.5, by d and epsilon.
         no_noise: exact robust accuracy of a classifier without noise, by d and epsilon; see
@@ -74,15 +74,15 @@ def adult_runs(profile: str, folder: str = "") -> dict[str, AdultRun]:
     """Return the runs of Adult in the paper's setting: stored ones, or new ones if the files are at hand.
 
     Args:
-        profile: its size says how many rows of the test file are certified, and with how many draws, at least 2000; the
-            counts are in ``data/counts/T7_<profile>.jsonl``.
+        profile: "quick", "standard" or "full". It sets how many rows of the test file are certified, and with how many
+            draws (at least 2000). The counts are in ``data/counts/T7_<profile>.jsonl``.
         folder: the published files, from which missing runs are made; see :func:`hybrid_rs.tables.data.adult`.
 
     Returns:
         one run for each way of smoothing: "hybrid", "numeric only", "categorical only".
 
     Raises:
-        ValueError: if a run is neither stored nor can be made.
+        ValueError: if a run is not stored and cannot be made.
 
     Example:
         >>> runs = adult_runs("quick")
@@ -138,7 +138,7 @@ def _made(data: TabularData, question: dict[str, Any], folder: Path) -> dict[str
 
 
 def _checked(line: dict[str, Any]) -> None:
-    """Require a line to be possible for a run."""
+    """Require a line to be a possible run."""
     rows, n = integer("rows", line["rows"], at_least=1), integer("n", line["n"], at_least=1)
     for name in ("labels", "says"):
         bits = text(name, line[name])

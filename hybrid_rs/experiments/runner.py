@@ -18,7 +18,7 @@ from hybrid_rs.experiments import parameters as declared_parameters
 from hybrid_rs.experiments.parameters import NOTEBOOKS
 from hybrid_rs.experiments.profiles import get_profile
 
-TIMED = ("T4",)  # they measure seconds, so nothing else runs beside them
+TIMED = ("T4",)  # they measure seconds, so nothing else runs at the same time
 KERNEL = {"kernel_name": "python3", "language": "python", "start_timeout": 600}  # seconds; a busy machine needs minutes
 
 
@@ -107,7 +107,7 @@ def run_experiments(
         parameters: each is given to the notebooks that declare it; at least one notebook must declare it.
         folder: where ``<name>.ipynb`` is written; see :func:`run_experiment`.
         notebooks: where the notebooks are.
-        at_once: how many may run at the same time; then each has one thread. What measures seconds runs first, alone.
+        at_once: how many may run at the same time, each with one thread. Those that measure seconds run first, alone.
 
     Yields:
         each name when it is done, with its error, or None. Nothing runs before the first result is requested.
@@ -152,7 +152,7 @@ def run_experiments(
 
 
 def _error_of(name: str, arguments: dict[str, Any]) -> ExperimentFailed | None:
-    """Run one experiment; its failure, or None."""
+    """Run one experiment; return its failure, or None."""
     try:
         run_experiment(name, **arguments)
     except ExperimentFailed as error:

@@ -68,7 +68,7 @@ class Setting:
     def counts(self, name: str, smoothed: SmoothedGuard, *, masked: bool = False, texts: int = 1) -> list[Any]:
         """Return the counts of a set's examples, one entry each; missing counts are drawn.
 
-        With several texts for each image there are as many fewer images: the number of evaluations stays the same.
+        With several texts for each image, fewer images are drawn: the number of evaluations stays the same.
         """
         n = max(1, self.size.n // integer("texts", texts, at_least=1))
         return self.store.sample(smoothed, self.sets[name], n=n, seed=self.seed, masked=masked, texts=texts)
@@ -97,8 +97,8 @@ def get_setting(
         data: labelled entries in any layout that :func:`hybrid_rs.datasets.layouts.load_any` reads; empty: BayNotes.
             The first unsafe entries are certified; every second safe entry is used for calibration. There may be fewer
             entries than in the profile. Counts are stored next to the file or folder.
-        benign: labelled entries in such a layout whose safe ones take the place of those of ``data``, which may then
-            have only unsafe ones, as MM-SafetyBench has; empty: the safe entries of ``data``.
+        benign: labelled entries in such a layout, whose safe ones replace those of ``data``. Then ``data`` may have
+            only unsafe ones, as MM-SafetyBench has. Empty: the safe entries of ``data``.
         seed: seed of the draws.
         resample: draw all counts again, into a folder ``resampled`` (in ``data``, or next to the user's data), where a
             stopped run resumes; by default stored counts are used.
@@ -109,7 +109,7 @@ def get_setting(
 
     Raises:
         ValueError: if there is no such profile, engine, model, file or argument of the guard, only one of model and
-            data is given, or an entry has no label or there are not enough of them.
+            data is given, an entry has no label, or there are too few entries.
     """
     require(bool(data) or not benign, "benign", benign, "it goes with data; leave it out", repr)
     if not model and not data:
@@ -133,7 +133,7 @@ def get_setting(
     sets = {"unsafe": labelled(entries, True, size.n_unsafe)}
     sets |= {"safe": safe[::2][: size.n_safe], "calibration": safe[1::2][: size.n_calibration]}
     short = [name for name, group in sets.items() if not group]
-    remedy = "give at least one unsafe entry and two safe ones; safe ones may come from other data, by benign"
+    remedy = "give at least one unsafe entry and two safe ones; benign may give other data for the safe ones"
     require(not short, "data", data, remedy)
     size = Profile(len(sets["unsafe"]), len(sets["safe"]), len(sets["calibration"]), size.n)
     folder = _again(Path(data).parent / "resampled") if resample else Path(data).parent

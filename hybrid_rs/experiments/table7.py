@@ -97,7 +97,7 @@ def worst_of_rows(
     epsilons: Sequence[float],
     d_max: int,
 ) -> FloatArray:
-    """Return the least value that an attack can reach, of the class that each row has, shape ``(rows, d_max + 1, E)``.
+    """Return the least smoothed value of each row's class under attack, shape ``(rows, d_max + 1, E)``.
 
     The attack may move numbers anywhere, also off their lattice; so the truth on the lattice is at least this.
 
@@ -118,14 +118,14 @@ def worst_of_rows(
 
 @dataclass(frozen=True, eq=False)
 class RowCounts:
-    """What the noisy draws of some rows said; all that certificates need.
+    """The counts of noisy draws of some rows; certificates need nothing else.
 
     Args:
         labels: shape ``(rows,)``, bool.
-        says: shape ``(rows,)``, bool: the predicted class, chosen by draws of its own.
+        says: shape ``(rows,)``, bool: the predicted class, chosen by separate draws.
         yes: shape ``(rows,)``: how many of the ``n`` certifying draws said yes.
         n: draws per row that certify.
-        distance: total variation between the law of a draw and that of the theorem; taken off every bound.
+        distance: total variation between the law of a draw and that of the theorem; subtracted from every bound.
     """
 
     labels: NDArray[np.bool_]
@@ -158,7 +158,7 @@ def draw(
 ) -> RowCounts:
     """Choose the class of each row by ``selection`` draws, and count the verdicts of ``n`` further draws.
 
-    So the draws that certify have no part in the choice (Cohen et al. 2019). The draws of a row are a function of the
+    So the draws that certify are not used for the choice (Cohen et al. 2019). The draws of a row are a function of the
     seed, the row and their number.
 
     Args:

@@ -1,7 +1,7 @@
-"""Which method for which threat: every method on the same examples, at one rate of false alarms and one cost.
+"""Which method for which threat: all methods on the same examples, at the same false alarm rate and cost.
 
 A decision of every method may ask the guard about the same number of pairs of text and image. The threshold of each
-method is calibrated on benign examples of its own, so that all have one rate of false alarms there.
+method is calibrated on the same further benign examples, to the same rate of false alarms.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 Radii: TypeAlias = Callable[[Any, float, Example], FloatArray]
-SIZES = {"quick": (4, 500), "standard": (12, 500), "full": (400, 10_000)}  # examples of each set, questions each
+SIZES = {"quick": (4, 500), "standard": (12, 500), "full": (400, 10_000)}  # examples per set, guard calls per example
 SIGMA, BETA, EDITS, TEXTS = 0.5, 0.25, 3, 10
 ALPHA, FALSE_ALARMS = 0.01, 0.05
 KEPT = Subsampling(keep_tokens=5, keep_pixels=128, token_fill=0)
@@ -56,11 +56,11 @@ class Method:
     Args:
         threat: what the adversary may do to the text.
         name: the method.
-        draws: the name of the draws that it rests on.
+        draws: the name of the draws that its decisions use.
         assumes: what must be true for the certificate.
-        radii: of the draws of an unsafe example, tau and the example, the image radius by number of edits, shape
-            ``(EDITS + 1,)``; nan where nothing is certified.
-        evidence: the name of the draws that certify, if they are others than those of a decision.
+        radii: a function of the counts of an unsafe example, tau and the example. It returns the image radius by number
+            of edits, shape ``(EDITS + 1,)``; nan where nothing is certified.
+        evidence: the name of the draws that certify, if they differ from those of a decision.
         cost: pairs of text and image in one draw of a decision.
     """
 
@@ -74,7 +74,7 @@ class Method:
 
 
 class Comparison:
-    """The draws behind the comparison, stored and made where they are missing.
+    """The counts of the comparison; those that are not stored are drawn.
 
     Args:
         profile: "quick", "standard" or "full".
@@ -165,9 +165,9 @@ class Comparison:
         return Counts(tuple(row["unsafe"]), n, example.id, 0, row["distance"])
 
     def threshold(self, method: Method) -> Calibration | float:
-        """Return the threshold of a method: the least that at most a twentieth of the calibration examples reach.
+        """Return the least threshold at which a method flags at most a twentieth of the calibration examples.
 
-        If more of them are unsafe in all draws, there is none, and 1 is returned.
+        If more of them are unsafe in all draws, there is no such threshold, and 1 is returned.
         """
         benign = self.counts(method.draws, "calibration")
         if float(flagged_share(benign, 1.0).max()) > FALSE_ALARMS:
@@ -239,7 +239,7 @@ def methods(guard: Guard) -> list[Method]:
         return np.array([float(composed_radius(p, ratio, sigma=SIGMA, tau=tau)) for ratio in ratios])
 
     def subsampled(counts: Any, tau: float, example: Example) -> FloatArray:
-        """Zero where the edits are certified with an image that stays: where all pixels move nothing is certified."""
+        """Return 0 where edits are certified with an unchanged image: if all pixels change, nothing is certified."""
         law = replace(KEPT, token_fill=0).law(example)
         held = [int(law.certified_pixels(counts.p_a(ALPHA), d, tau=tau)[0]) >= 0 for d in range(size)]
         return np.where(held, 0.0, np.nan)
@@ -283,7 +283,7 @@ def clean(counts: Any) -> float:
 
 
 def synonym_radii(counts: Any, tau: float, example: Example) -> FloatArray:
-    """Return the radii against synonyms. The families are closed, so that a substitution leaves no trace."""
+    """Return the radii against synonyms. The families are closed: a substitute has the same synonyms."""
     kernel = synonyms()
     ratios = [kernel.likelihood_ratio(example.token_ids.tolist(), d) for d in range(EDITS + 1)]
     return np.array([float(certified_radius(clean(counts), ratio, sigma=SIGMA, tau=tau)) for ratio in ratios])

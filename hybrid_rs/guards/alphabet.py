@@ -55,7 +55,7 @@ def alphabet_of(
 
 
 def mask_of(tokenizer: Any, mask: str, placeholders: list[int]) -> int:
-    """Return the id of a mask that is given in words.
+    """Return the id of a mask that is given as text.
 
     Args:
         tokenizer: the checkpoint's tokenizer.
@@ -63,7 +63,7 @@ def mask_of(tokenizer: Any, mask: str, placeholders: list[int]) -> int:
         placeholders: ids that stand for images; none of them can be the mask.
 
     Raises:
-        ValueError: if it is not one token, or a placeholder, or the pad.
+        ValueError: if it is not one token, or is a placeholder or the pad.
     """
     found = tokenizer.get_vocab().get(mask)
     if found is None:

@@ -31,7 +31,7 @@ with needs("guard"):
     from transformers import AutoConfig, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-# families whose images are prepared by code of this package: counts of such guards are kept under its identity
+# families whose images are prepared by code of this package; the class is a part of the guard's identity
 VISIONS: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
 DTYPES = ("float32", "bfloat16", "float16")
 CAPPED = ("gemma2",)  # language models that cap the logits of attention, which "sdpa" does not
@@ -60,7 +60,7 @@ class Source:
             image_size: (height, width); None for the checkpoint's own.
 
         Raises:
-            ValueError: if the size is none of this family, or the processor calculates in an unknown way.
+            ValueError: if the family cannot read this size, or the processor computes in an unknown way.
         """
         vision = self._vision(image_size)
         made = prompt(self.processor, vision.image_size, self.wording, one_token=self.one_token)
@@ -68,7 +68,7 @@ class Source:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What images of any size become depends on this: the settings of both processors."""
+        """The settings of both processors, which determine how images of any size are prepared."""
         plain = (str, int, float, bool, list, type(None))
         own = {name: value for name, value in vars(self.processor).items() if isinstance(value, plain)}
         own.pop("chat_template", None)  # the rendered prompt is in the guard's identity
@@ -132,7 +132,7 @@ def parts(
     how = {"dtype": getattr(torch, dtype), "attn_implementation": ways, "use_safetensors": True}
     how |= quantised(bits, dtype, device) | spread(device_map, device)
     with reading(path):
-        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that the error can name them
+        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that an error can list them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)

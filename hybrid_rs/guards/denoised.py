@@ -35,20 +35,20 @@ class DenoisedGuard:
 
     .. math:: x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \eta,
 
-    whose noise is :math:`\sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}` of its signal. The two match where
-    :math:`\bar\alpha = 1 / (1 + 4\sigma^2)`. The image in [-1, 1] is scaled by the square root of that. The network
+    whose ratio of noise to signal is :math:`\sqrt{(1 - \bar\alpha_t) / \bar\alpha_t}`. The two match where
+    :math:`\bar\alpha = 1 / (1 + 4\sigma^2)`. The image in [-1, 1] is scaled by :math:`\sqrt{\bar\alpha}`. The network
     predicts the noise at the step whose :math:`\bar\alpha_t` is nearest, and the noise is subtracted in one step. The
     result is clipped to [-1, 1] and mapped back to [0, 1].
 
     All of this happens after the noise is added, so it is part of the base classifier. The certificate is in pixel
     units [0, 1] and holds whatever the denoiser does, even if the two noise levels do not match. Only the accuracy
-    needs that.
+    depends on the match.
 
     Args:
         guard: a :class:`hybrid_rs.Guard` that sees the denoised image; its optional members are available here, too.
         unet: an unconditional network of ``diffusers`` that predicts the noise.
         alphas: shape ``(steps,)``, the schedule's cumulative products, decreasing.
-        sigma: standard deviation of the image noise in pixel units [0, 1]; that of the smoothing.
+        sigma: standard deviation of the image noise in pixel units [0, 1], as in the smoothing.
         batch_size: images in one forward pass to begin with; halved when the device runs out of memory.
 
     Raises:
@@ -64,7 +64,7 @@ class DenoisedGuard:
     sigma: float
     batch_size: int = 64
 
-    # a guard without the optional ones has none here, too
+    # an optional member that the guard lacks is missing here, too
     alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
     encode, image_size, embeddings = map(forwarded, ("encode", "image_size", "embeddings"))
     margin, max_length = forwarded("margin", 0.0), forwarded("max_length", None)
@@ -152,7 +152,7 @@ class DenoisedGuard:
 
     @property
     def gradients(self) -> Callable[..., tuple[Any, Any, Any]]:
-        """The guard's gradients, if it has them, through the denoiser; a function of texts and images."""
+        """The guard's gradients through the denoiser, if it has gradients; a function of texts and images."""
         return partial(self._gradients, self.guard.gradients)
 
     def denoised(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -177,7 +177,7 @@ class DenoisedGuard:
         return torch.tensor(images, dtype=torch.float32, device=next(self.unet.parameters()).device)
 
     def _clean(self, images: Any) -> Any:
-        noise, scale = 2 * self.sigma, 1 / np.sqrt(1 + 4 * self.sigma**2)  # both in [-1, 1]
+        noise, scale = 2 * self.sigma, 1 / np.sqrt(1 + 4 * self.sigma**2)  # for pixels in [-1, 1]
         noisy, dtype = 2 * images - 1, next(self.unet.parameters()).dtype
         predicted = self.unet((scale * noisy).to(dtype), self.step).sample
         found = noisy - noise * predicted[:, : noisy.shape[1]].float()  # some networks predict a variance, too

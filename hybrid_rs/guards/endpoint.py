@@ -40,17 +40,17 @@ class EndpointGuard:
 
     *What the noise goes through.* An image travels as a PNG file of 8 bits a channel. Noise on the lattice of 8-bit
     images keeps every value that lies in [0, 255]; a value outside is clipped to 0 or 255. Other noise is rounded, too.
-    Clipping and rounding happen after the noise, so they are a part of the base classifier, like all that the server
-    does: the certificate holds, and it speaks of the classifier with clipping.
+    Clipping and rounding happen after the noise, so they are a part of the base classifier, like everything that the
+    server does. The certificate holds, for the classifier with clipping.
 
     *What must not change.* A certificate is about one function. A server that samples, that is updated, or that rounds
-    differently under load is several. Ask with temperature 0, as this class does, and change ``version`` with the
-    weights or the software of the server: counts are kept under it. A server whose answers name another model or
-    another ``system_fingerprint`` than its first one is refused; few servers tell more than the name.
+    differently under load is several functions. This class asks with temperature 0. Change ``version`` whenever the
+    weights or the software of the server change: counts are stored under it. An error is raised if an answer names
+    another model or ``system_fingerprint`` than the first answer did; few servers send more than the name.
 
     Args:
         url: address of the server up to ``/v1``, such as ``"http://localhost:8000/v1"``.
-        served: the name of the model there.
+        served: the name of the model on the server.
         image_size: (height, width) of the images; None: every image keeps its own size.
         spelling: what a token is; by default a character.
         wording: the words of the prompt; the server applies the chat template.
@@ -114,12 +114,12 @@ class EndpointGuard:
 
     @property
     def max_length(self) -> int | None:
-        """The largest number of tokens of untrusted text, including the slot; None: what the server can read."""
+        """The largest number of tokens of untrusted text, including the slot; None: unknown here."""
         return None if self.wording.reads_text else 0
 
     @cached_property
     def identity(self) -> str:
-        """A digest of what is asked, of whom, and of ``version``; of the served weights nothing is known here."""
+        """A digest of the server's address and model name, the request and ``version``, but not of the weights."""
         asked = {"url": self.url, "served": self.served, "version": self.version, "words": vars(self.wording)}
         facts = {"size": self.image_size, "spelling": self.spelling.facts, "listed": LISTED}
         return identity.digest({"kind": type(self).__name__} | asked | facts)
@@ -149,7 +149,7 @@ class EndpointGuard:
 
         Raises:
             ValueError: if a request is refused, an argument does not fit, an answer lists too few log-probabilities, or
-                the server says that it is another one than before.
+                the server names another model than before.
             OSError: if the server cannot be reached, after all retries.
         """
         texts, pixels = np.asarray(token_ids), np.asarray(images, dtype=np.float32)
@@ -160,7 +160,7 @@ class EndpointGuard:
         require_readable(self, texts.shape[1], "token_ids")
         index = np.arange(len(texts)) if image_index is None else np.asarray(image_index)
         inside = index.shape == (len(texts),) and bool(np.isin(index, np.arange(len(pixels))).all())
-        remedy = f"give a place from 0 to {len(pixels) - 1} for each of {len(texts)} texts"
+        remedy = f"give an index from 0 to {len(pixels) - 1} for each of {len(texts)} texts"
         require(inside, "image_index", index, remedy)
         urls = {image: _png_url(pixels[image]) for image in np.unique(index).tolist()}
 
@@ -221,8 +221,8 @@ class EndpointGuard:
         """Ask the server one question twice, and return this guard.
 
         Raises:
-            ValueError: if an answer does not list both words, so that one of them may be several tokens there; or if
-                the two answers have another verdict: then the server is not one function.
+            ValueError: if an answer does not list both words (one may be several tokens for the model); or if the two
+                answers have different verdicts: then the server is not one function.
         """
         size = self.image_size or (64, 64)
         image = _png_url(np.full((3, *size), 0.5, np.float32))
@@ -235,7 +235,7 @@ class EndpointGuard:
 
 
 def _listed(answer: Any) -> list[tuple[str, float]]:
-    """The tokens that an answer lists for its first place, with their log-probabilities."""
+    """Return the tokens that an answer lists for its first position, with their log-probabilities."""
     try:
         [first, *_] = answer["choices"][0]["logprobs"]["content"]
         listed = [(each["token"], each["logprob"]) for each in first["top_logprobs"]]
@@ -250,7 +250,7 @@ def _listed(answer: Any) -> list[tuple[str, float]]:
 
 
 def _png_url(pixels: NDArray[np.float32]) -> str:
-    """An image as a PNG file in a data URL; values outside [0, 1] are clipped."""
+    """Return an image as a PNG file in a data URL; values outside [0, 1] are clipped."""
     with needs("data"):
         from PIL import Image
 

@@ -11,11 +11,11 @@ class Family:
 
     Args:
         example: a checkpoint of this family.
-        images: what becomes of an image.
-        own: whether code of this package prepares its images; otherwise the checkpoint's processor is followed.
-        template: whether its checkpoints have a chat template; otherwise its processor writes the ends of the prompt.
-        prefix_lm: whether every token of the prompt sees all others, and only those of the answer see what came before
-            them alone. Then texts share no keys and values, and the prompt cannot contain the beginning of an answer.
+        images: how an image is prepared.
+        own: whether code of this package prepares its images; otherwise the checkpoint's processor is reproduced.
+        template: whether its checkpoints have a chat template. If not, its processor writes the ends of the prompt.
+        prefix_lm: whether every token of the prompt sees all others (a prefix language model). Then texts share no keys
+            and values. Tokens of the answer see only earlier ones, so no answer can be begun in the prompt.
     """
 
     example: str

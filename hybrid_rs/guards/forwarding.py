@@ -1,4 +1,4 @@
-"""Members of a guard that another guard has, too: those that go around a guard have its alphabet, pad and mask."""
+"""Forwarded members: a guard that wraps another guard has the same alphabet, pad and mask."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ def forwarded(name: str, *default: Any) -> Any:
     """Return a property that is the member ``name`` of ``self.guard``.
 
     Args:
-        name: of the member.
-        default: what it is where the guard has none; by default an ``AttributeError``, as if there were no property.
+        name: name of the member.
+        default: the value if the guard has no such member; by default an ``AttributeError``, as if there were no
+            property.
 
     Example:
         >>> from types import SimpleNamespace

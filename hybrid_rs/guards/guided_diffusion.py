@@ -5,8 +5,8 @@ as a denoiser. Convert it once; pickled code in it is not run:
 
     python -m hybrid_rs.guards.guided_diffusion 256x256_diffusion_uncond.pt denoiser
 
-Both libraries have the same network under other names. The attention's weights differ in their order: guided-diffusion
-has the queries, keys and values of one head together.
+Both libraries have the same network, with other names for the weights. The weights of attention are also in another
+order: guided-diffusion stores queries, keys and values head by head.
 
 References:
     Dhariwal and Nichol (2021), the network; Carlini et al. (2023), its use.
@@ -101,18 +101,18 @@ def converted(state: dict[str, Any], head: int = HEAD) -> tuple[dict[str, Any], 
 
 
 def _raises(state: dict[str, Any], k: int) -> bool:
-    """Whether an output block ends with a residual block that doubles the resolution."""
+    """Return whether an output block ends with a residual block that doubles the resolution."""
     return any(f"output_blocks.{k}.{place}.in_layers.0.weight" in state for place in (1, 2))
 
 
 def _attention(place: str, part: str, end: str, value: Any, head: int) -> dict[str, Any]:
-    """The weights of an attention: head by head, queries, keys and values stand together in guided-diffusion."""
+    """Return the weights of an attention layer; guided-diffusion stores queries, keys and values head by head."""
     if part == "norm":
         return {f"{place}.group_norm.{end}": value}
     plain = value.squeeze(-1) if end == "weight" else value  # convolutions of width 1
     if part == "proj_out":
         return {f"{place}.to_out.0.{end}": plain}
-    require(part == "qkv" and len(plain) % (3 * head) == 0, "head", head, f"it does not divide {len(plain)} rows by 3")
+    require(part == "qkv" and len(plain) % (3 * head) == 0, "head", head, f"3 x head does not divide {len(plain)} rows")
     rows = plain.reshape(-1, 3, head, *plain.shape[1:])
     return {f"{place}.to_{name}.{end}": rows[:, i].reshape(-1, *plain.shape[1:]) for i, name in enumerate("qkv")}
 

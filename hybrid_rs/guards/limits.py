@@ -26,7 +26,7 @@ def require_room(guard: Any, answer: int = 0) -> None:
 
     Args:
         guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
-        answer: tokens that are generated after it.
+        answer: number of tokens that are generated after the text.
 
     Raises:
         ValueError: if it does not.
@@ -55,7 +55,7 @@ def require_fitting(
     remedy = f"give shape (images, 3, {guard.image_size[0]}, {guard.image_size[1]})"
     require(fits, "images", images.shape, remedy)
     inside = index.size == 0 or (index.min() >= 0 and index.max() < len(images))
-    require(bool(inside), "image_index", index, f"give places from 0 to {len(images) - 1}")
+    require(bool(inside), "image_index", index, f"give indices from 0 to {len(images) - 1}")
     known = (texts >= 0) & (texts < guard.model.get_input_embeddings().num_embeddings)
     known &= ~np.isin(texts, placeholders(guard.model.config))
     if not known.all():

@@ -19,7 +19,7 @@ with needs("guard"):
     from hybrid_rs.guards.reasoning import ReasoningGuard
 
 TEXT = "is this picture safe with its text"
-STEP = 0.01  # of the image, along its gradient
+STEP = 0.01  # l2 length of the step in the image, along the score's gradient
 LIMIT = 6  # tokens of an answer
 
 
@@ -36,11 +36,11 @@ def measured(guard: Any, seed: int = 0) -> dict[str, Any]:
     Returns:
         - ``prompt``: whether the ids before and after the text are those of the stock processor;
         - ``pixels``: the largest difference of a pixel, in levels of 1 / 255;
-        - ``score``: the difference to the stock model's score, in logits;
+        - ``score``: the difference from the stock model's score, in logits;
         - ``branches``: the largest difference of a score that reuses keys and values from one that does not, in logits;
           None if none are reused;
-        - ``gradient``: the relative difference of the score's slope along its gradient by the pixels from a finite
-          difference;
+        - ``gradient``: the relative difference of a finite difference along the score's pixel gradient from the
+          gradient's norm;
         - ``answer``: whether the first tokens of a generated answer are those of the stock model's ``generate``.
 
     Raises:
@@ -52,7 +52,7 @@ def measured(guard: Any, seed: int = 0) -> dict[str, Any]:
     rng, processor = np.random.default_rng(seed), guard.source.processor
     opening, ending = opened(processor, guard.source.wording)
     words = TEXT if guard.reads_text else ""
-    # far from black and white: resizing may overshoot, and a processor clips what does
+    # far from black and white: resizing may overshoot, which a processor clips
     photo = rng.integers(80, 176, (*guard.image_size, 3), dtype=np.uint8)
     pixels = (photo.transpose(2, 0, 1)[None] / 255).astype(np.float32)
     stock = asked(processor, opening + words + ending, photo)

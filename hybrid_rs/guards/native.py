@@ -14,14 +14,14 @@ from hybrid_rs.guards.forwarding import forwarded
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
 REFERENCE = (224, 224)  # (height, width) of the images for which the guard is loaded and tried first
-SIZES = 4  # whose preparation is kept; images come one after the other
+SIZES = 4  # image sizes whose guards are kept; images come one after the other
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NativeGuard:
     """A vision-language guard for images of any size; satisfies :class:`hybrid_rs.Guard`.
 
-    For each size it is the guard that :meth:`VisionLanguageGuard.at` makes. All of these share one network. Noise and
+    For each size it uses the guard that :meth:`VisionLanguageGuard.at` makes. All of these share one network. Noise and
     the image budget are measured in the image's own pixels.
 
     Args:

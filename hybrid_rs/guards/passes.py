@@ -62,7 +62,7 @@ def whole(guard: Any, texts: NDArray[np.int64], pixels: Any, index: NDArray[np.i
 
 
 def slopes(guard: Any, texts: NDArray[np.int64], pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Return the scores, and their gradients by token embedding and by pixel; see the guard's ``gradients``."""
+    """Return the scores, and their gradients by token embeddings and pixels; see the guard's ``gradients``."""
     start, width = len(guard.before), guard.model.get_input_embeddings().embedding_dim
     gaps, by_pixel = np.empty(len(texts), dtype=np.float32), np.empty_like(pixels)
     by_token = np.empty((*texts.shape, width), dtype=np.float32)
@@ -95,7 +95,7 @@ def greedy(
         ends: ids that end an answer.
 
     Returns:
-        for each text the ids of its answer, up to and without the first that ends it.
+        for each text the ids of its answer, without the id that ends it.
     """
     found: list[list[int]] = [[] for _ in range(len(texts))]
 
@@ -130,7 +130,7 @@ def run(guard: Any, whole: Any, images: Any = None, known: Any = None, *, keep: 
     Args:
         guard: the guard.
         whole: shape ``(batch, length)``, whole sequences.
-        images: a tensor, one image for each sequence; None if they are among what is known.
+        images: a tensor, one image for each sequence; None if ``known`` contains them.
         known: keys and values of the first tokens.
         keep: whether new keys and values are kept.
 

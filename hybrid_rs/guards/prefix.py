@@ -21,8 +21,8 @@ with needs("guard"):
 def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the root of each image, and how many leading tokens each text shares with it.
 
-    The root is the text from which the others of its image differ latest: the sum of the common beginnings is largest.
-    Of several such texts it is the last.
+    The root is the text whose common beginnings with the other texts of its image have the largest total length. Of
+    several such texts it is the last.
 
     Args:
         texts: shape ``(batch, length)``, ids from 0 on.
@@ -37,7 +37,7 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
         (array([1, 2]), array([2, 3, 3, 1]))
     """
     begun, total, ids = image, np.zeros(len(texts), dtype=np.int64), int(texts.max(initial=0)) + 1
-    for token in texts.T:  # a text is in so many sums as there are texts of its image like it up to this token
+    for token in texts.T:  # adds, for each text, the number of texts of its image that are equal up to this token
         _, begun, count = np.unique(begun * ids + token, return_inverse=True, return_counts=True)
         total += count[begun]
     last = np.cumsum(np.bincount(image)) - 1
@@ -47,9 +47,9 @@ def roots(texts: NDArray[np.int64], image: NDArray[np.int64]) -> tuple[NDArray[n
 
 
 class Branches(DynamicLayer):  # type: ignore[misc]  # transformers has no types
-    """The keys and values of a layer for the first tokens of some rows; those of the next tokens are put behind them.
+    """The keys and values of a layer for the first tokens of some rows; those of the next tokens are appended.
 
-    The rows are copied only while the layer reads them, and once.
+    The rows are copied once, and only while the layer reads them.
 
     Args:
         layer: the layer's keys and values, for all tokens of all rows.
@@ -97,12 +97,12 @@ def _beside(layer: Any, rows: Any) -> Any:
 
 @contextmanager
 def moved(model: Any, start: int, stop: int) -> Iterator[list[Any]]:
-    """Add zeros to the embeddings of some positions of the next prompts, so that a score has a gradient by them.
+    """Add zeros to the embeddings of some positions of the next prompts, so that a score has a gradient there.
 
     Args:
         model: the network.
         start: the first position.
-        stop: the one after the last.
+        stop: the position after the last.
 
     Yields:
         a list that, after the model was run, holds one tensor of zeros, shape ``(batch, stop - start, width)``.
@@ -127,10 +127,10 @@ def cache_name(model: Any) -> str:
 
 
 def positions(model: Any, whole: dict[str, Any]) -> Any:
-    """Return the positions of the first prompt's tokens, shape ``(axes, 1, length)``; None if the model counts alone.
+    """Return the positions of the first prompt's tokens, shape ``(axes, 1, length)``; None if the model finds them.
 
     Models that count in several axes remember the distance between positions and tokens from one call to the next. A
-    guard reads many prompts in any order, so it asks for the positions itself, and nothing is remembered.
+    guard reads many prompts in any order, so it computes the positions for each call and passes them.
 
     Args:
         model: the network.

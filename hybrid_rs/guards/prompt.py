@@ -51,7 +51,7 @@ def opened(processor: Any, wording: Wording) -> tuple[str, str]:
     the words before the text are left out: they are read with the text.
 
     Raises:
-        ValueError: if the template does not show the text exactly once, in the middle of the words around it.
+        ValueError: if the template does not show the text exactly once, between the words around it.
     """
     shown = wording.before_text + SENTINEL + wording.after_text if wording.reads_text else None
     texts = [{"type": "text", "text": text} for text in (wording.policy, shown) if text]
@@ -69,7 +69,7 @@ def opened(processor: Any, wording: Wording) -> tuple[str, str]:
 
 
 def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return what a checkpoint's processor makes of a prompt and an image; the first token is not written twice."""
+    """Return the output of a checkpoint's processor for a prompt and an image, with the first token only once."""
     bos = processor.tokenizer.bos_token
     begun = bos is not None and text.startswith(bos)
     try:
@@ -90,7 +90,7 @@ def prompt(processor: Any, image_size: tuple[int, int], wording: Wording, *, one
         one_token: whether the verdict is read from one token; otherwise no ids of answers are looked for.
 
     Raises:
-        ValueError: as :func:`opened`; or if no spelling of the answers is one token in both words after the prompt.
+        ValueError: as :func:`opened`; or if no spelling makes both answers one token after the prompt.
     """
     opening, ending = opened(processor, wording)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)

@@ -13,10 +13,10 @@ BITS = (8, 4)
 def quantised(bits: int | None, dtype: str, device: str) -> dict[str, Any]:
     """Return the options with which ``transformers`` loads linear layers in fewer bits; none where ``bits`` is None.
 
-    With 8 bits, weights and inputs of a layer are rounded row by row. The library's usual way for inputs that are large
-    is switched off: it keeps their columns in higher precision for *all* rows of a batch. Then a verdict would depend
-    on the other draws of its batch, and the guard would not be one function. With 4 bits (NF4), weights alone are
-    rounded, in blocks.
+    With 8 bits, weights and inputs of a layer are rounded row by row. The library's treatment of large inputs is
+    switched off: it keeps their columns in higher precision for *all* rows of a batch. Then a verdict would depend on
+    the other draws of its batch, and the guard would not be one function. With 4 bits (NF4), weights alone are rounded,
+    in blocks.
 
     Args:
         bits: 8, 4 or None.
@@ -24,7 +24,7 @@ def quantised(bits: int | None, dtype: str, device: str) -> dict[str, Any]:
         device: where the model goes.
 
     Raises:
-        ValueError: if the number of bits is another.
+        ValueError: if the number of bits is not 8 or 4.
         ImportError: if a package is missing.
     """
     if bits is None:

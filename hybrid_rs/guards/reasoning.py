@@ -1,4 +1,4 @@
-"""Guards that reason first: the verdict is parsed from an answer of some tokens, which are generated."""
+"""Guards that reason first: the verdict is parsed from a generated answer."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ReasoningGuard:
     about sampling and penalties. So the verdict is a function of text and image. It is another classifier than
     :class:`VisionLanguageGuard` of the same checkpoint, with its own identity.
 
-    *Cost.* A draw reads its prompt once, and then up to ``limit`` tokens one after the other. Nothing is shared between
-    texts.
+    *Cost.* A draw reads its prompt once, and then generates up to ``limit`` tokens, one after the other. Nothing is
+    shared between texts.
 
     *No score.* A generated verdict has no score and no gradient, so there is no margin, and attacks use verdicts alone.
 
@@ -42,9 +42,9 @@ class ReasoningGuard:
 
     Args:
         guard: the model with its prompt.
-        limit: the most tokens that are generated. What the model would have written later is not read.
-        undecided: the verdict where the answer has none: "unsafe" or "safe". It is a part of the classifier. With
-            "unsafe", noise that only confuses the model counts for the certificate and for false alarms.
+        limit: the most tokens that are generated. Anything the model would write after them is not read.
+        undecided: the verdict if the answer has none: "unsafe" or "safe". It is a part of the classifier. With
+            "unsafe", draws whose noise only confuses the model raise both the certificates and the false alarms.
         after: see :func:`verdict_in`.
 
     Raises:
@@ -87,7 +87,7 @@ class ReasoningGuard:
             undecided: as above.
             after: as above.
             native: whether every image keeps its own size.
-            options: those of :meth:`VisionLanguageGuard.from_pretrained`, but for a margin.
+            options: those of :meth:`VisionLanguageGuard.from_pretrained`, except a margin.
 
         Raises:
             ValueError: as there; or if an argument is out of range.
@@ -190,7 +190,7 @@ def verdict_in(answer: str, words: tuple[str, str], after: str = "", prefix: str
             around them: "not safe" says safe.
         after: a text such as ``"</think>"`` or ``'"rating":'``: the verdict is the first word after its last
             occurrence, and there is none where it does not occur. By default the verdict is the last of these words.
-        prefix: what the answer was forced to begin with. It may contain ``after``, and no verdict.
+        prefix: what the answer was forced to begin with. It may contain ``after``, but no verdict is read from it.
 
     Example:
         >>> verdict_in("It may be unsafe. No: safe", ("safe", "unsafe"))

@@ -1,4 +1,4 @@
-"""What a token is, for a guard that takes text in words: a character, or a token of a tokenizer on disk."""
+"""What a token is, for a guard that takes text as a string: a character, or a token of a tokenizer on disk."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Letters:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What makes another guard, for its identity."""
+        """The facts that enter the guard's identity."""
         return {"kind": type(self).__name__}
 
     def encode(self, words: str) -> NDArray[np.int64]:
@@ -61,13 +61,13 @@ class Letters:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """A token is one of a tokenizer; the guard is asked with the text that tokens decode to.
+    """A token is one of a tokenizer; the guard is given the text that the tokens decode to.
 
-    An edit is one token here, whatever the server makes of the text. Decoding must give a text back as it was; a text
-    for which it does not is refused.
+    An edit is one token here, whatever the server makes of the text. A text is refused if its tokens do not decode to
+    the same text.
 
     Args:
-        tokenizer: of ``transformers``.
+        tokenizer: a tokenizer of ``transformers``.
         alphabet: shape ``(V,)``, the ids that noise may write.
         pad_id: a member of the alphabet.
         mask_id: an id outside the alphabet, or None.
@@ -105,7 +105,7 @@ class Tokens:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What makes another guard, for its identity."""
+        """The facts that enter the guard's identity."""
         ids = {"alphabet": self.alphabet.tolist(), "pad, mask": [self.pad_id, self.mask_id]}
         return {"kind": type(self).__name__, "tokenizer": identity.tokenizer(self.tokenizer)} | ids
 
@@ -113,13 +113,13 @@ class Tokens:
         """Return the ids of a text.
 
         Raises:
-            ValueError: if it holds special tokens, or the ids do not decode to it.
+            ValueError: if it contains special tokens, or the ids do not decode to it.
         """
         from hybrid_rs.guards.prompt import untrusted_ids
 
         ids = untrusted_ids(self.tokenizer, words, [])
         same = self.decode(ids) == words
-        require(same, "text", words, "this tokenizer does not give it back as it was; use another, or characters", repr)
+        require(same, "text", words, "its tokens decode to another text; use another tokenizer, or characters", repr)
         return ids
 
     def decode(self, token_ids: NDArray[np.int64]) -> str:

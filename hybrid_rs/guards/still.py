@@ -1,6 +1,6 @@
-"""Processors without their part for videos, which needs more packages, and with images by Pillow always.
+"""Processors without their part for videos, which needs more packages; images are always prepared by Pillow.
 
-Texts are whole prompts: a processor that writes the ends of a prompt itself does so only where a chat template would.
+They take whole prompts: if a stock processor adds the ends of a prompt, here the chat template does so instead.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def still(model_type: str) -> Any:
     required = asks.get("video_processor") is Parameter.empty
 
     class Still(kind):  # type: ignore[misc]
-        if required:  # SmolVLM again: its chat template is given the settings of videos, always
+        if required:  # SmolVLM again: its chat template is always given the settings of videos
             video_processor = SimpleNamespace(num_frames=None, fps=None)
 
         @classmethod

@@ -1,4 +1,4 @@
-"""Requests to a server: several at once, repeated where the fault may pass, and errors that say what it said."""
+"""Requests to a server: several at once, repeated after temporary faults; errors quote the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST = 60.0  # seconds between two tries
 
 
 class _Staying(HTTPRedirectHandler):
-    """Follows no redirection: an answer from elsewhere is another server's, and the key is not for it."""
+    """Follows no redirection: the answer would come from another server, and the key is not for that one."""
 
     def redirect_request(self, *arguments: Any) -> None:
         return
@@ -37,8 +37,8 @@ class Transport:
         at_once: requests that are open at the same time.
         retries: further tries after a fault that may pass: no connection, no whole answer in time, or one of the
             statuses 408, 409, 425, 429, 500, 502, 503 and 504. A redirection is refused: the key would go elsewhere.
-        wait: seconds before the first further try; each next one waits twice as long, or as long as the server says, up
-            to a minute.
+        wait: seconds before the first further try. Each next one waits twice as long, or longer if the server asks for
+            it, up to a minute.
         timeout: seconds without a byte from the server after which a try has failed.
         key_from: the environment variable with the server's key, if it asks for one.
 
@@ -68,7 +68,7 @@ class Transport:
 
         Raises:
             ValueError: if the server refuses the request, or its answer is not JSON.
-            OSError: if it cannot be reached, or fails, after all tries.
+            OSError: if the server cannot be reached, or still fails after all tries.
         """
         head = {"Content-Type": "application/json"}
         if key := os.environ.get(self.key_from):
@@ -110,7 +110,7 @@ def _read(data: bytes, url: str) -> Any:
 
 
 def _said(error: HTTPError) -> str:
-    """The text that comes with a status, shortened; empty if it does not arrive."""
+    """Return the text that comes with a status, shortened; empty if it does not arrive."""
     try:
         return shown(error.read(2000).decode(errors="replace"), most=300)
     except (OSError, HTTPException):
@@ -118,7 +118,7 @@ def _said(error: HTTPError) -> str:
 
 
 def _asked_pause(error: HTTPError, pause: float) -> float:
-    """How long a server asks to wait, in seconds; ``pause`` if it does not say."""
+    """Return the seconds that a server asks to wait, at least ``pause`` and at most a minute."""
     try:
         return min(LONGEST, max(pause, float(error.headers.get("Retry-After", ""))))
     except ValueError:

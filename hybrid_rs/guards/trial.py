@@ -1,4 +1,4 @@
-"""What is tried when a guard is loaded: does it read as the stock model does, and may a beginning be reused?"""
+"""Tests of a guard at loading: does it score as the stock model does, and may keys and values be reused?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ with needs("guard"):
     from hybrid_rs.guards.prefix import forget
 
 SMALL = 1e-2  # logits: in float32, sums taken in another order differ by less, in models of any size
-STEPS, LARGE = 4.0, 32.0  # in lower precision: so many of its steps at a logit of this size
+STEPS, LARGE = 4.0, 32.0  # in lower precision: this many rounding steps of a logit of this size
 
 
 def require_stock(guard: Any) -> None:
-    """Require that the model reads the opening of the prompt with a black image as its own processor would give it.
+    """Require that the opening of the prompt, with a black image, scores as with the stock processor and model.
 
     Args:
         guard: a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`.
@@ -43,14 +43,14 @@ def require_stock(guard: Any) -> None:
         remedy = f"{_made(guard)}processor and model must agree in what they make of an image (the model says: {said})"
         raise ValueError(f"processor = {placed}: {remedy}") from error
     apart = float(np.abs(found - stock).max())
-    remedy = f"the stock model gives this prompt another score, by {apart:.2g} logits; this checkpoint cannot be used"
+    remedy = f"the stock model's score of this prompt differs by {apart:.2g} logits; this checkpoint cannot be used"
     require(not apart > _rounding(guard), "processor", placed, remedy)
 
 
 def reusable(guard: Any, seed: int = 0) -> bool:
-    """Return whether texts score the same with the keys and values of another text's beginning as read completely.
+    """Return whether texts score the same if they reuse the keys and values of another text's beginning.
 
-    Not so where tokens see what comes after them, or where a part of the keys and values belongs to the image.
+    They do not if tokens see what comes after them, or if a part of the keys and values belongs to the image.
     """
     guard, rng = _scoring(guard), np.random.default_rng(seed)
     length = 8 if guard.max_length is None else min(8, guard.max_length)
@@ -62,13 +62,13 @@ def reusable(guard: Any, seed: int = 0) -> bool:
         shared = passes.shared(guard, texts, images, index)
     except (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
         # The same model has just read the same texts completely, so what fails is the reuse: each family keeps its keys
-        # and values in a class of its own, which may refuse to be cut. Without reuse the scores are the same, later.
+        # and values in a class of its own, which may refuse to be cut. Without reuse, scores are the same but slower.
         return False
-    return not np.abs(shared - whole).max() > _rounding(guard)  # nan is told when it is asked for
+    return not np.abs(shared - whole).max() > _rounding(guard)  # nan is an error later, when scores are asked for
 
 
 def _scoring(guard: Any) -> Any:
-    """The guard; if its verdict is not read from one token, with one half of the alphabet against the other."""
+    """Return the guard; if its verdict is not one token, it scores one half of the alphabet against the other."""
     even, odd = (tuple(guard.alphabet[start::2].tolist()) for start in (0, 1))
     return guard if guard.unsafe_ids else replace(guard, safe_ids=even, unsafe_ids=odd)
 
@@ -84,7 +84,7 @@ def _stock_score(guard: Any) -> NDArray[np.float32]:
 
 
 def _made(guard: Any) -> str:
-    """How many tokens the model makes of an image, for a message; nothing if it does not tell."""
+    """Return how many tokens the model makes of an image, for a message; empty if that is unknown."""
     try:
         with torch.inference_mode():
             shown = guard.vision.inputs(torch.zeros((1, 3, *guard.image_size), device=guard.device))

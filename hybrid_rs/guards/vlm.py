@@ -103,21 +103,22 @@ class VisionLanguageGuard:
         bits: int | None = None,
         device_map: str | dict[str, str | int] | None = None,
     ) -> VisionLanguageGuard:
-        r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.checkpoint`.
+        r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.families`.
 
-        The network, tokens, positions and masks are the stock ones; pixels go the way of the checkpoint's own image
-        processor, in floats. Loading tries that a black image scores as it does with the stock processor.
+        The network, tokens, positions and masks are the stock ones; pixels are prepared as by the checkpoint's own
+        image processor, but in floats. Loading checks that a black image scores as it does with the stock processor and
+        model.
 
         Args:
             path: a folder, or a name on the hub.
             device: "cpu", "cuda", "cuda:1", ...
-            dtype: "float32", "bfloat16" or "float16". Each is another classifier: some verdicts differ. In all, sums
-                may be rounded differently in batches of another size, which may change the verdict of a draw whose
+            dtype: "float32", "bfloat16" or "float16". Each is another classifier: some verdicts differ. In all three,
+                sums may be rounded differently in batches of another size, which may change the verdict of a draw whose
                 score is within rounding of the margin.
             attention: "sdpa" or "flash_attention_2"; by default the latter where it is installed and the model runs in
                 lower precision on a CUDA device, else the former.
-            image_size: (height, width) of the images, in which noise and the image budget are measured. What the
-                model resizes is resized later. By default that of the vision tower; Qwen has none.
+            image_size: (height, width) of the images, in which noise and the image budget are measured. The model's own
+                resizing comes after that. By default the size of the vision tower; Qwen has none.
             policy: text that goes before the untrusted text, in the same turn of the chat template.
             before_text: a label or a line directly before the untrusted text, such as ``"User: "``.
             after_text: text directly after the untrusted text.
@@ -128,7 +129,7 @@ class VisionLanguageGuard:
             margin: by how many logits unsafe must beat safe; raise it for fewer false alarms.
             batch_size: texts, or images, in one forward pass to begin with.
             alphabet: shape ``(V,)``, the token ids that noise may write; by default all ids except special and added
-                tokens. "printable": those of them that are printable text alone.
+                tokens. "printable": those of them that decode to printable text.
             max_characters: leave out tokens of more characters; a space at the beginning counts.
             mask: the token that the absorbing kernel writes, such as ``"<unk>"``; by default the tokenizer's own.
             download: whether files may be downloaded from the hub; by default only files on disk are used.
@@ -262,7 +263,7 @@ class VisionLanguageGuard:
         Args:
             token_ids: shape ``(batch, length)``, int64, the untrusted text.
             images: shape ``(images, 3, height, width)``, pixel units [0, 1] before normalisation; noisy values may be
-                outside [0, 1]. A torch tensor is used where it is.
+                outside [0, 1]. A torch tensor is moved to the model's device.
             image_index: shape ``(batch,)``, which image goes with which text; by default text i goes with image i. An
                 image without a text is not encoded.
 

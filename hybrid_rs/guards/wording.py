@@ -1,4 +1,4 @@
-"""What a guard is asked: the words around the untrusted text, how the answer begins, and the words that it may be."""
+"""The words of a guard's prompt: around the untrusted text, at the beginning of the answer, and for the verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANSWERS = ("safe", "unsafe")
 
 @dataclass(frozen=True)
 class Wording:
-    """The words of a prompt. They all stand in the user's turn, after the image, but for the answer's beginning.
+    """The words of a prompt. All but the answer's beginning stand in the user's turn, after the image.
 
     Args:
         policy: goes first.
@@ -69,7 +69,7 @@ class Preset:
     Args:
         wording: the structure of the prompt.
         models: the checkpoints that it is for.
-        policy: where the policy is published, or where it is already.
+        policy: where the policy is published, or already contained.
         needs_policy: whether the prompt is incomplete without one.
     """
 
@@ -102,7 +102,7 @@ PRESETS = {
 
 
 def worded(preset: str | None, **given: Any) -> Wording:
-    """Return the wording of a preset, or the plain one, with what is given in place of it.
+    """Return the wording of a preset, or the default one, with the given fields replaced.
 
     Args:
         preset: its name, or None.

@@ -211,7 +211,7 @@ def unimodal_fails() -> Finding:
 
 
 def adult_edits() -> Finding:
-    """What a run on Adult certifies at each number of edits, and the most that its draws can certify for any guard."""
+    """What a run on Adult certifies by number of edits, and the most that its draws can certify for any classifier."""
     run = adult_runs("standard")["hybrid"]
     best = clopper_pearson_lower(run.counts.n, run.counts.n, ALPHA)
     most = int(certified_edits(best, run.kernel, epsilon=0.0, sigma=1.0, tau=0.5, d_max=3))

@@ -23,7 +23,7 @@ from hybrid_rs.ledger.theory import BETA
 
 
 def adversary_commits() -> Finding:
-    """The value from both probabilities compared with the worst classifier of all noisy words, in fractions."""
+    """The bound from both probabilities, compared with the worst classifier of all noisy words in exact fractions."""
     rng, beta, worst, cases = np.random.default_rng(0), Fraction(1, 4), 0.0, 0
     for size, d in ((2, 2), (3, 2), (5, 2), (3, 3)):
         words = list(product(range(size), repeat=d))
@@ -57,10 +57,10 @@ def _law(words: list[tuple[int, ...]], written: tuple[int, ...], size: int, beta
 def _worst(
     p_a: Fraction, p_inside: Fraction, clean: list[Fraction], attacked: list[Fraction], inside: list[bool]
 ) -> Fraction:
-    """Return the least attacked mass of a classifier that flags p_a of the clean mass, and p_inside of that inside.
+    """Return the least attacked mass of a classifier that flags clean mass p_a in all, at least p_inside of it inside.
 
-    What it flags inside is x >= p_inside; the rest of p_a is outside. The least mass is convex and piecewise linear in
-    x, so it is least at an end, or where one of the two knapsacks takes up its next word.
+    It flags clean mass x >= p_inside inside, and p_a - x outside. The attacked mass is convex and piecewise linear in
+    x, so it is least at an end, or where one of the two knapsacks goes on to its next word.
     """
     parts = [[(a, b) for a, b, i in zip(clean, attacked, inside, strict=True) if i is side] for side in (True, False)]
     ordered = [sorted(part, key=lambda cell: cell[1] / cell[0]) for part in parts]

@@ -37,15 +37,15 @@ from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 Groups: TypeAlias = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
-KEPT = 5  # kind of random stream; smoothing uses 0, 1 and 8, attacks 2, subsampling 3 and 4
+KEPT = 5  # kind of random stream; smoothing uses 0, 1 and 8, attacks 2, subsampling 3 and 4, synonyms 6
 
 
 @dataclass(frozen=True)
 class DeletionSmoothedGuard:
     """A guard, the deletion of tokens and the image noise that smooth it.
 
-    The guard sees texts of many lengths, from nothing to the whole text. An attacked text may be longer than the clean
-    one; the certificate speaks of the smoothed classifier there, so the guard must be able to read it.
+    The guard is shown texts of many lengths, from no token to the whole text. An attacked text may be longer than the
+    clean one. The certificate is about the smoothed classifier there too, so the guard must be able to read it.
 
     Args:
         guard: the base classifier.
@@ -100,9 +100,9 @@ class DeletionSmoothedGuard:
         image noise is the same as there.
 
         Args:
-            example: the input; its text must not be empty.
+            example: the input.
             n: number of draws, at least 1.
-            texts: must be 1; several texts for each image are for noise that replaces tokens.
+            texts: must be 1; only noise that replaces tokens has several texts for each image.
             masked: must be False: the evidence under deletion is p_A.
             seed: a non-negative whole number.
             batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
@@ -254,8 +254,8 @@ def verdicts_of(
         seed: a non-negative whole number.
         batch_draws: draws given to the guard at a time, rounded up to a multiple of 64.
         stream_kind: the kind of random stream of the texts.
-        noisy: of the generators of whole blocks of 64 draws, and the number of draws wanted, groups of texts of one
-            length, shape ``(group, length)``, with the numbers of their draws.
+        noisy: is given the generators of whole blocks of 64 draws and the number of draws; yields groups of texts of
+            one length, shape ``(group, length)``, with the numbers of their draws.
     """
     n, seed = integer("n", n, at_least=0, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
     blocks = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)

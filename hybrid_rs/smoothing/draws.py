@@ -1,6 +1,6 @@
 """The noise that smooths a guard; each draw is a function of (seed, example, draw number) alone.
 
-Which tokens are replaced, and by what, is drawn by the kernel: :mod:`hybrid_rs.certificates.kernels`.
+The kernel draws which tokens are replaced, and by what: :mod:`hybrid_rs.certificates.kernels`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from hybrid_rs.smoothing.lattice import LEVELS, rounded_gaussian
 
 BLOCK = 64  # draws that share one random stream; changing it would change the draws of every seed
 IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
-AT_ONCE = 2**28  # pixel values of a batch: a gibibyte of float32; one block may exceed it
-CACHED = 2**17  # pixels whose noise is drawn at a time; this number stays in a core's cache
+AT_ONCE = 2**28  # most pixel values in a batch: a gibibyte of float32; one block may exceed it
+CACHED = 2**17  # pixels whose noise is drawn at a time; their noise stays in a core's cache
 Noise = Literal["float32", "lattice"]
 SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
-"""What stores call the noise; counts of another noise are other counts."""
+"""The names of the noise in stores, which keep counts of different noise apart."""
 MAX_DRAWS = 10**9  # for one example; the same limit as in plans
 
 
@@ -269,10 +269,10 @@ def answers_of(
 def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Return which texts of each image to evaluate, shape ``(images, texts)``, and which of these each text equals.
 
-    The last of equal texts is evaluated: in nested texts, it is the one with most replacements that stands last.
+    Of equal texts the last is evaluated; nested texts are in ascending order of their replacements.
     """
     images, count, length = texts.shape
-    keys = [[b""] * count] * images  # texts without a token are all equal
+    keys = [[b""] * count] * images  # empty texts are all equal
     if length:
         keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
     last = [{key: column for column, key in enumerate(row)} for row in keys]

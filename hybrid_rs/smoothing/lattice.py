@@ -35,7 +35,7 @@ class RoundedGaussian:
 
     Args:
         sigma: standard deviation of Z in pixel units; in steps of the lattice it is 255 times as large. (On another
-            lattice, the standard deviation in units of so many steps as :func:`rounded_gaussian` was told.)
+            lattice it is ``levels`` times as large; see :func:`rounded_gaussian`.)
         thresholds: uint64, ascending, shape ``(2 * most,)``. A 64-bit integer u gives the value
             ``(number of thresholds that are at most u) - most``.
         distance: an upper bound of the total variation between this law and that of round(Z).
@@ -94,7 +94,7 @@ def rounded_gaussian(sigma: float, levels: int = LEVELS) -> RoundedGaussian:
     """Return the law of a Gaussian rounded to the lattice, with its distance from the exact one.
 
     Args:
-        sigma: standard deviation in pixel units, at most 100.
+        sigma: standard deviation; at most 100 in pixel units, or 2^18 steps of another lattice.
         levels: steps of the lattice in one unit of sigma: 255 for pixels; 1 if sigma is given in steps.
 
     Raises:
@@ -110,7 +110,7 @@ def rounded_gaussian(sigma: float, levels: int = LEVELS) -> RoundedGaussian:
         (1167, True)
     """
     deviation = one("sigma", nonnegative("sigma", sigma))
-    most, why = (LARGEST, "pixels lie in [0, 1]") if levels == LEVELS else (MOST_STEPS / levels, "its table is large")
+    most, why = (LARGEST, "pixels lie in [0, 1]") if levels == LEVELS else (MOST_STEPS / levels, "the table is limited")
     require(deviation <= most, "sigma", sigma, f"give at most {most:g}: {why}")
     with needs("verify"):
         from flint import arb, ctx

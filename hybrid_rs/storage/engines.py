@@ -34,7 +34,7 @@ from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import sample_margins
 from hybrid_rs.smoothing.together import sample_together
 
-ATTEMPTS = 3  # after as many workers have died on one unit, the run stops
+ATTEMPTS = 3  # the run stops when this many workers have died on one unit
 STARTS = 10  # attempts to start a cluster: Ray gives its helpers 15 seconds each time, too few on a busy machine
 PATIENCE = {  # how long Ray waits for its own processes, unless the user has set it
     "RAY_gcs_server_port_wait_time_s": "300",
@@ -48,11 +48,11 @@ R = TypeVar("R", covariant=True)
 
 
 class Work(Protocol[R]):
-    """A unit of work: what any copy of the guard can compute from it. A worker receives it pickled."""
+    """A unit of work, which any copy of the guard can do. A worker receives it pickled."""
 
     @property
     def example(self) -> Example:
-        """The input: its id names the unit where something goes wrong."""
+        """The input; its id names the unit in errors."""
         ...
 
     def draw(self, guard: Guard, *, progress: bool = False) -> R:

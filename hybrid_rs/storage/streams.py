@@ -34,7 +34,7 @@ class Stream:
         example: the input.
         smoothing: kernel, sigma, threat and noise of the smoothed guard.
         enough: says whether the verdicts so far suffice.
-        at_least: go on at least so far.
+        at_least: number of verdicts that are known; the draws go on beyond it.
         max_draws: the largest number of draws.
         seed: seed of the draws.
     """

@@ -26,10 +26,10 @@ ANSWERS = ("<=50K", ">50K")
 
 
 def read(folder: str | Path) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """Return the rows of both files and which of them are of the test file.
+    """Return the rows of both files, and which of them are in the test file.
 
-    A line of column names, a comment that begins with "|", and empty lines are skipped. Unknown categories are
-    missing values.
+    A line of column names, lines that begin with "|", and empty lines are skipped. A category that is unknown becomes
+    a missing value.
 
     Args:
         folder: holds ``adult.data`` and ``adult.test``.
@@ -38,7 +38,7 @@ def read(folder: str | Path) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
         a frame with the 14 features and the column "income", and a bool array of shape ``(rows,)``.
 
     Raises:
-        ValueError: if a file is missing or empty, or a line has other fields.
+        ValueError: if a file is missing or empty, or a line does not have these fields.
 
     References:
         Becker and Kohavi (1996), "Adult", UCI Machine Learning Repository, CC BY 4.0.

@@ -2,7 +2,7 @@ r"""The exact smoothed value of a linear classifier of tables, and the exact wor
 
 The score :math:`T = b + w \cdot x + \sum_i \theta_i[z_i] + \sigma \lVert w \rVert N` of a noisy row is a sum of
 independent terms: one for each categorical feature, and a normal one. Its characteristic function :math:`\varphi` is a
-product, so no combination of categories is listed. A square wave of half-period L has the Fourier series
+product, so combinations of categories need not be listed. A square wave of half-period L has the Fourier series
 :math:`\frac4\pi \sum_k \sin(\omega_k t) / (2k+1)`, with :math:`\omega_k = (2k+1)\pi/L`, and equals the sign of t where
 :math:`|t| < L`. So
 
@@ -39,7 +39,7 @@ MAX_STATES = 3_000_000  # combinations of categories in half of the features
 
 
 def require_exact(sizes: Sequence[int]) -> None:
-    """Require that exact values can be computed; call it before a classifier is trained for them.
+    """Require that exact values can be computed without noise on the numbers; call it before training a classifier.
 
     Args:
         sizes: the arity of each categorical feature.
@@ -92,10 +92,10 @@ def worst_values(
 ) -> FloatArray:
     r"""Return the exact smallest smoothed value of a verdict on one row under all attacks within the budgets.
 
-    A category enters the value through its kernel :math:`(1 - \beta - \frac{\beta}{V-1}) \delta_c` plus a part that no
-    edit changes, and the value is monotone in the score. So the worst attack writes the category of extreme weight, and
-    all sets of at most d features are tried. The worst point within epsilon of x is
-    :math:`x - \varepsilon w / \lVert w \rVert`.
+    The law of a noisy category c is :math:`(1 - \beta - \frac{\beta}{V-1}) \delta_c` plus a part that no edit changes,
+    and the value is monotone in the score. So the worst attack writes categories of extreme weight, and all sets of at
+    most d features are tried. The worst point within epsilon of x is :math:`x - \varepsilon w / \lVert w \rVert` for
+    the verdict yes, and with a plus for no.
 
     Args:
         classifier: the base classifier.
@@ -132,7 +132,7 @@ def worst_values(
 def _with_noise(
     start: FloatArray, weights: list[FloatArray], laws: list[list[FloatArray]], noise: float, edits: int
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return for every set of features its size, and the values by budget, shape ``(sets, E)``."""
+    """Return the size of every set of at most ``edits`` features, and the values by budget, shape ``(sets, E)``."""
     reach = float(np.abs(start).max()) + sum(float(np.abs(weight).max()) for weight in weights) + DEVIATIONS * noise
     terms = int(DEVIATIONS * reach / (2 * np.pi * noise)) + 2
     remedy = f"the exact value needs {terms} terms, more than {MAX_TERMS}; draws have no limit"
@@ -153,7 +153,7 @@ def _with_noise(
 def _without_noise(
     start: FloatArray, weights: list[FloatArray], laws: list[list[FloatArray]], edits: int, *, strict: bool
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the same if the score has finitely many values; ``strict`` says whether 0 itself is the other verdict."""
+    """Return the same if the score has finitely many values; ``strict``: a score of 0 is the other verdict."""
     require_exact([weight.size for weight in weights])
     first, second = _halves([weight.size for weight in weights])
     (one_count, one_law), (other_count, other_law) = (_products(half, laws, edits) for half in (first, second))
@@ -171,7 +171,7 @@ def _without_noise(
 
 
 def _products(half: Sequence[int], laws: list[list[FloatArray]], edits: int) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return for every set of at most ``edits`` features of a half its size, and the law of the categories."""
+    """Return the size of every set of at most ``edits`` features of a half, and the half's law if the set is edited."""
     sets: Iterable[tuple[int, ...]] = (s for d in range(min(edits, len(half)) + 1) for s in combinations(half, d))
     made = [
         (
@@ -199,5 +199,5 @@ def _law(beta: float, size: int, code: int) -> FloatArray:
 
 
 def _attacked(beta: float, weight: FloatArray) -> int:
-    """Return the attacker's category: that of least weight; of greatest weight if beta is very large."""
+    """Return the attacker's category: that of least weight; of greatest weight if beta is above 1 - 1/V."""
     return int(np.argmin(weight) if 1 - beta >= beta / (weight.size - 1) else np.argmax(weight))

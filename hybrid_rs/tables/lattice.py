@@ -2,8 +2,8 @@ r"""Noise on the numbers of a table with the law of the theorem: a Gaussian roun
 
 The step of a feature's lattice is a power of two: at most a 1024th of its standard deviation, and at most 1. Values are
 whole multiples of it, or are rounded to one. For such a value x and a Gaussian Z, round(x + Z) = x + round(Z). So the
-verdict of any classifier on x + round(Z) is a function of x + Z, and the theorems apply to it. With noise in floating
-point they need not: the last bits of a sum may show x to a classifier that looks at them.
+verdict of any classifier on x + round(Z) is a function of x + Z, and the theorems apply to it. With floating-point
+noise they need not: the last bits of the sum may reveal x.
 
 The certificate covers adversaries on the lattice. All whole numbers are on it. It is so fine that the rounding hardly
 matters to a linear classifier: its smoothed value changes by less than :math:`2^{-11} \sqrt{k} / (\sqrt{2\pi} \sigma)`
@@ -82,7 +82,7 @@ class NumberLattice:
             levels: shape ``(k,)``, the row's lattice points.
             sigma: standard deviation of the noise in standard deviations of a feature; 0 for none.
             n: number of copies; the first of them are those of a smaller ``n``.
-            entropy: what the draws are a function of.
+            entropy: whole numbers that determine the draws.
         """
         draws = integer("n", n, at_least=1)
         if sigma == 0:

@@ -132,7 +132,7 @@ def sample(
         sigma: standard deviation of the noise on numeric features, in their standard deviations; 0 for none.
         n: number of draws.
         seed: seed of the draws.
-        purpose: tells apart draws that must be independent, such as those that choose a class and those that certify.
+        purpose: separates draws that must be independent, such as those that choose a class and those that certify.
     """
     draws, deviation = integer("n", n, at_least=1), one("sigma", nonnegative("sigma", sigma))
     entropy = [integer("seed", seed, at_least=0), integer("row", row, at_least=0), purpose]

@@ -178,7 +178,7 @@ def test_one_margin_beside_several_is_refused_before_a_guard_is_loaded(run, data
 
 def test_a_threshold_from_a_file_is_not_for_false_alarms(run, data):
     code, printed = run("certify", *data, "--towards", "unsafe", "--tau-from", "pairs.jsonl")
-    assert (code, "--towards unsafe needs a threshold that is given" in printed.err) == (1, True)
+    assert (code, "--towards unsafe takes no --tau-from" in printed.err) == (1, True)
     assert "loading" not in printed.err
 
 
@@ -186,7 +186,7 @@ def test_a_page_of_one_classifier_for_each_d_says_so(run, data, tmp_path):
     (tmp_path / "certified.jsonl").write_text(run("certify", *data, "--per-d", "--json")[1].out)
     assert run("report", "certified.jsonl")[0] == 0
     text = (tmp_path / "report.html").read_text()
-    assert "Each d has a classifier of its own, with a slot of d pads" in text
+    assert "For each d there is another classifier, with a slot of d pads" in text
     assert "a slot of d pads after the text" in text
 
 
@@ -232,13 +232,13 @@ def test_a_page_tells_what_was_certified(run, data, tmp_path):
         (lambda rows: [rows[0] | {"noise": "float32"}, *rows[1:]], "these differ in noise"),
         (lambda rows: [*rows[:-1], rows[-1] | {"claim": "Less."}], "these differ in claim"),
         (lambda rows: [*rows[:-1], rows[-1] | {"radii": [1.0]}], "give one for each d"),
-        (lambda rows: [*rows[:-1], rows[-1] | {"radii": ["1.5", None, None]}], "line 18 is none of such a run (radii"),
-        (lambda rows: [*rows[:-1], rows[-1] | {"radii": [-1.0, None, None]}], "line 18 is none of such a run (radii"),
-        (lambda rows: [*rows[:-1], rows[-1] | {"p": []}], "line 18 is none of such a run (p"),
-        (lambda rows: [rows[0] | {"unsafe": [129]}, *rows[1:]], "line 1 is none of such a run ("),
-        (lambda rows: [rows[0] | {"alpha": "0.01"}, *rows[1:]], "line 1 is none of such a run (alpha = '0.01'"),
-        (lambda rows: [rows[0] | {"image": "4 x 4"}, *rows[1:]], "line 1 is none of such a run (image"),
-        (lambda rows: [["id"]], "line 1 is no object"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"radii": ["1.5", None, None]}], "line 18 is not from such a run (radii"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"radii": [-1.0, None, None]}], "line 18 is not from such a run (radii"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"p": []}], "line 18 is not from such a run (p"),
+        (lambda rows: [rows[0] | {"unsafe": [129]}, *rows[1:]], "line 1 is not from such a run ("),
+        (lambda rows: [rows[0] | {"alpha": "0.01"}, *rows[1:]], "line 1 is not from such a run (alpha = '0.01'"),
+        (lambda rows: [rows[0] | {"image": "4 x 4"}, *rows[1:]], "line 1 is not from such a run (image"),
+        (lambda rows: [["id"]], "line 1 is not an object"),
         (lambda rows: [], "it is empty"),
     ],
 )

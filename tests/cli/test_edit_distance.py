@@ -122,7 +122,7 @@ def test_decide_calibrate_and_report_take_it(asked, run):
         ("certify", ("--kernel", "absorbing"), "kernel = absorbing: edit-distance needs deletion"),
         ("certify", ("--threat", "l0", "--kernel", "deletion"), "kernel = deletion: deletion is for --threat"),
         ("certify", ("--threat", "l0", "--edits", "insertions"), "edits = insertions: it is for --threat"),
-        ("calibrate", ("--margins", "0,1"), "margins = 0,1: edit-distance has one at a time"),
+        ("calibrate", ("--margins", "0,1"), "margins = 0,1: edit-distance takes one margin"),
         ("show", (), "threat = edit-distance: only noise that replaces tokens is shown"),
     ],
 )

@@ -320,7 +320,7 @@ def test_a_text_that_the_tokenizer_does_not_know_is_noted(run, notes, tmp_path):
     (tmp_path / "words.jsonl").write_text(json.dumps({"image": "a.png", "text": "quixotic zephyrs jump", "label": 1}))
     code, printed = run("certify", "words.jsonl", *MODEL, *SMALL)
     assert code == 0, printed.err
-    assert "in 1 of 1 texts the tokenizer does not know more than 10% of the tokens (at most 100%" in printed.err
+    assert "in 1 of 1 texts more than 10% of the tokens are unknown to the tokenizer (at most 100%" in printed.err
 
 
 def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
@@ -345,5 +345,5 @@ def test_a_text_that_the_tokenizer_hardly_knows_is_noted(run, notes, tmp_path):
     (folder / "some.jsonl").write_text("\n".join(map(json.dumps, rows)))
     code, printed = run("certify", folder, *MODEL, "--n", 4)
     assert code == 0
-    assert "in 1 of 4 texts the tokenizer does not know more than 10% of the tokens (at most 100%" in printed.err
+    assert "in 1 of 4 texts more than 10% of the tokens are unknown to the tokenizer (at most 100%" in printed.err
     assert "does not know" not in run("certify", notes, *MODEL, "--n", 4)[1].err

@@ -253,7 +253,7 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
         ),
         ("certify", ("--preset", "shieldgemma"), "policy = None: preset shieldgemma needs a policy in a file"),
         ("certify", ("--image-alone", "--after-text", "."), "this guard reads no text; leave out the words around it"),
-        ("certify", ("--generate", 8), "undecided = None: say what counts where an answer has no verdict"),
+        ("certify", ("--generate", 8), "undecided = None: give the verdict for answers that have none"),
         ("certify", ("--undecided", "safe"), "undecided = safe: it is for answers that are generated: give --generate"),
         ("certify", ("--verdict-after", "x"), "verdict_after = x: it is for answers that are generated"),
         (

@@ -50,7 +50,7 @@ def test_hateful_memes(memes):
 def test_which_of_several_files_is_not_guessed(memes, tmp_path_factory):
     assert jsonl_of(memes / "train.jsonl") == (memes / "train.jsonl", {})
     for folder, number in ((memes, 2), (tmp_path_factory.mktemp("none"), 0)):
-        with pytest.raises(ValueError, match=rf"it holds {number} \.jsonl files; give one of them"):
+        with pytest.raises(ValueError, match=rf"it holds {number} \.jsonl files; give the path of one"):
             jsonl_of(folder)
 
 
@@ -203,7 +203,7 @@ def test_no_more_is_opened_than_is_wanted(safetybench, memes):
 def test_a_scenario_may_be_named_without_its_number_and_an_unknown_one_is_told_what_there_is(safetybench):
     for name in (SCENARIOS[0], SCENARIOS[0].partition("-")[2]):
         assert {e.id.split("/")[1] for e in load_mm_safetybench(safetybench, scenarios=[name])} == {SCENARIOS[0]}
-    with pytest.raises(ValueError, match=f"scenarios = '99-None': there is no such one; give some of {SCENARIOS[0]}"):
+    with pytest.raises(ValueError, match=f"scenarios = '99-None': no such scenario; give some of {SCENARIOS[0]}"):
         load_mm_safetybench(safetybench, scenarios=["99-None"], on_problem="skip")
 
 

@@ -75,7 +75,7 @@ def test_data_with_unsafe_entries_alone_take_their_safe_ones_from_elsewhere(own)
     for number in texts:
         Image.open(own.parent / f"{number}.png").save(home / f"imgs/01-Bay/SD_TYPO/{number}.jpg")
     where = {"model": str(CHECKPOINT), "data": str(home.parent)}
-    with pytest.raises(ValueError, match="safe ones may come from other data, by benign"):
+    with pytest.raises(ValueError, match="benign may give other data for the safe ones"):
         get_setting("quick", **where)
     found = get_setting("quick", **where, benign=str(own)).sets
     assert {name: len(group) for name, group in found.items()} == {"unsafe": 3, "safe": 2, "calibration": 2}

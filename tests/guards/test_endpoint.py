@@ -234,8 +234,8 @@ def test_a_short_list_must_hold_both_words(guard):
     [
         (np.full((1, 2), 44), np.full((1, 3, 2, 2), np.nan), None, "images = .*: give finite pixels"),
         (np.full(2, 44), np.zeros((2, 3, 2, 2)), None, r"token_ids = \(2,\): give shape"),
-        (np.full((2, 2), 44), np.zeros((1, 3, 2, 2)), None, "image_index = .*: give a place from 0 to 0"),
-        (np.full((1, 2), 44), np.zeros((1, 3, 2, 2)), [-1], "image_index = .*: give a place from 0 to 0"),
+        (np.full((2, 2), 44), np.zeros((1, 3, 2, 2)), None, "image_index = .*: give an index from 0 to 0"),
+        (np.full((1, 2), 44), np.zeros((1, 3, 2, 2)), [-1], "image_index = .*: give an index from 0 to 0"),
         (np.full((1, 2), 44), np.zeros((1, 1, 2, 2)), None, "images = .*: give shape"),
     ],
 )
@@ -291,7 +291,7 @@ def test_tokens_of_a_tokenizer_give_the_text_back(tmp_path):
     assert max(len(tokens.decode(np.array([token]))) for token in tokens.alphabet) == 3
     assert tokens.pad_id in tokens.alphabet
     spaced = tokenizer("<s>", "</s>", bos="<s>")
-    with pytest.raises(ValueError, match="this tokenizer does not give it back as it was"):
+    with pytest.raises(ValueError, match="its tokens decode to another text"):
         Tokens(spaced, np.arange(5, 20), 6, None).encode("  é ")
     letters = Letters()
     assert letters.decode(np.array([letters.mask_id])) == MASK

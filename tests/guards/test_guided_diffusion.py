@@ -142,7 +142,7 @@ def test_another_network_is_refused(network, change):
 
 
 def test_heads_that_do_not_fit_are_refused(network):
-    with pytest.raises(ValueError, match="head = 50: it does not divide"):
+    with pytest.raises(ValueError, match="head = 50: 3 x head does not divide"):
         converted(network.state_dict(), 50)
 
 
