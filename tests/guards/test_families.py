@@ -304,7 +304,7 @@ def test_every_token_of_a_prefix_lm_sees_the_later_ones(guards):
     causal = replace(guard, vision=replace(guard.vision, along=answer))
     texts, images = guard.encode(TEXT)[None], as_pixels(photograph(SIZE))
     assert np.abs(causal.scores(texts, images) - guard.scores(texts, images)).max() > 0.01
-    with pytest.raises(ValueError, match=r"the stock model gives this prompt another score"):
+    with pytest.raises(ValueError, match=r"the stock model's score of this prompt differs"):
         trial.require_stock(causal)
 
 
@@ -394,7 +394,7 @@ def test_llama4_without_experts_is_read_as_the_stock_model_reads_it(tmp_path):
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
     monkeypatch.setattr(passes, "positions", lambda model, whole: positions(model, whole).flip(-1))
-    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model gives .* another"):
+    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model's score .* differs"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_vl"], image_size=SIZE)
 
 
