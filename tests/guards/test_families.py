@@ -394,8 +394,20 @@ def test_llama4_without_experts_is_read_as_the_stock_model_reads_it(tmp_path):
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
     monkeypatch.setattr(passes, "positions", lambda model, whole: positions(model, whole).flip(-1))
-    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model's score .* differs"):
+    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock .* score .* differs"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_vl"], image_size=SIZE)
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError])
+def test_a_model_that_fails_is_refused_with_what_it_says(guards, monkeypatch, error):
+    """As Llama 4 does in transformers 5.24.0."""
+
+    def failing(*arguments):
+        raise error("no image_outputs")
+
+    monkeypatch.setattr(passes, "whole", failing)
+    with pytest.raises(ValueError, match=r"processor and model must agree .* \(the model says: no image_outputs\)"):
+        trial.require_stock(guards["llama4"])
 
 
 def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
