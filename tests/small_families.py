@@ -10,8 +10,10 @@ import transformers as tf
 from small_models import tokenizer as byte_level
 from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 from transformers.models.mllama.configuration_mllama import MllamaTextConfig, MllamaVisionConfig
+from transformers.models.paligemma.processing_paligemma import EXTRA_TOKENS
 from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
 
+from hybrid_rs.guards.llama4 import Llama4ImageProcessorPil
 from hybrid_rs.guards.still import still
 
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
@@ -194,28 +196,59 @@ def mllama(kind: str) -> tuple[object, ...]:
     return images, used, template, {}, config
 
 
-def paligemma(kind: str) -> tuple[object, ...]:
-    """PaliGemma: every token of the prompt sees all others. No guard is loaded from it but in a test of that."""
-    used = words("<bos>", "<eos>", first="<bos>")
-    images = tf.SiglipImageProcessorPil(size={"height": 28, "width": 28})
-    images.image_seq_length = 4
+def llama4(kind: str, moe_layers: tuple[int, ...] = (1,)) -> tuple[object, ...]:
+    """Llama 4: tiles and the whole image, experts, and layers with and without positions."""
+    used = words(
+        "<|begin_of_text|>", "<|image|>", "<|image_start|>", "<|image_end|>", "<|patch|>", "<|tile_x_separator|>",
+        "<|tile_y_separator|>", "<|header_start|>", "<|header_end|>", "<|eot|>", first="<|begin_of_text|>",
+        image_token="<|image|>",
+    )  # fmt: skip
+    template = chat(
+        "<|header_start|>user<|header_end|>\\n\\n", "<|image|>", "<|eot|>",
+        "<|header_start|>assistant<|header_end|>\\n\\n", "<|begin_of_text|>",
+    )  # fmt: skip
+    images = Llama4ImageProcessorPil(size={"height": 28, "width": 28}, max_patches=4)
+    text = language(
+        used, head_dim=8, num_local_experts=2, num_experts_per_tok=1, intermediate_size_mlp=64,
+        moe_layers=[*moe_layers], attention_chunk_size=1024, no_rope_layers=[1, 0], rope_parameters=ROPE,
+    )  # fmt: skip
+    tower = VISION | {
+        "intermediate_size": 128, "image_size": 28, "patch_size": 7, "vision_output_dim": 32, "projector_input_dim": 32,
+        "projector_output_dim": 32, "pixel_shuffle_ratio": 0.5, "initializer_range": 0.3,
+    }  # fmt: skip
+    start, end, patch = used.convert_tokens_to_ids(["<|image_start|>", "<|image_end|>", "<|patch|>"])
+    config = tf.Llama4Config(
+        text_config=text, vision_config=tower, image_token_index=patch, boi_token_index=start, eoi_token_index=end
+    )
+    return images, used, template, {"patch_size": 7}, config
+
+
+def paligemma(kind: str, text: str = "gemma") -> tuple[object, ...]:
+    """PaliGemma: every token of the prompt sees all others. Its processor adds tokens, and there is no template."""
+    used = tf.PreTrainedTokenizerFast(
+        tokenizer_object=byte_level("<bos>", "<eos>").backend_tokenizer, bos_token="<bos>", eos_token="<eos>",
+        pad_token="<eos>",
+    )  # fmt: skip
+    used.add_tokens(EXTRA_TOKENS)
+    images = tf.SiglipImageProcessorPil(size={"height": 28, "width": 28}, resample=3, image_seq_length=4)
     tower = VISION | {"image_size": 28, "patch_size": 14, "vision_use_head": False, "projection_dim": 32}
     config = tf.PaliGemmaConfig(
-        text_config=language(used, model_type="gemma", head_dim=8), vision_config=tower, projection_dim=32,
+        text_config=language(used, model_type=text, head_dim=8), vision_config=tower, projection_dim=32,
         image_token_index=used.convert_tokens_to_ids("<image>"), hidden_size=32,
     )  # fmt: skip
-    return images, used, chat("", "<image>", "\\n", ""), {}, config
+    return images, used, None, {}, config
 
 
 FAMILIES = {
     "qwen2_vl": qwen, "qwen2_5_vl": qwen, "qwen3_vl": qwen, "gemma3": gemma3, "llava_next": llava_next,
     "idefics3": idefics3, "smolvlm": smolvlm, "internvl": internvl, "mllama": mllama,
+    "llama4": llama4, "paligemma": paligemma,
 }  # fmt: skip
 
 
-def save_family(kind: str, folder: Path, seed: int = 0) -> Path:
-    """Save a model of a family with its processor."""
-    images, used, template, how, config = FAMILIES.get(kind, paligemma)(kind)
+def save_family(kind: str, folder: Path, seed: int = 0, **chosen: object) -> Path:
+    """Save a model of a family with its processor; what is chosen is given to the function of the family."""
+    images, used, template, how, config = FAMILIES[kind](kind, **chosen)
     still(kind)(images, used, chat_template=template, **how).save_pretrained(folder)
     torch.manual_seed(seed)
     model = tf.AutoModelForImageTextToText.from_config(config)

@@ -28,8 +28,8 @@ CONDA_PIP = pins(CONDA[-1]["pip"])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-APART = "quantised"  # packages for some machines only: in neither environment, and their tests are run by hand
-EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != APART}
+APART = ("quantised", "spread")  # packages for some machines only: in neither environment; tests are run by hand
+EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in APART}
 
 
 def direct():

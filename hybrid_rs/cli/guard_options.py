@@ -56,7 +56,9 @@ TokenizerOption = Annotated[
 Requests = Annotated[
     int, typer.Option(min=1, max=1024, help="With --endpoint: requests at the same time.", rich_help_panel=GUARD)
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_panel=GUARD)]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: over all cards, by accelerate.", rich_help_panel=GUARD)
+]
 Dtype = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="Precision of the weights.", rich_help_panel=GUARD)
 ]

@@ -91,6 +91,8 @@ class Checkpoint:
         else:
             require(self.undecided is not None, "undecided", None, "give the verdict for answers that have none")
             self._require_unused("a generated verdict has no logits: leave it out with --generate", "margin")
+        together = self.denoiser is None or self.device != "auto"
+        require(together, "device", self.device, "a denoiser is on one device: give that one, such as cuda")
         if self.image_size == "native":
             remedy = "a denoiser is made for images of one size; leave it out, or give HxW"
             require(self.denoiser is None, "image_size", self.image_size, remedy)

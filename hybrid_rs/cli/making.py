@@ -45,6 +45,8 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     from hybrid_rs.guards.reasoning import ReasoningGuard
     from hybrid_rs.guards.vlm import VisionLanguageGuard
 
+    if options["device"] == "auto":
+        options = options | {"device": "cpu", "device_map": "auto"}
     _require_device(options["device"])
     logging.disable_progress_bar()
     given, folder = options | {"download": download}, _built_in(model)
@@ -80,8 +82,6 @@ def _require_device(device: str) -> None:
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     seen = f"torch sees {', '.join(k for k, v in there.items() if v)} here"
-    if device == "auto":
-        seen = "a model is on one device here, not spread over several; for a larger model give --bits 8 or 4"
     require(there.get(device.partition(":")[0], False), "device", device, seen)
 
 

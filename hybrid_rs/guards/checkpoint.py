@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike
 from hybrid_rs._checks import choice, integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
-from hybrid_rs.guards.families import FAMILIES, REFUSED
+from hybrid_rs.guards.families import FAMILIES
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.quantised import quantised
+from hybrid_rs.guards.spread import require_resident, spread
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.weights import located, require_filled, require_plausible, shapes
@@ -33,6 +34,7 @@ with needs("guard"):
 # families whose images are prepared by code of this package; the class is a part of the guard's identity
 VISIONS: dict[str, Any] = {"llava": LlavaVision, "llava_onevision": OnevisionVision}
 DTYPES = ("float32", "bfloat16", "float16")
+CAPPED = ("gemma2",)  # language models that cap the logits of attention, which "sdpa" does not
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,24 +101,25 @@ def parts(
     download: bool,
     one_token: bool,
     bits: int | None,
+    device_map: str | dict[str, str | int] | None,
 ) -> dict[str, Any]:
     """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard`, by name.
 
     Arguments and errors are those of its ``from_pretrained``. The weights are read last, because only they take time.
     """
     choice("dtype", dtype, DTYPES)
-    attention = attention or best_attention(device, dtype)
-    known = attention in ("sdpa", "flash_attention_2")
-    require(known, "attention", attention, 'give "sdpa" or "flash_attention_2"')
     with reading(path):
         folder = located(path, download)
         held = shapes(folder)
         require_plausible(folder / "config.json", held)
         config = loaded(AutoConfig, folder)
     kind = config.model_type
-    why = f"{REFUSED[kind]}; " if kind in REFUSED else ""
-    remedy = f"{why}give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
+    remedy = f"give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
     require(kind in FAMILIES, "model_type", kind, remedy)
+    ways = attention_of(config, attention, device, dtype)
+    remedy = f"{kind} reads the prompt in both directions, and an answer in one; leave it out"
+    begun = FAMILIES[kind].prefix_lm and wording.answer_prefix
+    require(not begun, "answer_prefix", wording.answer_prefix, remedy, repr)
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
@@ -126,13 +129,14 @@ def parts(
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
-    how = {"dtype": getattr(torch, dtype), "attn_implementation": attention, "use_safetensors": True}
-    how |= quantised(bits, dtype, device)
+    how = {"dtype": getattr(torch, dtype), "attn_implementation": ways, "use_safetensors": True}
+    how |= quantised(bits, dtype, device) | spread(device_map, device)
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that an error can list them
         model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
+    require_resident(model)
     rows = model.get_input_embeddings().num_embeddings
     require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
     return asked | {
@@ -140,7 +144,7 @@ def parts(
         "pad_id": pad_of(tokenizer),
         "mask_id": tokenizer.mask_token_id if written is None else written,
         "tokenizer": tokenizer,
-        "model": (model if bits else model.to(device)).eval(),
+        "model": (model if bits or device_map else model.to(device)).eval(),
         "reads_text": wording.reads_text,
         "source": source,
     }
@@ -162,6 +166,23 @@ def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
         asked = tuple(side) if isinstance(side, list | tuple) else (side, side)
     height, width = (integer("image_size", length, at_least=1) for length in asked)
     return height, width
+
+
+def attention_of(config: Any, asked: str | None, device: str, dtype: str) -> str | dict[str, str]:
+    """Return how attention is computed: as asked, or in the best way; by part of the model where they differ.
+
+    Raises:
+        ValueError: if the family cannot be computed in that way.
+    """
+    both = FAMILIES[config.model_type].prefix_lm
+    known = ("sdpa",) if both else ("sdpa", "flash_attention_2")
+    why = "; the other was not tried where tokens see later ones" if both else ""
+    remedy = f"give {' or '.join(map(json.dumps, known))}{why}"
+    require(asked is None or asked in known, "attention", asked, remedy)
+    way = asked or ("sdpa" if both else best_attention(device, dtype))
+    if config.get_text_config().model_type in CAPPED:
+        return {"": way, "vision_config": way, "text_config": "eager"}
+    return way
 
 
 def best_attention(device: str, dtype: str) -> str:

@@ -13,11 +13,16 @@ class Family:
         example: a checkpoint of this family.
         images: how an image is prepared.
         own: whether code of this package prepares its images; otherwise the checkpoint's processor is reproduced.
+        template: whether its checkpoints have a chat template. If not, its processor writes the ends of the prompt.
+        prefix_lm: whether every token of the prompt sees all others (a prefix language model). Then texts share no keys
+            and values. Tokens of the answer see only earlier ones, so no answer can be begun in the prompt.
     """
 
     example: str
     images: str
     own: bool = False
+    template: bool = True
+    prefix_lm: bool = False
 
     @property
     def any_size(self) -> bool:
@@ -37,10 +42,8 @@ FAMILIES = {
     "smolvlm": Family("SmolVLM, SmolVLM2", "any size, in tiles"),
     "internvl": Family("InternVL", "any size, in tiles"),
     "mllama": Family("Llama 3.2 Vision", "any size, in tiles"),
+    "llama4": Family("Llama 4, Llama Guard 4", "any size, in tiles"),
+    "paligemma": Family("PaliGemma, PaliGemma 2", "resized to the vision tower", template=False, prefix_lm=True),
 }
 OWN = tuple(kind for kind, family in FAMILIES.items() if family.own)
-REFUSED = {
-    "llama4": "its image processor calculates with torchvision alone, which is not followed here",
-    "paligemma": "its checkpoints have no chat template, and its processor writes a line break after the text",
-}
 STOCK = tuple(kind for kind, family in FAMILIES.items() if not family.own)

@@ -12,9 +12,12 @@ from hybrid_rs.guards.prompt import placeholders
 
 
 def most_positions(config: Any) -> int | None:
-    """Return the most tokens that a model reads, prompt and image included; None if it has no limit."""
-    text = config.get_text_config()
-    limits = (getattr(text, name, None) for name in ("max_position_embeddings", "sliding_window"))
+    """Return the most tokens that a model reads, prompt and image included; None if it has no limit.
+
+    Within a window, or a chunk, every token sees all that it would see without one, so keys can be shared.
+    """
+    text, names = config.get_text_config(), ("max_position_embeddings", "sliding_window", "attention_chunk_size")
+    limits = (getattr(text, name, None) for name in names)
     return min((int(limit) for limit in limits if limit), default=None)
 
 

@@ -78,14 +78,21 @@ class Branches(DynamicLayer):  # type: ignore[misc]  # transformers has no types
 
 def selected(cache: Any, rows: NDArray[np.int64], length: int) -> Any:
     """Return the keys and values of the first tokens of some rows as a new cache; the given one is not changed."""
-    part, places = copy.copy(cache), torch.from_numpy(rows).to(cache.layers[0].keys.device)
+    part, places = copy.copy(cache), torch.from_numpy(rows)
     if all(type(layer) is DynamicLayer for layer in cache.layers):
-        part.layers = [Branches(layer, places, length) for layer in cache.layers]
+        part.layers = [Branches(layer, _beside(layer, places), length) for layer in cache.layers]
         return part
     part.layers = [copy.copy(layer) for layer in cache.layers]
     part.crop(length - cache.get_seq_length())
-    part.batch_select_indices(places)
+    for layer in part.layers:
+        layer.batch_select_indices(_beside(layer, places))
     return part
+
+
+def _beside(layer: Any, rows: Any) -> Any:
+    """Return the rows on the device of a layer's keys; layers of a large model may be on several."""
+    keys = getattr(layer, "keys", None)
+    return rows if keys is None else rows.to(keys.device)
 
 
 @contextmanager
@@ -129,7 +136,7 @@ def positions(model: Any, whole: dict[str, Any]) -> Any:
         model: the network.
         whole: its inputs for whole prompts, and for one image, by name.
     """
-    ask = getattr(model.model, "get_rope_index", None)
+    ask = getattr(getattr(model, "model", None), "get_rope_index", None)
     if ask is None:
         return None
     known = inspect.signature(ask).parameters
@@ -139,5 +146,5 @@ def positions(model: Any, whole: dict[str, Any]) -> Any:
 
 def forget(model: Any) -> None:
     """Make a model forget what it remembered of the last prompt: see :func:`positions`."""
-    if hasattr(model.model, "rope_deltas"):
+    if hasattr(getattr(model, "model", None), "rope_deltas"):
         model.model.rope_deltas = None

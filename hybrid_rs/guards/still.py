@@ -1,4 +1,7 @@
-"""Processors without their part for videos, which needs more packages; images are always prepared by Pillow."""
+"""Processors without their part for videos, which needs more packages; images are always prepared by Pillow.
+
+They take whole prompts: if a stock processor adds the ends of a prompt, here the chat template does so instead.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ from inspect import Parameter, signature
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from hybrid_rs._extras import needs
+from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.llama4 import Llama4ImageProcessorPil
 
 with needs("guard"):
     import transformers
     from transformers import AutoImageProcessor, AutoTokenizer
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+    from transformers.processing_utils import ProcessorMixin
 
 
 def still(model_type: str) -> Any:
@@ -44,8 +52,30 @@ def still(model_type: str) -> Any:
 
         @classmethod
         def _get_arguments_from_pretrained(cls, folder: Any, processor_dict: Any = None, **options: Any) -> list[Any]:
-            images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
+            if model_type == "llama4":
+                images = Llama4ImageProcessorPil.from_pretrained(folder, **options)
+            else:
+                images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
             return [images, AutoTokenizer.from_pretrained(folder, **options), *([None] if required else [])]
 
-    Still.__name__ = kind.__name__
-    return Still
+    found = Still if model_type not in FAMILIES or FAMILIES[model_type].template else _whole(Still)
+    found.__name__ = kind.__name__
+    return found
+
+
+def _whole(kind: Any) -> Any:
+    """Return a class of processors whose chat template is what the stock class writes around a text and an image."""
+
+    class Whole(kind):  # type: ignore[misc]
+        prepare_inputs_layout = ProcessorMixin.prepare_inputs_layout
+
+        def apply_chat_template(self, conversation: Any, **options: Any) -> str:
+            parts = [part for message in conversation for part in message["content"]]
+            words = "".join(part.get("text", self.image_token) for part in parts)
+            if self.chat_template:
+                words = super().apply_chat_template(conversation, **options)
+            blank = np.zeros((1, 1, 3), np.uint8)  # the stock code writes only where there is an image
+            _, [text], *_ = kind.prepare_inputs_layout(self, images=blank, text=words)
+            return str(text)
+
+    return Whole

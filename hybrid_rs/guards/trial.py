@@ -38,7 +38,7 @@ def require_stock(guard: Any) -> None:
     try:
         found = passes.whole(opening, texts, images, np.array([0]))
         stock = _stock_score(guard) if guard.vision.example else found
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())[:300]
         remedy = f"{_made(guard)}processor and model must agree in what they make of an image (the model says: {said})"
         raise ValueError(f"processor = {placed}: {remedy}") from error
@@ -88,10 +88,10 @@ def _made(guard: Any) -> str:
     try:
         with torch.inference_mode():
             shown = guard.vision.inputs(torch.zeros((1, 3, *guard.image_size), device=guard.device))
-            made = guard.model.get_image_features(**shown).pooler_output
+            made = sum(len(each) for each in guard.model.get_image_features(**shown).pooler_output)
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
         return ""
-    return f"the model makes {sum(len(each) for each in made)} tokens of an image; "
+    return f"the model makes {made} tokens of an image; "
 
 
 def _rounding(guard: Any) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
+from hybrid_rs.guards.families import FAMILIES
 from hybrid_rs.guards.wording import ANSWERS, Wording
 from hybrid_rs.smoothing import answers
 
@@ -100,6 +101,7 @@ class VisionLanguageGuard:
         download: bool = False,
         one_token: bool = True,
         bits: int | None = None,
+        device_map: str | dict[str, str | int] | None = None,
     ) -> VisionLanguageGuard:
         r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.families`.
 
@@ -134,6 +136,8 @@ class VisionLanguageGuard:
             one_token: False if the verdict is not read from one token, but from a generated answer: then the guard has
                 no scores, and serves :class:`hybrid_rs.guards.reasoning.ReasoningGuard`.
             bits: 8 or 4 for linear layers in fewer bits, with ``bitsandbytes``; see :mod:`hybrid_rs.guards.quantised`.
+            device_map: "auto", or the device of each part, for a model that is larger than one card; then leave
+                ``device`` out. See :mod:`hybrid_rs.guards.spread`.
 
         Raises:
             ValueError: if the checkpoint cannot be loaded, is of another family, has weights in another format, or
@@ -145,12 +149,13 @@ class VisionLanguageGuard:
         made = parts(
             path, device=device, dtype=dtype, attention=attention, image_size=image_size, wording=wording,
             alphabet=alphabet, max_characters=max_characters, mask=mask, download=download, one_token=one_token,
-            bits=bits,
+            bits=bits, device_map=device_map,
         )  # fmt: skip
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
         trial.require_stock(guard)
-        return replace(guard, reuse=reads_text and trial.reusable(guard))
+        shares = reads_text and not FAMILIES[guard.model.config.model_type].prefix_lm
+        return replace(guard, reuse=shares and trial.reusable(guard))
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
         """Return the same guard for images of another (height, width); it shares the network.

@@ -326,12 +326,15 @@ def test_weights_that_are_not_safe_are_called_by_the_option(run, notes, tmp_path
     assert "error: denoiser = 'none': there is no such folder" in printed.err
 
 
-def test_fewer_bits_and_several_devices_are_refused_in_one_line(run, notes, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+def test_fewer_bits_and_several_devices_name_what_is_missing_in_one_line(run, notes, monkeypatch):
+    for package in ("bitsandbytes", "accelerate"):
+        monkeypatch.setitem(sys.modules, package, None)
     code, printed = run("certify", notes, *BAY, *SMALL, "--bits", "8")
     assert (code, 'is not installed: pip install "hybrid_rs[quantised]"' in printed.err) == (1, True)
     code, printed = run("certify", notes, *BAY, *SMALL, "--device", "auto")
-    assert (code, "device = auto: a model is on one device here" in printed.err) == (1, True)
+    assert (code, 'accelerate is not installed: pip install "hybrid_rs[spread]"' in printed.err) == (1, True)
+    code, printed = run("certify", notes, *BAY, *SMALL, "--device", "auto", "--denoiser", "none")
+    assert (code, "device = auto: a denoiser is on one device: give" in printed.err) == (1, True)
 
 
 def test_a_ctrl_c_while_loading_is_one_line_and_status_130(run, notes, monkeypatch):

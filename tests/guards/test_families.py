@@ -4,18 +4,19 @@ import copy
 import inspect
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers as tf
-from small_families import FAMILIES, save_family
+from small_families import FAMILIES, chat, save_family
 from small_models import save_llava
 
 import hybrid_rs as hrs
 from hybrid_rs.checkout import checkout
-from hybrid_rs.guards import families, passes
+from hybrid_rs.guards import families, llama4, passes, trial
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.loading import loaded
 from hybrid_rs.guards.measured import measured
@@ -35,7 +36,7 @@ PASSES = {
     "llava_next": 1,
     "internvl": 1,
 }  # resizings one after the other: each rounds to 8 bits
-ALONE = {"mllama"}  # families that read every text completely
+ALONE = {"mllama", "paligemma"}  # families that read every text completely
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +71,13 @@ def followed(processor, size):
 def test_the_families_that_load_are_those_that_are_tried_here():
     assert FAMILIES.keys() == set(families.STOCK)
     assert {"llava", "llava_onevision"} == set(families.OWN)  # they have modules of their own
-    assert not {*families.REFUSED} & {*families.FAMILIES}
 
 
 def test_the_page_of_commands_lists_the_families_that_load():
     page = checkout("book/command_line.md").read_text()
     table = page.partition("| `model_type` |")[2].partition("\n\n")[0].splitlines()[2:]
     assert {kind for row in table for kind in re.findall(r"`(\w+)`", row.split("|")[1])} == families.FAMILIES.keys()
-    said = {11: "eleven", 12: "twelve"}[len(families.FAMILIES)]
+    said = {11: "eleven", 12: "twelve", 13: "thirteen"}[len(families.FAMILIES)]
     assert f"one of {said} families" in checkout("README.md").read_text()
     for row in table:
         for kind in re.findall(r"`(\w+)`", row.split("|")[1]):
@@ -169,7 +169,7 @@ def test_scores_are_those_of_processor_and_stock_model(guards, processors, kind)
     with torch.inference_mode():
         logits = guard.model(**inputs).logits[0, -1]
     gap = logits[list(guard.unsafe_ids)].logsumexp(0) - logits[list(guard.safe_ids)].logsumexp(0)
-    if hasattr(guard.model.model, "rope_deltas"):
+    if hasattr(getattr(guard.model, "model", None), "rope_deltas"):
         assert guard.model.model.rope_deltas is not None  # what stock models remember does not mislead the guard
     score = guard.scores(guard.encode(TEXT)[None], as_pixels(photo))
     np.testing.assert_allclose(score, gap.numpy(), atol=TOLERANCE)
@@ -285,23 +285,129 @@ def test_a_processor_that_calculates_otherwise_is_refused(folders, monkeypatch, 
         followed(processor, SIZE)
 
 
-def test_keys_are_not_shared_where_tokens_see_what_comes_later(tmp_path, monkeypatch):
-    folder = save_family("paligemma", tmp_path)
-    with pytest.raises(ValueError, match="model_type = paligemma: its checkpoints have no chat template"):
-        VisionLanguageGuard.from_pretrained(folder)
-    monkeypatch.setitem(families.FAMILIES, "paligemma", families.Family("", ""))
-    guard = VisionLanguageGuard.from_pretrained(folder)
-    assert not guard.reuse
-    texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, 28, 28), 0.2, np.float32)
+def test_keys_are_not_shared_where_tokens_see_what_comes_later(guards, folders):
+    guard = guards["paligemma"]
+    texts, images = np.tile(guard.alphabet[:6], (2, 1)), np.full((1, 3, *SIZE), 0.2, np.float32)
     texts[1, -1] = guard.alphabet[9]
     shared = replace(guard, reuse=True).scores(texts, images, np.zeros(2, dtype=int))
     assert np.abs(shared - guard.scores(texts, images, np.zeros(2, dtype=int))).max() > 0.01
+    assert not trial.reusable(guard)
+    rough = VisionLanguageGuard.from_pretrained(folders["paligemma"], policy=POLICY, dtype="bfloat16")
+    assert not rough.reuse  # though in this precision a trial alone might find no difference
+
+
+def test_every_token_of_a_prefix_lm_sees_the_later_ones(guards):
+    """Tokens of kind 0 do. If they were of kind 1, as those of an answer, they would see the earlier ones alone."""
+    guard = guards["paligemma"]
+    opening, later = guard.vision.along["token_type_ids"]
+    answer = {"token_type_ids": (np.ones_like(opening), np.ones_like(later))}
+    causal = replace(guard, vision=replace(guard.vision, along=answer))
+    texts, images = guard.encode(TEXT)[None], as_pixels(photograph(SIZE))
+    assert np.abs(causal.scores(texts, images) - guard.scores(texts, images)).max() > 0.01
+    with pytest.raises(ValueError, match=r"the stock model's score of this prompt differs"):
+        trial.require_stock(causal)
+
+
+@pytest.mark.parametrize("reads_text", [True, False])
+def test_without_a_template_the_prompt_is_what_the_processor_writes(guards, folders, reads_text):
+    """The stock class gets the words alone, and writes the image tokens, <bos> and the line break itself."""
+    used = guards["paligemma"].source.processor
+    words = {"before_text": "User: ", "after_text": " End."} if reads_text else {"reads_text": False}
+    guard = VisionLanguageGuard.from_pretrained(folders["paligemma"], policy=POLICY, **words)
+    stock = tf.PaliGemmaProcessor(used.image_processor, used.tokenizer)
+    shown = f"{POLICY}User: {TEXT} End." if reads_text else POLICY
+    made = stock(text="<image>" + shown, images=photograph(guard.image_size), return_tensors="np")
+    ids = np.concatenate([guard.before, guard.encode(TEXT), guard.after])
+    np.testing.assert_array_equal(made["input_ids"][0], ids)
+    np.testing.assert_array_equal(made["token_type_ids"], guard.vision.along_text(1, len(ids))["token_type_ids"])
+    assert made["attention_mask"].all()
+    scores = guard.scores(guard.encode(TEXT)[None], as_pixels(photograph(guard.image_size)))
+    inputs = {name: torch.from_numpy(value) for name, value in made.items() if name != "labels"}
+    with torch.inference_mode():  # at this size nothing is resized
+        gap = guard._gaps(guard.model(**inputs | {"pixel_values": inputs["pixel_values"].float()}).logits)
+    np.testing.assert_allclose(scores, gap.numpy(), atol=TOLERANCE)
+
+
+def test_a_template_of_the_checkpoint_goes_into_what_the_processor_writes(folders, tmp_path):
+    folder = shutil.copytree(folders["paligemma"], tmp_path / "guard")
+    (folder / "chat_template.jinja").write_text(chat("user: ", "<image>", ";", " model:").replace("\\n", "\n"))
+    processor = loaded(still("paligemma"), folder)
+    assert opened(processor, Wording(POLICY)) == ("user: <image><bos>Say safe or unsafe.\n", "; model:\n")
+
+
+def test_a_prefix_lm_refuses_the_beginning_of_an_answer_and_flash_attention(folders):
+    with pytest.raises(ValueError, match=r"answer_prefix = 'Answer:': paligemma reads .* both directions"):
+        VisionLanguageGuard.from_pretrained(folders["paligemma"], answer_prefix="Answer:")
+    with pytest.raises(ValueError, match=r'attention = flash_attention_2: give "sdpa"; the other was not tried'):
+        VisionLanguageGuard.from_pretrained(folders["paligemma"], attention="flash_attention_2")
+
+
+def test_the_second_version_with_capped_attention_is_read_as_the_stock_model_reads_it(tmp_path):
+    """PaliGemma 2 has Gemma 2 for a language model; its logits are capped within attention and at the end."""
+    guard = VisionLanguageGuard.from_pretrained(save_family("paligemma", tmp_path, text="gemma2"), policy=POLICY)
+    assert type(guard.model.model.language_model).__name__ == "Gemma2Model"
+    parts = [guard.model.config, guard.model.config.vision_config, guard.model.config.text_config]
+    assert [part._attn_implementation for part in parts] == ["sdpa", "sdpa", "eager"]
+    found = measured(guard)
+    assert (found["prompt"], found["answer"], found["branches"]) == (True, True, None)
+    assert all(found[name] < BOUNDS[name] for name in ("pixels", "score", "gradient"))
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "enlarged", "expected"),
+    [
+        ((300, 700), 336, False, (1, 3, (300, 700))),
+        ((1, 1), 336, False, (1, 1, (336, 336))),
+        ((700, 500), 336, False, (3, 2, (700, 500))),
+        ((900, 300), 336, True, (6, 2, (2016, 672))),
+        ((4000, 3000), 336, False, (4, 3, (1344, 1008))),
+        ((48, 64), 28, False, (2, 2, (42, 56))),
+    ],
+)
+def test_tiles_of_llama4_are_those_of_the_stock_class(size, side, enlarged, expected):
+    """Numbers of the stock class; ``torchvision_images.py`` compares thousands of sizes where torchvision is."""
+    assert llama4.fitted(size, side, 4 if side == 28 else 16, enlarged) == expected
+
+
+def test_llama4_loads_from_the_files_that_the_hub_has(guards, folders, tmp_path):
+    folder = shutil.copytree(folders["llama4"], tmp_path / "guard")
+    file = folder / "processor_config.json"
+    settings = json.loads(file.read_text())
+    images = settings.pop("image_processor")
+    images |= {"image_processor_type": "Llama4ImageProcessorFast", "crop_size": None, "device": None, "resample": 2}
+    (folder / "preprocessor_config.json").write_text(json.dumps(images | {"processor_class": "Llama4Processor"}))
+    file.write_text(json.dumps(settings))
+    again = VisionLanguageGuard.from_pretrained(folder, image_size=SIZE, policy=POLICY)
+    assert again.identity == guards["llama4"].identity
+
+
+def test_llama4_without_experts_is_read_as_the_stock_model_reads_it(tmp_path):
+    """As Llama Guard 4 is."""
+    guard = VisionLanguageGuard.from_pretrained(save_family("llama4", tmp_path, moe_layers=()), image_size=SIZE)
+    assert not any("Moe" in type(layer).__name__ for layer in guard.model.modules())
+    found = measured(guard)
+    assert (found["prompt"], found["answer"], guard.reuse) == (True, True, True)
+    assert all(found[name] < bound for name, bound in BOUNDS.items())
+    chunk = guard.model.config.text_config.attention_chunk_size
+    assert guard.max_length == chunk - len(guard.before) - len(guard.after)
 
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
     monkeypatch.setattr(passes, "positions", lambda model, whole: positions(model, whole).flip(-1))
-    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock model gives .* another"):
+    with pytest.raises(ValueError, match=r"processor = 4 image tokens in the prompt: the stock .* score .* differs"):
         VisionLanguageGuard.from_pretrained(folders["qwen2_vl"], image_size=SIZE)
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError])
+def test_a_model_that_fails_is_refused_with_what_it_says(guards, monkeypatch, error):
+    """As Llama 4 does in transformers 5.24.0."""
+
+    def failing(*arguments):
+        raise error("no image_outputs")
+
+    monkeypatch.setattr(passes, "whole", failing)
+    with pytest.raises(ValueError, match=r"processor and model must agree .* \(the model says: no image_outputs\)"):
+        trial.require_stock(guards["llama4"])
 
 
 def test_a_family_that_was_not_tried_is_refused_by_name(tmp_path):
