@@ -17,7 +17,7 @@ with needs("book"):
     from jupyter_client.provisioning import LocalProvisioner
 
 IMPORTED = (
-    "ipykernel.kernelapp", "scipy.optimize", "scipy.stats", "pandas.io.formats.style", "seaborn", "mpmath", "flint",
+    "__main__", "ipykernel.kernelapp", "scipy.optimize", "scipy.stats", "pandas.io.formats.style", "seaborn", "mpmath", "flint",
     "torch._dynamo", "transformers.models.llava.modeling_llava", "transformers.models.clip.modeling_clip",
     "transformers.models.llama.modeling_llama",
 )  # fmt: skip
