@@ -12,8 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,9 +26,9 @@ from card import draw_card
 from check_html import problems
 from check_pages import problems_on_screen
 from jupyter_cache import get_cache
-from jupyter_cache.base import ProjectNb
-from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, JupyterExecutorLocalMproc, ProcessData
-from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from jupyter_cache.cache.main import JupyterCacheBase
+from jupyter_cache.executors.utils import create_cache_bundle, single_nb_execution
+from nbclient.exceptions import DeadKernelError
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
 from search_from_disk import write_texts
@@ -106,16 +109,6 @@ def sharpen_figures() -> None:
     os.environ["IPYTHONDIR"] = str(profile.parent)
 
 
-class Execution(ExecutionWorkerLocalMProc):
-    """Executes a notebook in its folder, in a kernel that starts with the imports done, and caches it."""
-
-    @staticmethod
-    def execute(project_nb: ProjectNb, data: ProcessData) -> ExecutionResult:
-        """Execute one notebook."""
-        folder = str(Path(project_nb.uri).parent)
-        return single_nb_execution(project_nb.nb, folder, data.timeout, False, kernel_manager_class=ForkedKernel)
-
-
 def execute_pages() -> None:
     """Run the notebooks that are not experiments, as many at once as there are cores, into Jupyter Book's cache.
 
@@ -126,11 +119,24 @@ def execute_pages() -> None:
         if source.parent != EXPERIMENTS and "checkpoint" not in source.name:
             cache.add_nb_to_project(str(source))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    stale = JupyterExecutorLocalMproc(cache).get_records(clear_tracebacks=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads suffice: they wait for the kernels
-        work = [ProcessData(record.pk, record.uri, cache, TIMEOUT, allow_errors=False) for record in stale]
-        done = [status for status, _ in pool.map(Execution(), work)]
-    print(f"notebooks executed: {done.count(0)}; failed: {len(done) - done.count(0)}", file=sys.stderr)
+        done = list(pool.map(partial(_execute, cache), [record.pk for record in cache.list_unexecuted()]))
+    print(f"notebooks executed: {done.count(True)}; failed: {done.count(False)}", file=sys.stderr)
+
+
+def _execute(cache: JupyterCacheBase, key: int) -> bool:
+    """Run one notebook of the cache in its folder, in a kernel that starts with the imports done; whether it worked."""
+    notebook = cache.get_project_notebook(key)
+    folder = str(Path(notebook.uri).parent)
+    try:
+        done = single_nb_execution(notebook.nb, folder, TIMEOUT, False, kernel_manager_class=ForkedKernel)
+    except DeadKernelError:
+        return False
+    if done.err:
+        return False
+    bundle = create_cache_bundle(notebook, folder, None, done.time, None)
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    return True
 
 
 def build_pages() -> int:
@@ -163,6 +169,14 @@ def finish(html: Path) -> list[str]:
     return found
 
 
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Say how many seconds a stage of the build took."""
+    start = time.monotonic()
+    yield
+    print(f"seconds for {stage}: {time.monotonic() - start:.0f}", file=sys.stderr)
+
+
 def main() -> int:
     """Build the whole book; return 0 if no problem was found."""
     parser = argparse.ArgumentParser(description="Build the book.")
@@ -170,18 +184,23 @@ def main() -> int:
     profile = parser.parse_args().profile
     sharpen_figures()
     try:
-        failed = refresh_experiments(profile)
+        with timed("the experiments"):
+            failed = refresh_experiments(profile)
     except ValueError as error:
         failed = [error]
     if failed:
         print("\n".join(f"error: {error}" for error in failed), file=sys.stderr)
         return 1
     drop_stale()
-    execute_pages()
-    if status := build_pages():
+    with timed("the other notebooks"):
+        execute_pages()
+    with timed("Jupyter Book"):
+        status = build_pages()
+    if status:
         print("error: Jupyter Book failed, or warned: see above", file=sys.stderr)
         return status
-    found = finish(BUILT / "html")
+    with timed("what comes after it"):
+        found = finish(BUILT / "html")
     print("\n".join(f"error: {problem}" for problem in found), file=sys.stderr)
     return 1 if found else 0
 

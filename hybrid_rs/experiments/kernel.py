@@ -12,13 +12,14 @@ from hybrid_rs._extras import needs
 
 with needs("book"):
     from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.connect import KernelConnectionInfo
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
-    from jupyter_client.provisioning import LocalProvisioner
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 IMPORTED = (
-    "__main__", "ipykernel.kernelapp", "scipy.optimize", "scipy.stats", "pandas.io.formats.style", "seaborn", "mpmath", "flint",
-    "torch._dynamo", "transformers.models.llava.modeling_llava", "transformers.models.clip.modeling_clip",
+    "__main__", "ipykernel.kernelapp", "scipy.optimize", "scipy.stats", "pandas.io.formats.style", "seaborn", "mpmath",
+    "flint", "torch._dynamo", "transformers.models.llava.modeling_llava", "transformers.models.clip.modeling_clip",
     "transformers.models.llama.modeling_llama",
 )  # fmt: skip
 CHECKOUT = Path(__file__).parents[2]
@@ -49,9 +50,12 @@ class ForkedKernel(OwnKernel):
 class _Forked(LocalProvisioner):
     """Starts the process of a kernel by a fork instead of a command."""
 
-    async def launch_kernel(self, cmd: list[str], **options: Any) -> dict[str, Any]:
+    process: Any
+
+    async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
+        manager: Any = self.parent
         self.cwd = options.get("cwd") or os.getcwd()
-        self.process = _Process(forked(self.parent.connection_file, self.cwd, options.get("env")))
+        self.process = _Process(forked(manager.connection_file, self.cwd, options.get("env")))
         self.pid = self.pgid = self.process.pid  # it leads a group of its own
         return self.connection_info
 

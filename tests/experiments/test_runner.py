@@ -1,6 +1,7 @@
 """One kernel start each: the tests that execute a notebook are few."""
 
 import json
+import os
 import sys
 
 import nbformat
@@ -17,8 +18,9 @@ def outputs(path):
     return [output.get("text") for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.parametrize("forked", [False, True])
 def test_profile_and_parameters_reach_the_notebook_in_the_callers_folder_and_python(
-    tmp_path, write_notebook, monkeypatch
+    tmp_path, write_notebook, monkeypatch, forked
 ):
     decoy = tmp_path / "kernels" / "python3"  # another environment's kernel of the same name, found first
     decoy.mkdir(parents=True)
@@ -26,11 +28,15 @@ def test_profile_and_parameters_reach_the_notebook_in_the_callers_folder_and_pyt
     (decoy / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.chdir(here := tmp_path / "kernels")
-    source = "import os, sys\nprint(profile, sigma, os.getcwd(), sys.executable)"
+    monkeypatch.setenv("SET_LATE", "here")
+    source = (
+        "import os, sys\nprint(profile, sigma, os.getcwd(), sys.executable, os.environ['SET_LATE'], '' in sys.path)"
+    )
     write_notebook(tmp_path / "T.ipynb", PARAMETERS, source)
     output = tmp_path / "deep" / "T.ipynb"
-    run_experiment("T", profile="standard", parameters={"sigma": 1.5}, output=output, notebooks=tmp_path)
-    assert outputs(output) == [f"standard 1.5 {here} {sys.executable}\n"]
+    law = {"profile": "standard", "parameters": {"sigma": 1.5}}
+    run_experiment("T", **law, output=output, notebooks=tmp_path, forked=forked)
+    assert outputs(output) == [f"standard 1.5 {here} {sys.executable} here True\n"]
     assert [path.name for path in output.parent.iterdir()] == ["T.ipynb"]
 
 
@@ -46,6 +52,21 @@ def test_a_failure_names_cell_and_cause_keeps_what_ran_and_spares_the_old_output
     assert str(partial) in str(info.value)
     assert outputs(partial)[0] == "before\n"
     assert output.read_text() == "an earlier result"
+
+
+def test_a_forked_kernel_draws_inline_is_alone_and_its_death_is_told(tmp_path, write_notebook):
+    plot = "import matplotlib.pyplot as plt\nplt.plot([0, 1])\nplt.show()"
+    leave = "import os\nprint(os.getpid(), os.getpgid(0))"
+    write_notebook(tmp_path / "T.ipynb", PARAMETERS, plot, leave, "os._exit(1)")
+    with pytest.raises(ExperimentFailed, match="T: its process died"):
+        run_experiment("T", output=tmp_path / "out.ipynb", notebooks=tmp_path, forked=True)
+    partial = nbformat.read(tmp_path / "out.partial.ipynb", 4)
+    shown = [list(output.get("data", ())) for cell in partial.cells for output in cell.get("outputs", [])]
+    assert ["image/png", "text/plain"] in map(sorted, shown)
+    pid, group = next(text for text in outputs(tmp_path / "out.partial.ipynb") if text).split()
+    assert pid == group
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 @pytest.mark.parametrize(
