@@ -65,6 +65,8 @@ def _changed(method: Callable[..., Any], change: Callable[[Any], Any]) -> Callab
 def _other(answer: Any) -> Any:
     """Return the opposite verdicts; an invalid answer stays invalid, so that it is refused."""
     verdicts = np.asarray(answer)
+    if verdicts.dtype.kind not in "biuf":
+        return answer
     return ~verdicts if verdicts.dtype == bool else 1 - verdicts
 
 

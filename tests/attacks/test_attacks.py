@@ -22,6 +22,7 @@ from hybrid_rs.certificates.upper import p_adv_upper
 from hybrid_rs.guards.worst_guard import WorstGuard
 from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.guard import load_bay_guard, new_model
+from hybrid_rs.smoothing.answers import AnswerError
 
 SHAPE = (3, 4, 4)
 GREY = np.full(SHAPE, 128 / 255, np.float32)
@@ -469,6 +470,14 @@ def test_an_exchanged_guard_is_the_complement_and_its_attacks_raise_the_value(gu
     assert table["g"] == here / 500
     assert table["lower"] <= table["g"] <= table["ceiling"]
     assert table["clean"] <= table["certified"] <= table["ceiling"]  # the shared risk is smaller
+
+
+@pytest.mark.parametrize("answer", [["safe"], [None], [0.5]])
+def test_an_exchanged_guard_leaves_an_invalid_answer_invalid(answer):
+    smoothed, example = setting(3, threat=hrs.SuffixThreat(1))
+    smoothed.guard.unsafe = lambda token_ids, images: answer * len(images)
+    with pytest.raises(AnswerError, match=r"\.unsafe\("):
+        replace(smoothed, guard=Exchanged(smoothed.guard)).sample(example, 4)
 
 
 def test_the_upper_bound_is_attained():
