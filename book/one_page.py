@@ -16,6 +16,7 @@ from chromium import Chromium
 
 PDF = "hybrid_rs.pdf"
 FIRST, PLACE = "book/intro.html", '<p id="whole-book"></p>'  # where the first page links to the PDF
+LISTS, READ = "book/reference/", ("book/reference/cite.html", "book/reference/status.html")
 WIDTH = 660  # CSS pixels of a line on A4 with these margins
 PAPER: dict[str, Any] = {
     "paperWidth": 8.27, "paperHeight": 11.69, "marginLeft": 0.7, "marginRight": 0.7, "marginTop": 0.7,
@@ -83,7 +84,8 @@ def link_pdf(html: Path, pdf: Path) -> Path:
     """
     page, size = html / FIRST, pdf.stat().st_size / 1e6
     link = (
-        f'<p id="whole-book">To read on paper: <a href="../{pdf.name}">the whole book as a PDF</a> ({size:.0f} MB).</p>'
+        f'<p id="whole-book">To read on paper: <a href="../{pdf.name}">the book as a PDF</a> ({size:.0f} MB), without'
+        " the lists of commands and names.</p>"
     )
     page.write_text(page.read_text(encoding="utf-8").replace(PLACE, link), encoding="utf-8")
     return pdf
@@ -94,7 +96,7 @@ def one_page(html: Path) -> str:
     index = _soup(html / FIRST)
     contents = index.select_one("nav.bd-links") or index.new_tag("nav")
     order = [FIRST, *(_target(FIRST, str(a["href"]))[0] for a in contents.select("a[href]"))]
-    order = [name for name in dict.fromkeys(order) if (html / name).is_file()]
+    order = [name for name in dict.fromkeys(order) if (html / name).is_file() and _is_read(name)]
     articles = [_article(html, name, set(order)) for name in order]
     styles = [str(link["href"]) for link in index.select('head link[rel="stylesheet"]')]
     links = [f'<link rel="stylesheet" href="{posixpath.normpath(f"book/{name}")}">' for name in styles]
@@ -107,6 +109,11 @@ def one_page(html: Path) -> str:
         '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">', *head, "</head><body>",
         '<main class="bd-content">', *articles, "</main></body></html>",
     ])  # fmt: skip
+
+
+def _is_read(name: str) -> bool:
+    """Return whether a page is for reading; in lists of commands and names, half of all paper, things are looked up."""
+    return not name.startswith(LISTS) or name in READ
 
 
 def _soup(page: Path) -> BeautifulSoup:
