@@ -174,20 +174,22 @@ BAD = {
     "<script>unknown()</script>": "unknown is not defined",
     "<script>console.error('bad')</script>": "the console says bad",
     "<img src='missing.png'>": "missing.png does not show",
-    "<style>body { background: white }</style>": "not dark",
+    "<style>body { background: white !important }</style>": "not dark in the dark",
+    "<style>body { background: black !important; color: white !important }</style>": "not light in the light",
     "<p style='color: #444'>faint</p>": "color-contrast",
     "<button></button>": "button-name",
     "<div style='overflow: auto; width: 9em'><p style='width: 99em'>long</p></div>": "not by keyboard",
 }
 GOOD = "<div style='overflow-x: auto' tabindex='0'><pre style='width: 600px'>long</pre></div>"
 
-DARK = """<!doctype html><html lang="en"><title>a page</title><style>body { background: black; color: white }</style>
+PAGE = """<!doctype html><html lang="en"><title>a page</title><style>body { background: black; color: white }
+@media (prefers-color-scheme: light) { body { background: white; color: black } }</style>
 <main><article>{}</article></main>"""
 
 
 def test_the_check_sees_what_it_is_there_to_see(tmp_path):
     for number, body in enumerate([GOOD, *BAD]):
-        (tmp_path / f"{number}.html").write_text(DARK.replace("{}", body))
+        (tmp_path / f"{number}.html").write_text(PAGE.replace("{}", body))
     found = problems_on_screen(tmp_path)
     assert [problem for problem in found if problem.startswith("0.html")] == []
     for number, said in enumerate(BAD.values(), start=1):
@@ -198,13 +200,13 @@ def test_the_check_sees_what_it_is_there_to_see(tmp_path):
     "alike", ["<p style='color: #444'>x</p>", "<p style='color: #444' aria-disabled='true'>not</p>"]
 )
 def test_what_axe_does_not_judge_hides_nothing_on_other_pages(tmp_path, alike):
-    (tmp_path / "0.html").write_text(DARK.replace("{}", alike + " " * 1000))  # the longest page goes first
+    (tmp_path / "0.html").write_text(PAGE.replace("{}", alike + " " * 1000))  # the longest page goes first
     for number in range(1, 9):
-        (tmp_path / f"{number}.html").write_text(DARK.replace("{}", "<p style='color: #444'>faint</p>"))
+        (tmp_path / f"{number}.html").write_text(PAGE.replace("{}", "<p style='color: #444'>faint</p>"))
     assert sum("color-contrast" in problem for problem in problems_on_screen(tmp_path)) >= 8
 
 
 def test_a_page_that_leads_on_is_not_looked_at(tmp_path):
-    (tmp_path / "0.html").write_text(DARK.replace("{}", GOOD))
+    (tmp_path / "0.html").write_text(PAGE.replace("{}", GOOD))
     (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=0.html" />\n')
     assert problems_on_screen(tmp_path) == []

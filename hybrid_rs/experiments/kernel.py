@@ -92,9 +92,10 @@ def forked(connection_file: str, folder: str, environment: dict[str, str] | None
 
 def _serve(connection_file: str, folder: str, environment: dict[str, str]) -> None:
     """Be the kernel, until killed or without a parent."""
-    from ipykernel.kernelapp import launch_new_instance
-    from matplotlib import rcParams
-    from pandas import set_option
+    with needs("book"):
+        from ipykernel.kernelapp import launch_new_instance
+        from matplotlib import rcParams
+        from pandas import set_option
 
     os.setsid()
     os.chdir(folder)

@@ -144,7 +144,7 @@ def run_experiments(
             bar.set_description("experiments")
             spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of the bar
             with ProcessPoolExecutor(at_once, spawn, initializer=_one_thread) as pool:
-                here = {"progress": False, "forked": True}
+                here = {"progress": False, "forked": len(together) > 2 * at_once}
                 running = {pool.submit(_error_of, name, arguments(name) | here): name for name in together}
                 for done in as_completed(running):
                     bar.update()

@@ -8,7 +8,6 @@ It is not in the locked environment, so pytest does not collect this file by its
 Here all parts are on the CPU. No machine with several cards was at hand.
 """
 
-import accelerate
 import numpy as np
 import pytest
 from small_families import save_family
@@ -18,6 +17,7 @@ from hybrid_rs.guards import trial
 from hybrid_rs.guards.measured import measured
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
+accelerate = pytest.importorskip("accelerate")
 SAVED = {"llava": save_llava, "llava_onevision": save_onevision}
 KINDS = (*SAVED, "qwen2_5_vl", "gemma3", "mllama", "llama4", "paligemma")
 MAPS = ("auto", "whole", "hooks")

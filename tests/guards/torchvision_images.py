@@ -11,7 +11,6 @@ import pytest
 import torch
 from small_families import save_family
 from transformers.image_utils import SizeDict
-from transformers.models.llama4 import image_processing_llama4 as stock
 
 from hybrid_rs.guards.llama4 import fitted
 from hybrid_rs.guards.loading import loaded
@@ -20,14 +19,9 @@ from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.wording import Wording
 
+stock = pytest.importorskip("transformers.models.llama4.image_processing_llama4", exc_type=ImportError)
 SIZES = [(56, 56), (48, 64), (70, 30), (28, 84), (33, 95), (29, 29), (200, 50)]
-REAL = [
-    (336, 336),
-    (224, 320),
-    (700, 500),
-    (900, 300),
-    (336, 672),
-]  # with tiles of 336 pixels
+REAL = [(336, 336), (224, 320), (700, 500), (900, 300), (336, 672)]  # with tiles of 336 pixels
 
 
 class Plain(stock.Llama4ImageProcessor):
