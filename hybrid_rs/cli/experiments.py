@@ -64,8 +64,7 @@ def run(
     If all notebooks are run, each gets the parameters that it declares, and a failure does not stop the others. How the
     guard is loaded is a parameter: -p guard="{'device': 'cuda'}". The stored results of the book are read and never
     changed: missing counts are drawn into data/counts/*.local.jsonl. With --resample, everything is drawn again into
-    data/resampled, and a run that was stopped can be resumed. The engine draws counts; streams and attacks are made in
-    one process.
+    data/resampled, and a run that was stopped can be resumed. The engine makes counts, streams and attacks.
     """
     from hybrid_rs.experiments.runner import run_experiment, run_experiments
     from hybrid_rs.storage.engines import engine_name
