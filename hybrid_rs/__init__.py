@@ -89,22 +89,13 @@ __all__ = sorted({*_HOME, "__version__"})
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return _version()
+        return import_module("hybrid_rs._citation").version()
     if name in _HOME:
         globals()[name] = found = getattr(import_module(f"hybrid_rs.{_HOME[name]}"), name)
         return found
     if not name.startswith("__") and find_spec(f"hybrid_rs.{name}"):
         return import_module(f"hybrid_rs.{name}")
     raise AttributeError(f"module 'hybrid_rs' has no attribute {name!r}")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("hybrid_rs")
-    except PackageNotFoundError:  # used from the source tree without being installed
-        return "unknown"
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""How to cite the software and the paper."""
+"""How to cite the software and the paper, and the version that is running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,15 @@ def citation() -> str:
         @inproceedings{delattre2026hybrid,
         ...
     """
-    from hybrid_rs import __version__
-
-    software = SOFTWARE.replace("NAME", r"hybrid\_rs").replace("VERSION", __version__)
+    software = SOFTWARE.replace("NAME", r"hybrid\_rs").replace("VERSION", version())
     return f"{software}\n\n{PAPER}"
+
+
+def version() -> str:
+    """Return the version of the package; "unknown" where it is used from the source tree without being installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("hybrid_rs")
+    except metadata.PackageNotFoundError:
+        return "unknown"
