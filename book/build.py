@@ -29,6 +29,7 @@ from jupyter_cache import get_cache
 from jupyter_cache.cache.main import JupyterCacheBase
 from jupyter_cache.executors.utils import create_cache_bundle, single_nb_execution
 from nbclient.exceptions import DeadKernelError
+from one_fold import join_folds
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
 from search_from_disk import write_texts
@@ -154,6 +155,7 @@ def finish(html: Path) -> list[str]:
         html: the folder of pages as Jupyter Book has built them.
     """
     print(f"figures and tables with their provenance: {annotate(html)}", file=sys.stderr)
+    print(f"folds of code joined to the next: {join_folds(html)}", file=sys.stderr)
     name_buttons(html)
     removed = lighten(html) + use_palettes(html) + plain_code(html) + prune(html) + shrink_fonts(html)
     print(f"removed, as no page needs it: {removed / 2**20:.0f} MB", file=sys.stderr)

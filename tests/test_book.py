@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 from annotate import annotate
+from bs4 import BeautifulSoup
 from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
+from one_fold import joined
 from PIL import Image
 from prune_styles import prune
 from smaller_files import plain_code, with_palette
@@ -365,3 +367,24 @@ def test_the_sizes_on_the_card_of_the_notes_are_those_of_the_language():
     least, most = numbers(r"(\d+) to (\d+) words from templates", page("data/bay_notes/README.md"))
     lengths = {note.token_ids.size for note in bay_notes.examples("test", 400)}
     assert least <= min(lengths) <= max(lengths) <= most
+
+
+def test_folds_of_cells_without_output_are_joined_to_the_next():
+    def cell(number, output="", attribute=""):
+        code = f'<div class="cell_input"><div class="highlight"><div><pre>code {number}</pre></div>\n</div>\n</div>\n'
+        fold = (
+            f'<details class="hide above-input">\n<summary aria-label="Toggle"><p>Show</p></summary>\n{code}</details>'
+        )
+        return f'<div class="cell tag_hide-input docutils container"{attribute}>\n{fold}\n{output}</div>\n'
+
+    shown = '<div class="cell_output">shown</div>'
+    page, gone = joined(
+        cell(1) + cell(2, shown) + cell(3) + cell(4, attribute=' id="labelled"') + "<p>prose</p>" + cell(5)
+    )
+    assert gone == 1
+    soup = BeautifulSoup(page, "html.parser")
+    assert [len(each.select("pre")) for each in soup.select("details")] == [2, 1, 1, 1]
+    assert [each.parent.select_one(".cell_output") is not None for each in soup.select("details")] == [True] + [
+        False
+    ] * 3
+    assert joined(page) == (page, 0)
