@@ -28,7 +28,6 @@ from check_pages import problems_on_screen
 from jupyter_cache import get_cache
 from jupyter_cache.cache.main import JupyterCacheBase
 from jupyter_cache.executors.utils import create_cache_bundle, single_nb_execution
-from nbclient.exceptions import DeadKernelError
 from one_fold import join_folds
 from one_page import link_pdf, make_pdf
 from prune_styles import prune
@@ -45,6 +44,7 @@ EXPERIMENTS = ROOT / "notebooks" / "experiments"
 EXECUTED = ROOT / "book" / "experiments"
 BUILT = ROOT / "book" / "_build"
 TIMEOUT = 600  # seconds for a cell, as in _config.yml
+KERNEL = {"kernel_manager_class": ForkedKernel, "startup_timeout": TIMEOUT}
 PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; a figure of 7 inches is shown 740 CSS pixels wide
 
 
@@ -130,8 +130,9 @@ def _execute(cache: JupyterCacheBase, key: int) -> bool:
     notebook = cache.get_project_notebook(key)
     folder = str(Path(notebook.uri).parent)
     try:
-        done = single_nb_execution(notebook.nb, folder, TIMEOUT, False, kernel_manager_class=ForkedKernel)
-    except DeadKernelError:
+        done = single_nb_execution(notebook.nb, folder, TIMEOUT, False, **KERNEL)
+    except RuntimeError as error:  # its kernel died, or did not start
+        print(f"{notebook.uri}: {error}", file=sys.stderr)
         return False
     if done.err:
         return False
@@ -167,7 +168,7 @@ def finish(html: Path) -> list[str]:
     with ThreadPoolExecutor(1) as pool:  # the PDF needs one processor for as long as the others need for the pages
         pdf = pool.submit(make_pdf, html)
         found = [*problems(html), *problems_on_screen(html)]
-        print(f"the whole book as a PDF: {link_pdf(html, pdf.result())}", file=sys.stderr)
+        print(f"the book as a PDF: {link_pdf(html, pdf.result())}", file=sys.stderr)
     return found
 
 

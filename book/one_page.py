@@ -1,4 +1,4 @@
-"""The whole book as one page, and that page as a PDF, printed by headless Chromium where one is installed.
+"""The book as one page, and that page as a PDF, printed by headless Chromium where one is installed.
 
 The page is put together from the built pages in the order of the table of contents, so that it shows what they show:
 statements with their proofs, figures and tables, and only the code that a page does not fold away.
@@ -39,7 +39,7 @@ img, svg { max-width: 100%; height: auto; }
 .cell_output, .bd-article { overflow: visible !important; }
 summary { list-style: none; color: #666; }
 """
-# Formulas are there twice, once for screen readers. Paper has no use for these, and printing them takes as long again.
+# Formulas are there twice, once for screen readers. Paper has no use for these, and printing them takes time.
 UNHEARD = "document.querySelectorAll('mjx-assistive-mml').forEach((formula) => formula.remove())"
 # Whatever is wider than a line is shrunk, since paper does not scroll.
 FIT = """(() => {
