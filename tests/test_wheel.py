@@ -60,7 +60,12 @@ def wheel(tmp_path_factory):
 def pip(*arguments):
     """Run pip of this environment, quietly, and without a network."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
-    subprocess.run(command, check=True, env=os.environ | {"PIP_NO_INDEX": "1"})
+    subprocess.run(command, check=True, env=without_python() | {"PIP_NO_INDEX": "1"})
+
+
+def without_python():
+    """The environment without Python's variables: pip installs nothing that it finds on PYTHONPATH."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +76,7 @@ def run(wheel, tmp_path_factory):
     site = Path(sysconfig.get_path("purelib", "venv", {"base": home, "platbase": home}))
     pip("--python", home / "bin" / "python", "install", "--no-deps", wheel)
     (site / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")  # without the hook of an editable install
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = without_python()
 
     def call(line):
         program, *words = shlex.split(line)
