@@ -28,6 +28,7 @@ from hybrid_rs.certificates.verification import (
     least,
     proved_by,
     shift_of,
+    shown_by,
 )
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def check_levels(
     shares = [alpha / (2 * (m - 1)) for _ in range(m - 1)] + [alpha / 2 if m > 1 else alpha]
     for k, level in enumerate(levels):
         given = any(
-            count > 0 and (level + distance).beta_lower(count, n - count + 1, regularized=True) <= share
-            for count, share in list(zip(reached, shares, strict=True))[k:]
+            shown_by(level + distance, count, n, share) for count, share in list(zip(reached, shares, strict=True))[k:]
         )
         if level > 0 and not given:
             raise VerificationError(

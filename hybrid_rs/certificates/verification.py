@@ -127,7 +127,29 @@ def _check_evidence(certificate: Certificate, context: Any) -> None:
 
 def shown_by(p: arb, k: int, n: int, risk: arb) -> bool:
     """Return whether k or more hits in n draws have probability at most ``risk`` if a hit has probability p."""
-    return bool(k > 0 and p < 1 and (p.beta_lower(k, n - k + 1, True) if k < n else p**n) <= risk)
+    from flint import ctx
+
+    if not (k > 0 and p < 1):
+        return False
+    before = ctx.prec
+    try:
+        for bits in (128, 512):  # the first decides unless the tail is within its rounding error of the risk
+            ctx.prec = bits
+            tail = _binomial_tail(p, k, n)
+            if tail <= risk or tail > risk:
+                break
+        return bool(tail <= risk)
+    finally:
+        ctx.prec = before
+
+
+def _binomial_tail(p: arb, k: int, n: int) -> arb:
+    """Return the probability of k or more hits in n draws, 0 < k <= n, as a ball."""
+    if k == n:
+        return p**n
+    if 2 * k <= n:
+        return p.beta_lower(k, n - k + 1, regularized=True)
+    return 1 - (1 - p).beta_lower(n - k + 1, k, regularized=True)  # a hundred times faster where n is large
 
 
 def dual(evidence: float | arb, log_t: float, shift: arb | None, atoms: list[Atom]) -> arb:

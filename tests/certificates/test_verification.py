@@ -1,6 +1,8 @@
 """The checker accepts what the package certifies, proves it tightly, and refuses anything beyond it."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from random_certificates import KINDS, random_certificates as of_kind
 import hybrid_rs as hrs
 from hybrid_rs.certificates import oracle
 from hybrid_rs.certificates.certificate import certify  # of one probability
+from hybrid_rs.certificates.verification import shown_by
 
 UNIFORM = hrs.UniformKernel(0.25, 32_000)
 
@@ -195,3 +198,26 @@ def test_no_tampered_certificate_passes():
     figures = run(40, seed=1)
     assert figures["passed"] == figures["honest refused"] == 0
     assert figures["refused by verify"] == figures["false"] == 40
+
+
+def test_a_tail_is_decided_as_by_exact_fractions():
+    """At floats next to the probability where the tail equals the risk, and for risks next to a tail."""
+    flint = pytest.importorskip("flint")
+    rng, before, decided = np.random.default_rng(5), flint.ctx.prec, []
+    for _ in range(100):
+        n = int(rng.integers(1, 90))
+        k, risk = int(rng.integers(1, n + 1)), float(10 ** rng.uniform(-9, -0.1))
+        at = float(hrs.clopper_pearson_lower(k, n, risk))
+        for p in (at, np.nextafter(at, 0), np.nextafter(at, 1), float(rng.random())):
+            exact = tail(Fraction(float(p)), k, n)
+            for level in (risk, float(exact), float(np.nextafter(float(exact), 1))):
+                found = shown_by(flint.arb(float(p)), k, n, flint.arb(level))
+                assert found == (exact <= Fraction(level))
+                decided.append(found)
+    assert flint.ctx.prec == before
+    assert 0.2 < np.mean(decided) < 0.9
+
+
+def tail(p, k, n):
+    """The probability of k or more hits in n draws, as a fraction."""
+    return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
