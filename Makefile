@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 LINT := $(MAKE) --no-print-directory lint
 LOWEST := .venv-lowest
 
-.PHONY: help env check test lint format coverage lowest book serve clean
+.PHONY: help env check test lint format coverage lowest book pages serve clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ format: env ## format the code and apply ruff's safe fixes
 book: env ## run the experiments and build the book (PROFILE=quick, standard or full)
 	$(BIN)/python book/build.py --profile $(PROFILE)
 	@echo "The book: book/_build/html/index.html"
+
+pages: env ## open every page of the built book in Chromium, and report what is wrong (about four minutes)
+	$(BIN)/python book/check_pages.py
 
 serve: ## serve the built book on this machine (PORT=8000)
 	@test -d book/_build/html || { echo "error: no book yet: make book" >&2; exit 1; }

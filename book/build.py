@@ -1,4 +1,4 @@
-"""Build the book: run the experiments, build the pages, print them, check the result. ``make book`` calls this.
+"""Build the book: run the experiments, build the pages, print them, check their links. ``make book`` calls this.
 
 Nothing stale is shown: an experiment runs again when its notebook, the profile, the package, the data or the lock file
 changed, and so does every other notebook of the book. Notebooks are not run again if nothing changed.
@@ -24,7 +24,7 @@ import chromium
 from annotate import annotate
 from card import draw_card
 from check_html import problems
-from check_pages import problems_on_screen
+from figure_sizes import size_figures
 from jupyter_cache import get_cache
 from jupyter_cache.cache.main import JupyterCacheBase
 from jupyter_cache.executors.utils import create_cache_bundle, single_nb_execution
@@ -45,7 +45,7 @@ EXECUTED = ROOT / "book" / "experiments"
 BUILT = ROOT / "book" / "_build"
 TIMEOUT = 600  # seconds for a cell, as in _config.yml
 KERNEL = {"kernel_manager_class": ForkedKernel, "startup_timeout": TIMEOUT}
-PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; a figure of 7 inches is shown 740 CSS pixels wide
+PIXELS = {"bbox_inches": "tight", "dpi": 220}  # per inch; book/figure_sizes.py shows 92 CSS pixels per inch
 
 
 def digest(files: Iterable[Path], root: Path = ROOT) -> str:
@@ -59,7 +59,12 @@ def digest(files: Iterable[Path], root: Path = ROOT) -> str:
 def inputs(root: Path = ROOT) -> list[Path]:
     """Return the files that a notebook's outputs depend on besides the notebook: package, data and lock file."""
     data = (path for path in (root / "data").rglob("*") if path.is_file())
-    return [*(root / "hybrid_rs").rglob("*.py"), *data, root / "requirements.lock"]
+    return [
+        *(root / "hybrid_rs").rglob("*.py"),
+        *(root / "hybrid_rs").rglob("*.mplstyle"),
+        *data,
+        root / "requirements.lock",
+    ]
 
 
 def refresh_experiments(profile: str) -> list[Exception]:
@@ -150,24 +155,25 @@ def build_pages() -> int:
 
 
 def finish(html: Path) -> list[str]:
-    """Add what Jupyter Book does not: provenance, smaller files, a PDF; return the problems of the pages.
+    """Add what Jupyter Book does not: provenance, smaller files, a PDF; return what is wrong with the files.
 
     Args:
         html: the folder of pages as Jupyter Book has built them.
     """
     print(f"figures and tables with their provenance: {annotate(html)}", file=sys.stderr)
     print(f"folds of code joined to the next: {join_folds(html)}", file=sys.stderr)
+    print(f"figures shown at their size: {size_figures(html)}", file=sys.stderr)
     name_buttons(html)
     removed = lighten(html) + use_palettes(html) + plain_code(html) + prune(html) + shrink_fonts(html)
     print(f"removed, as no page needs it: {removed / 2**20:.0f} MB", file=sys.stderr)
     print(f"pages that can be searched from disk: {write_texts(html)}", file=sys.stderr)
     if chromium.PROGRAM is None:
-        print("no PDF, and pages not opened: Chromium is not installed", file=sys.stderr)
+        print("no PDF: Chromium is not installed", file=sys.stderr)
         return problems(html)
     print(f"the picture beside links to the book: {draw_card(html)}", file=sys.stderr)
-    with ThreadPoolExecutor(1) as pool:  # the PDF needs one processor for as long as the others need for the pages
+    with ThreadPoolExecutor(1) as pool:
         pdf = pool.submit(make_pdf, html)
-        found = [*problems(html), *problems_on_screen(html)]
+        found = problems(html)
         print(f"the book as a PDF: {link_pdf(html, pdf.result())}", file=sys.stderr)
     return found
 

@@ -1,8 +1,12 @@
-"""Check every page of the built book in a browser: in a desktop window, and on a phone with dark colours."""
+"""Check every page of the built book in a browser: in a desktop window, and on a phone with dark colours.
+
+``make pages`` calls this after ``make book``.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import axe
 from chromium import Chromium
 
+HTML = Path(__file__).resolve().parent / "_build" / "html"
 DESKTOP, PHONE = 1280, 390  # CSS pixels
 HEAVY = 1.5e6  # bytes of a page with all that it loads, none of it compressed
 # Parts of the text that stick out of the window and lie in no box that scrolls. Folds are opened first.
@@ -111,3 +116,20 @@ def _problems(browser: Chromium, page: Path, source: str, readable: set[str]) ->
     yield from (f"in the light, {barrier}" for barrier in axe.faint(browser, readable))
     yield from (f"for some readers, {barrier}" for barrier in axe.barriers(browser))
     yield from (f"the console says {line}" for line in browser.errors())
+
+
+def main() -> int:
+    """Check the book that ``make book`` has built; return 0 if nothing is wrong."""
+    if not (HTML / "index.html").is_file():
+        print("error: no book yet: make book", file=sys.stderr)
+        return 1
+    try:
+        found = problems_on_screen(HTML)
+    except FileNotFoundError as error:
+        found = [str(error)]
+    print("\n".join(f"error: {problem}" for problem in found) or "nothing is wrong with any page", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from annotate import annotate
 from bs4 import BeautifulSoup
 from check_html import problems
 from experiments_shown import SHOWN, SOURCES, copy_missing
+from figure_sizes import size_figures
 from one_fold import joined
 from PIL import Image
 from prune_styles import prune
@@ -215,6 +216,24 @@ def test_a_picture_that_a_palette_would_change_stays_and_so_does_one_that_is_see
     rng = np.random.default_rng(0)
     for picture in (rng.integers(0, 256, (60, 80, 3), dtype=np.uint8), np.full((60, 80, 4), 128, dtype=np.uint8)):
         assert with_palette(png(picture)) == png(picture)
+
+
+def test_figures_are_shown_at_their_size_in_inches(tmp_path):
+    (tmp_path / "_images").mkdir()
+    picture, page = Image.new("L", (1760, 770)), tmp_path / "theory" / "page.html"
+    picture.save(tmp_path / "_images" / "figure.png", dpi=(220, 220))
+    picture.save(tmp_path / "_images" / "photograph.png")
+    page.parent.mkdir()
+    page.write_text(
+        '<img alt="a" src="../_images/figure.png" /><img src="../_images/photograph.png" alt="b">'
+        '<img src="../_images/figure.png" width="60%" alt="c">'
+    )
+    assert size_figures(tmp_path) == 1
+    assert page.read_text() == (
+        '<img alt="a" src="../_images/figure.png" width="736" height="322"/>'
+        '<img src="../_images/photograph.png" alt="b"><img src="../_images/figure.png" width="60%" alt="c">'
+    )
+    assert size_figures(tmp_path) == 0
 
 
 def test_code_keeps_its_text_and_the_tags_that_colour_it(tmp_path):

@@ -1,6 +1,6 @@
 """A reader opens the book in a browser: from disk and from a server, on a phone in the dark, to search, and to print.
 
-A few pages of each kind are built from their stored outputs, and opened in headless Chromium. ``make book`` opens all.
+A few pages of each kind are built from their stored outputs, and opened in headless Chromium. ``make pages`` opens all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 import build
+import check_pages
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -43,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, list[str]]:
-    """The folder of built pages, finished as ``make book`` does it, and what that finds wrong with them."""
+    """The folder of built pages, finished as ``make book`` does it, and what that and ``make pages`` find wrong."""
     root = tmp_path_factory.mktemp("source")
     for folder in ("book", "data", "notebooks"):
         ignored = shutil.ignore_patterns("_build", "__pycache__", ".ipynb_checkpoints", "counts", "experiments.jsonl")
@@ -63,7 +64,7 @@ def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     pages = root / "_build" / "html"
-    return pages, build.finish(pages)
+    return pages, [*build.finish(pages), *problems_on_screen(pages)]
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,18 @@ def test_what_axe_does_not_judge_hides_nothing_on_other_pages(tmp_path, alike):
     for number in range(1, 9):
         (tmp_path / f"{number}.html").write_text(PAGE.replace("{}", "<p style='color: #444'>faint</p>"))
     assert sum("color-contrast" in problem for problem in problems_on_screen(tmp_path)) >= 8
+
+
+def test_the_command_says_what_is_wrong_and_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check_pages, "HTML", tmp_path)
+    assert check_pages.main() == 1
+    assert capsys.readouterr().err == "error: no book yet: make book\n"
+    (tmp_path / "index.html").write_text(PAGE.replace("{}", GOOD))
+    assert check_pages.main() == 0
+    assert capsys.readouterr().err == "nothing is wrong with any page\n"
+    (tmp_path / "index.html").write_text(PAGE.replace("{}", next(iter(BAD))))
+    assert check_pages.main() == 1
+    assert capsys.readouterr().err.startswith("error: index.html: ")
 
 
 def test_a_page_that_leads_on_is_not_looked_at(tmp_path):

@@ -91,7 +91,8 @@ def test_the_wheel_has_the_code_the_weights_and_the_mark_of_its_types(wheel):
     names = set(ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "hybrid_rs").rglob("*.py")}
     weights = {f"hybrid_rs/data/bay_guard/{path.name}" for path in (ROOT / "data" / "bay_guard").iterdir()}
-    assert modules | weights | {"hybrid_rs/py.typed"} == {name for name in names if name.startswith("hybrid_rs/")}
+    others = {"hybrid_rs/py.typed", "hybrid_rs/experiments/figures.mplstyle"}
+    assert modules | weights | others == {name for name in names if name.startswith("hybrid_rs/")}
 
 
 def files(folder):

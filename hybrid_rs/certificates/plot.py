@@ -31,7 +31,7 @@ def plot_frontier(radii: NDArray[np.float64], claim: str, ax: Any = None) -> Any
     ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")[1] if ax is None else ax
     budgets = np.arange(radii.size)
     finite = np.isfinite(radii)
-    bars = ax.bar(budgets[finite], radii[finite], width=0.82, color="#4c72b0", edgecolor="black", lw=0.6)
+    bars = ax.bar(budgets[finite], radii[finite], width=0.82, edgecolor="black", lw=0.6)
     ax.bar_label(bars, [f"{floored(radius, 2):.2f}" for radius in radii[finite]], padding=2, fontsize=9)
     for d in budgets[np.isnan(radii)]:
         ax.annotate("none", (d, 0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)

@@ -76,5 +76,5 @@ def spelled_share(share: float, of: int, confidence: float = CONFIDENCE) -> str:
 
 
 def alarm_styles(of: int) -> dict[str, Callable[[float], str]]:
-    """Return ``pandas`` formats for the two columns of alarms: :func:`spelled_share` of this number of examples."""
+    """Return formats of the two columns of alarms, for ``show_table``: :func:`spelled_share` of this many examples."""
     return dict.fromkeys(RULES, partial(spelled_share, of=of))
