@@ -69,6 +69,7 @@ BROUGHT = {  # packages that another one brings
     "pyarrow": "datasets",
     "nbclient": "papermill",
     "jupyter_client": "ipykernel",
+    "IPython": "ipykernel",
     "jinja2": "torch",
     "huggingface_hub": "transformers",
 }
