@@ -8,6 +8,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
 VENV := .venv
 BIN  := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile  # imports compile what is used
 
 # Large arrays are taken from the heap again, not asked from the kernel each time (glibc): 1,000 draws of the small guard
 # took 0.5 s instead of 0.7.
@@ -34,8 +35,9 @@ $(READY): requirements.lock pyproject.toml
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked packages into $(VENV): minutes at first, and it resumes where it was interrupted" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock  # imports compile what is used
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@sed 's/#.*//' requirements.lock | xargs -P 2 -n 60 $(PIP) --no-deps  # two at a time: unpacking keeps a core busy
+	@$(BIN)/python -m pip check >/dev/null || $(PIP) -r requirements.lock  # a torch for GPUs needs more than is locked
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: env ## check the code (lint), then run every test, docstring example and notebook

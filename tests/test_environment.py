@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,6 +45,16 @@ def test_every_line_of_the_lock_file_pins_a_version_for_any_machine():
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
 
 
+def test_the_lock_file_names_all_that_its_packages_need():
+    """So that pip may install it in parts; a build of torch for GPUs needs more."""
+    needed = {}
+    for name in LOCK.keys() - {"torch"}:
+        for requirement in map(Requirement, requires(name) or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed.setdefault(canonical(requirement.name), name)
+    assert needed.keys() - LOCK.keys() == set()
+
+
 def test_both_environments_list_every_direct_dependency():
     assert direct() - LOCK.keys() == set()
     assert direct() == CONDA_PIP.keys()
@@ -55,8 +66,6 @@ def test_the_conda_environment_pins_what_the_lock_file_pins():
 
 
 def test_the_lock_file_satisfies_the_bounds_of_the_project():
-    from packaging.requirements import Requirement
-
     groups = [PROJECT["dependencies"], *EXTRAS.values()]
     wanted = [Requirement(line) for group in groups for line in group if not line.startswith("hybrid_rs[")]
     assert [str(r) for r in wanted if LOCK[canonical(r.name)] not in r.specifier] == []
