@@ -40,7 +40,7 @@ class Source:
     interaction_only: o.InteractionOnly = False
     neutral_text: o.NeutralText = "Describe the image."
     field: o.Field = None
-    fit: o.FitOption = "stretch"
+    fit: o.FitOption = None
     max_side: o.MaxSide = None
     look: o.LookOption = None
     on_problem: o.OnProblemOption = "refuse"
@@ -136,7 +136,8 @@ class Source:
         native = guard.image_size is None
         look = self.look or ("stock" if native else "web")
         how: dict[str, Any] = {"max_side": self.max_side, "max_pixels": self.max_pixels, "look": look}
-        example = entry.example(token_ids, guard.image_size, fit=self.fit, **how)
+        fit: Any = self.fit or ("stretch" if native else getattr(guard, "fit", "stretch"))
+        example = entry.example(token_ids, guard.image_size, fit=fit, **how)
         height, width = example.image.shape[1:]
         remedy = f"noise on it would take too much memory; give --max-side, such as {LARGE_SIDE}"
         small = not native or self.max_side is not None or height * width <= LARGE

@@ -68,8 +68,13 @@ Field = Annotated[
     ),
 ]
 FitOption = Annotated[
-    Literal["stretch", "crop", "pad"],
-    typer.Option("--fit", help="How images of another shape are resized.", rich_help_panel=DATA),
+    Literal["stretch", "crop", "pad"] | None,
+    typer.Option(
+        "--fit",
+        help="How images of another shape are resized; by default cropped if the checkpoint's processor crops, "
+        "otherwise stretched.",
+        rich_help_panel=DATA,
+    ),
 ]
 MaxSide = Annotated[
     int | None,

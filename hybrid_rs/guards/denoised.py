@@ -67,7 +67,7 @@ class DenoisedGuard:
     # an optional member that the guard lacks is missing here, too
     alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
     encode, image_size, embeddings = map(forwarded, ("encode", "image_size", "embeddings"))
-    margin, max_length = forwarded("margin", 0.0), forwarded("max_length", None)
+    margin, max_length, fit = forwarded("margin", 0.0), forwarded("max_length", None), forwarded("fit", "stretch")
 
     def __post_init__(self) -> None:
         sigma, levels = one("sigma", positive("sigma", self.sigma)), np.sqrt(1 / np.asarray(self.alphas) - 1) / 2

@@ -34,7 +34,7 @@ def measured(guard: Any, seed: int = 0) -> dict[str, Any]:
         seed: seed of the photograph, and of the noisy texts and images.
 
     Returns:
-        - ``prompt``: whether the ids before and after the text are those of the stock processor;
+        - ``prompt``: whether the ids of prompt and text are those of the stock processor;
         - ``pixels``: the largest difference of a pixel, in levels of 1 / 255;
         - ``score``: the difference from the stock model's score, in logits;
         - ``branches``: the largest difference of a score that reuses keys and values from one that does not, in logits;
@@ -50,20 +50,16 @@ def measured(guard: Any, seed: int = 0) -> dict[str, Any]:
         guard.source is not None, "guard", "without a checkpoint", "load it with VisionLanguageGuard.from_pretrained"
     )
     rng, processor = np.random.default_rng(seed), guard.source.processor
-    opening, ending = opened(processor, guard.source.wording)
+    opening, ending, lead = opened(processor, guard.source.wording)
     words = TEXT if guard.reads_text else ""
     # far from black and white: resizing may overshoot, which a processor clips
     photo = rng.integers(80, 176, (*guard.image_size, 3), dtype=np.uint8)
     pixels = (photo.transpose(2, 0, 1)[None] / 255).astype(np.float32)
-    stock = asked(processor, opening + words + ending, photo)
+    stock = asked(processor, opening + lead + words + ending, photo)
     flat = (asked(processor, opening, np.full_like(photo, level))["pixel_values"] for level in (128, 129))
     level = float(np.abs(np.subtract(*(each.astype(np.float64) for each in flat))).max())
     text = guard.encode(words)
-    ids, read = np.concatenate([guard.before, text, guard.after])[None], stock["input_ids"][0]
-    framed = np.array_equal(read[: len(guard.before)], guard.before)
-    framed &= np.array_equal(read[len(read) - len(guard.after) :], guard.after)
-    if not np.array_equal(read, ids[0]):  # some tokenizers read a text as if a space came before it
-        stock |= {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    same = np.array_equal(stock["input_ids"][0], np.concatenate([guard.before, text, guard.after]))
     shown = guard.vision.inputs(guard._pixels(pixels))
     apart = np.abs(shown["pixel_values"].float().cpu().numpy() - stock["pixel_values"]).max()
     inputs = {name: torch.from_numpy(value).to(guard.device) for name, value in stock.items()} | shown
@@ -72,7 +68,7 @@ def measured(guard: Any, seed: int = 0) -> dict[str, Any]:
         score = float(guard._gaps(guard.model(**inputs).logits)[0])
     forget(guard.model)
     return {
-        "prompt": bool(framed),
+        "prompt": bool(same),
         "pixels": float(apart / level),
         "score": abs(float(guard.scores(text[None], pixels)[0]) - score),
         "branches": _branches(guard, rng),

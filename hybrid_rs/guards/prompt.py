@@ -30,25 +30,60 @@ class Prompt(NamedTuple):
     unsafe_ids: tuple[int, ...]
 
 
+class Frame(NamedTuple):
+    """The text of a prompt around the untrusted text.
+
+    Args:
+        opening: the text before it, without spaces at its end.
+        ending: the text after it, including the beginning of the answer.
+        lead: the spaces before it. They are read with it, because tokenizers join a space and the word after it.
+    """
+
+    opening: str
+    ending: str
+    lead: str = ""
+
+
 def placeholders(config: Any) -> list[int]:
     """Return the ids that stand for images and videos; no untrusted text may contain them."""
     return [i for i in (config.image_token_id, getattr(config, "video_token_id", None)) if i is not None]
 
 
-def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int]) -> NDArray[np.int64]:
-    """Return the ids of a text; a word spelled like a special token is read as ordinary text, or refused."""
-    ids = np.array(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"], dtype=np.int64)
+def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int], opening: str = "") -> NDArray[np.int64]:
+    """Return the ids of a text; a word spelled like a special token is read as ordinary text, or refused.
+
+    Args:
+        tokenizer: the tokenizer.
+        text: the text.
+        forbidden: ids that no text may contain.
+        opening: the text of the prompt before it. Tokenisers read the first word by what comes before it: many begin a
+            text that stands alone with a space.
+    """
+    ordinary = {"add_special_tokens": False, "split_special_tokens": True}
+    alone, as_it_is = (tokenizer(text, **how)["input_ids"] for how in (ordinary, {"add_special_tokens": False}))
+    if alone != as_it_is:  # with such a word: special tokens of the opening cannot be read as such at the same time
+        opening = _unspecial(tokenizer, opening)
+    ids = _ending(tokenizer, opening + text, len(opening), split_special_tokens=alone != as_it_is)
     held = np.isin(ids, [*tokenizer.all_special_ids, *forbidden]) & (ids != tokenizer.unk_token_id)
     shown = tokenizer.convert_ids_to_tokens(ids[held].tolist())
     require(not held.any(), "text", shown, "remove what the tokenizer reads as special tokens")
     return ids
 
 
-def opened(processor: Any, wording: Wording) -> tuple[str, str]:
-    """Return the text of the prompt before and after the untrusted text, from the checkpoint's own chat template.
+def _unspecial(tokenizer: Any, text: str) -> str:
+    """Return what follows the last special token of a text."""
+    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    ends = [
+        last for token, (_, last) in zip(read["input_ids"], read["offset_mapping"], strict=True) if token in special
+    ]
+    return text[max(ends, default=0) :]
 
-    The beginning of the answer is included. If no text is read, all of the prompt comes before it. Spaces at the end of
-    the words before the text are left out: they are read with the text.
+
+def opened(processor: Any, wording: Wording) -> Frame:
+    """Return the text of the prompt around the untrusted text, from the checkpoint's own chat template.
+
+    If no text is read, all of the prompt comes before it.
 
     Raises:
         ValueError: if the template does not show the text exactly once, between the words around it.
@@ -64,8 +99,9 @@ def opened(processor: Any, wording: Wording) -> tuple[str, str]:
     around = wording.before_text.strip() in pieces[0] and wording.after_text.strip() in pieces[1]
     require(around, "chat template", rendered, "it must show the words around the user's text")
     if not wording.reads_text:
-        return wording.begun(rendered), ""
-    return pieces[0].removesuffix(wording.lead), wording.begun(pieces[1])
+        return Frame(wording.begun(rendered), "")
+    opening = pieces[0].rstrip(" ")
+    return Frame(opening, wording.begun(pieces[1]), pieces[0][len(opening) :])
 
 
 def asked(processor: Any, text: str, image: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -90,15 +126,21 @@ def prompt(processor: Any, image_size: tuple[int, int], wording: Wording, *, one
         one_token: whether the verdict is read from one token; otherwise no ids of answers are looked for.
 
     Raises:
-        ValueError: as :func:`opened`; or if no spelling makes both answers one token after the prompt.
+        ValueError: as :func:`opened`; if the processor does not read a text between these ids, as they are; or if no
+            spelling makes both answers one token after the prompt.
     """
-    opening, ending = opened(processor, wording)
+    opening, ending, lead = opened(processor, wording)
     tokenizer, blank = processor.tokenizer, np.zeros((*image_size, 3), dtype=np.uint8)
     before = asked(processor, opening, blank)["input_ids"][0].astype(np.int64)
     whole, start, after = opening, 0, before[:0]
     if wording.reads_text:
         whole, start = opening + SENTINEL + ending, len(opening) + len(SENTINEL)
         after = _ending(tokenizer, whole, start)
+        words = untrusted_ids(tokenizer, lead + SENTINEL, [], opening)
+        read = asked(processor, opening + lead + SENTINEL + ending, blank)["input_ids"][0]
+        same = np.array_equal(read, np.concatenate([before, words, after]))
+        remedy = "it reads a text within this prompt in another way; give other words around the text"
+        require(same, "processor", repr(opening[-40:] + lead + SENTINEL + ending[:40]), remedy)
     answers = _answers(tokenizer, whole, start, wording.answers) if one_token else ((), ())
     return Prompt(before, after, *answers)
 
@@ -131,10 +173,10 @@ def _answers(
     return tuple(sorted(set(safe))), tuple(sorted(set(unsafe)))
 
 
-def _ending(tokenizer: Any, text: str, start: int) -> NDArray[np.int64]:
+def _ending(tokenizer: Any, text: str, start: int, **how: bool) -> NDArray[np.int64]:
     """Return the ids of the text from a character on, as tokenised in context: alone, it might get a leading space."""
-    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids, (first, last) = np.array(read["input_ids"], dtype=np.int64), np.array(read["offset_mapping"]).T
+    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, **how)
+    ids, (first, last) = np.array(read["input_ids"], dtype=np.int64), np.array(read["offset_mapping"]).reshape(-1, 2).T
     if np.any((first < start) & (start < last)):  # a token spans the border
-        return np.array(tokenizer(text[start:], add_special_tokens=False)["input_ids"], dtype=np.int64)
+        return np.array(tokenizer(text[start:], add_special_tokens=False, **how)["input_ids"], dtype=np.int64)
     return ids[first >= start]

@@ -58,6 +58,7 @@ class ReasoningGuard:
 
     alphabet, pad_id, mask_id = map(forwarded, ("alphabet", "pad_id", "mask_id"))
     image_size, tokenizer, encode, images_on = map(forwarded, ("image_size", "tokenizer", "encode", "images_on"))
+    fit = forwarded("fit", "stretch")
 
     def __post_init__(self) -> None:
         integer("limit", self.limit, at_least=1)

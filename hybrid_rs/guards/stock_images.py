@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
-from hybrid_rs.guards.prompt import SENTINEL, asked
+from hybrid_rs.guards.prompt import SENTINEL, Frame, asked
 
 with needs("guard"):
     import torch
@@ -95,19 +95,19 @@ class StockVision:
     example: dict[str, NDArray[Any]]
 
     @classmethod
-    def of(cls, processor: Any, pieces: tuple[str, str], image_size: tuple[int, int], known: Container[str]) -> Self:
+    def of(cls, processor: Any, frame: Frame, image_size: tuple[int, int], known: Container[str]) -> Self:
         """Follow a checkpoint's processor on an image of that size.
 
         Args:
             processor: with an image processor of Pillow's kind.
-            pieces: the prompt before and after the untrusted text, the first with one image.
+            frame: the prompt around the untrusted text, with one image before it.
             image_size: (height, width).
             known: the names of the model's arguments; models take any other name, too, and do nothing with it.
 
         Raises:
             ValueError: if the processor does arithmetic of another kind: it is compared with itself on a random image.
         """
-        (opening, ending), (height, width) = pieces, image_size
+        (opening, ending, _), (height, width) = frame, image_size
         tracing = copy.copy(processor.image_processor)
         kind = type(tracing)
         remedy = f"{kind.__name__} does arithmetic that is not known here; this checkpoint cannot be used"

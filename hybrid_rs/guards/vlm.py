@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
+from hybrid_rs.datasets.images import Fit
 from hybrid_rs.guards import identity
 from hybrid_rs.guards.families import FAMILIES
 from hybrid_rs.guards.wording import ANSWERS, Wording
@@ -26,7 +27,7 @@ with needs("guard"):
     from hybrid_rs.guards.checkpoint import Source, parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prompt import placeholders, untrusted_ids
+    from hybrid_rs.guards.prompt import Frame, opened, placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
 
@@ -175,6 +176,12 @@ class VisionLanguageGuard:
         """(height, width) of the images that the guard takes."""
         return self.vision.image_size
 
+    @property
+    def fit(self) -> Fit:
+        """How an image of another shape becomes one of ``image_size`` in deployment: cropped or stretched."""
+        images = None if self.source is None else self.source.processor.image_processor
+        return "crop" if getattr(images, "do_center_crop", False) else "stretch"
+
     @cached_property
     def batch(self) -> BatchSize:
         """Current batch size; it shrinks when memory runs out."""
@@ -213,7 +220,9 @@ class VisionLanguageGuard:
                 "tokenizer": identity.tokenizer(self.tokenizer),
                 "images": self.vision.facts,
             }
-            | ({"lead": self._lead} if self._lead else {})  # without one, counts of earlier versions stay valid
+            | (
+                {"lead": self._frame.lead} if self._frame.lead else {}
+            )  # without one, counts of earlier versions stay valid
         )
 
     @property
@@ -225,7 +234,7 @@ class VisionLanguageGuard:
         return None if most is None else most - len(self.before) - len(self.after)
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """Return the token ids of an untrusted text, shape ``(length,)``.
+        """Return the token ids of an untrusted text, shape ``(length,)``, as the tokenizer reads it in the prompt.
 
         A word that is spelled like a special token, such as ``<image>``, is read as ordinary text.
 
@@ -235,11 +244,14 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         if not self.reads_text:
             return np.empty(0, dtype=np.int64)
-        return untrusted_ids(self.tokenizer, self._lead + text, placeholders(self.model.config))
+        return untrusted_ids(
+            self.tokenizer, self._frame.lead + text, placeholders(self.model.config), self._frame.opening
+        )
 
-    @property
-    def _lead(self) -> str:
-        return "" if self.source is None else self.source.wording.lead  # read with the text, so not in ``before``
+    @cached_property
+    def _frame(self) -> Frame:
+        """The text of the prompt around the untrusted text, in which that is tokenised."""
+        return Frame("", "") if self.source is None else opened(self.source.processor, self.source.wording)
 
     @property
     def images_on(self) -> str | None:

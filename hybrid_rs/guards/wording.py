@@ -16,8 +16,7 @@ class Wording:
 
     Args:
         policy: goes first.
-        before_text: a label or a line that stands directly before the untrusted text, such as ``"User: "``. Spaces at
-            its end are read with the text, because tokenizers join a space and the word after it.
+        before_text: a label or a line that stands directly before the untrusted text, such as ``"User: "``.
         after_text: stands directly after the untrusted text.
         answer_prefix: what the answer is forced to begin with; it is not repeated where the prompt ends with it.
         answers: the words that mean safe and unsafe; other capitals count as well.
@@ -50,11 +49,6 @@ class Wording:
         around = self.before_text + self.after_text
         remedy = "this guard reads no text; leave out the words around it"
         require(flag("reads_text", self.reads_text) or not around, "before_text, after_text", around, remedy, repr)
-
-    @property
-    def lead(self) -> str:
-        """The spaces at the end of ``before_text``."""
-        return self.before_text[len(self.before_text.rstrip(" ")) :]
 
     def begun(self, ending: str) -> str:
         """Return the end of a prompt with the beginning of the answer."""

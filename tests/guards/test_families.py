@@ -160,7 +160,7 @@ def test_noise_goes_through_linearly_however_large(processors, kind):
 def test_scores_are_those_of_processor_and_stock_model(guards, processors, kind):
     """The whole way, from a picture of 8 bits and a text; where it is resized, the stock model is shown our pixels."""
     guard, processor, photo = guards[kind], processors[kind], photograph(SIZE, 2)
-    opening, ending = opened(processor, Wording(POLICY))
+    opening, ending, _ = opened(processor, Wording(POLICY))
     stock = asked(processor, opening + TEXT + ending, photo)
     ids = np.concatenate([guard.before, guard.encode(TEXT), guard.after])
     np.testing.assert_array_equal(ids, stock["input_ids"][0])
@@ -332,7 +332,7 @@ def test_a_template_of_the_checkpoint_goes_into_what_the_processor_writes(folder
     folder = shutil.copytree(folders["paligemma"], tmp_path / "guard")
     (folder / "chat_template.jinja").write_text(chat("user: ", "<image>", ";", " model:").replace("\\n", "\n"))
     processor = loaded(still("paligemma"), folder)
-    assert opened(processor, Wording(POLICY)) == ("user: <image><bos>Say safe or unsafe.\n", "; model:\n")
+    assert opened(processor, Wording(POLICY)) == ("user: <image><bos>Say safe or unsafe.\n", "; model:\n", "")
 
 
 def test_a_prefix_lm_refuses_the_beginning_of_an_answer_and_flash_attention(folders):

@@ -47,11 +47,20 @@ def test_the_prompt_is_that_of_the_stock_processor_with_one_beginning_token(fold
     content = [{"type": "image"}, {"type": "text", "text": text}]
     rendered = stock.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     asked = stock(text=rendered, images=np.zeros((SIDE, SIDE, 3), np.uint8), return_tensors="np")["input_ids"][0]
-    np.testing.assert_array_equal(guard.before, asked[: len(guard.before)])
-    np.testing.assert_array_equal(guard.after, asked[len(asked) - len(guard.after) :])
-    middle = asked[len(guard.before) : len(asked) - len(guard.after)]
-    assert guard.tokenizer.decode(middle.tolist()) == guard.tokenizer.decode(guard.encode(text).tolist()).strip()
+    np.testing.assert_array_equal(asked, np.concatenate([guard.before, guard.encode(text), guard.after]))
     assert (asked == guard.tokenizer.bos_token_id).sum() == (guard.before == guard.tokenizer.bos_token_id).sum() == 1
+
+
+def test_a_word_spelled_like_a_special_token_is_ordinary_text_in_its_place(guard):
+    """The rest of the text is read as if the word were not special: without a space before it."""
+    spelled = guard.tokenizer.convert_ids_to_tokens(guard.encode("say <s> now").tolist())
+    assert spelled[0] == guard.tokenizer.convert_ids_to_tokens(guard.encode("say so").tolist())[0] != "\u2581"
+    assert guard.tokenizer.decode(guard.encode("say <s> now").tolist()).strip() == "say <s> now"
+
+
+def test_images_are_cropped_where_the_stock_processor_crops(folders):
+    fits = {kind: VisionLanguageGuard.from_pretrained(folders[kind]).fit for kind in ("llava", "onevision")}
+    assert fits == {"llava": "crop", "onevision": "stretch"}
 
 
 @pytest.mark.parametrize("kind", ["llava", "onevision"])

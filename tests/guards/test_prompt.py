@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from hybrid_rs.guards.prompt import prompt
+from hybrid_rs.guards.prompt import opened, prompt, untrusted_ids
 from hybrid_rs.guards.wording import Wording
 
 LETTERS = sorted(set('USER: untrusted-text-goes-here ASSISTANT:{"rating": "Answer, the words are safe or unsafe}\n'))
@@ -58,6 +58,31 @@ def test_a_word_that_merges_with_the_prompt_is_no_answer():
     assert Chat(*merges).answers() == (["safe", "\u2581safe"], ["\u2581unsafe", "unsafe"])
     with pytest.raises(ValueError, match="answer_prefix"):
         Chat(*merges).answers('"')
+
+
+def test_a_text_is_read_as_it_is_in_the_prompt():
+    """Alone it would begin with a space, as in the tokenizers of Llama, and be other tokens."""
+    chat = Chat()
+    chat.tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    spelled = chat.tokenizer.convert_ids_to_tokens
+    assert spelled(untrusted_ids(chat.tokenizer, "words", []).tolist())[0] == "\u2581"
+    assert spelled(untrusted_ids(chat.tokenizer, "words", [], "USER:\n").tolist()) == list("words")
+    assert spelled(untrusted_ids(chat.tokenizer, " words", [], "USER:").tolist()) == list("\u2581words")
+
+
+def test_spaces_of_the_template_before_a_text_are_read_with_the_text():
+    chat = Chat("\u2581 u")  # the tokenizer joins a space and the letter after it
+    opening, ending, lead = opened(chat, Wording())
+    assert (opening, ending, lead) == ("USER:", " ASSISTANT:", "  ")
+    before = chat.tokenizer.convert_ids_to_tokens(prompt(chat, (8, 8), Wording(), one_token=False).before.tolist())
+    assert before == list("USER:")
+
+
+def test_a_text_that_merges_with_the_prompt_after_it_is_refused():
+    with pytest.raises(ValueError, match=r"processor = 'USER:  untrusted.*: it reads a text within this prompt"):
+        Chat("e \u2581", *WITH_SPACE, "u n", "un safe").answers()
 
 
 def test_an_unknown_word_is_no_answer():

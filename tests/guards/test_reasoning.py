@@ -36,11 +36,9 @@ def loaded(folder, **options):
 def generated(guard, words, photo):
     """What the stock model generates from the stock processor's prompt; where images are resized, from our pixels."""
     source = guard.guard.source
-    opening, ending = opened(source.processor, source.wording)
-    stock = asked(source.processor, opening + words + ending, photo)
+    opening, ending, lead = opened(source.processor, source.wording)
+    stock = asked(source.processor, opening + lead + words + ending, photo)
     ids = np.concatenate([guard.guard.before, guard.encode(words), guard.guard.after])[None]
-    if source.config.model_type == "llava":  # its tokenizer reads a text as if a space came before it
-        stock |= {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     np.testing.assert_array_equal(stock["input_ids"], ids)
     inputs = {name: torch.from_numpy(value) for name, value in stock.items()}
     inputs |= guard.guard.vision.inputs(torch.from_numpy((photo.transpose(2, 0, 1)[None] / 255).astype(np.float32)))

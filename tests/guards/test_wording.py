@@ -26,12 +26,15 @@ def folders(tmp_path_factory):
 def test_words_around_the_text_are_part_of_the_frame_and_not_noised(folders, kind):
     around = {"policy": POLICY, "before_text": "\nUser: ", "after_text": "\nEnd.", "answer_prefix": "Answer:"}
     guard = VisionLanguageGuard.from_pretrained(folders[kind], image_size=(56, 56), **around)
-    opening, ending = opened(guard.source.processor, guard.source.wording)
+    opening, ending, lead = opened(guard.source.processor, guard.source.wording)
+    assert lead == " "
     assert opening.endswith("\nUser:")
     assert "Say safe or unsafe.\n" in opening
     assert ending.startswith("\nEnd.")
     assert ending.endswith("Answer:")
-    stock = asked(guard.source.processor, opening + " is it" + ending, np.zeros((56, 56, 3), np.uint8))["input_ids"][0]
+    stock = asked(guard.source.processor, opening + lead + "is it" + ending, np.zeros((56, 56, 3), np.uint8))[
+        "input_ids"
+    ][0]
     np.testing.assert_array_equal(np.concatenate([guard.before, guard.encode("is it"), guard.after]), stock)
     plain = VisionLanguageGuard.from_pretrained(folders[kind], image_size=(56, 56), policy=POLICY)
     assert guard.identity != plain.identity
