@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import flag, integer, kind, probability, require, shown
+from hybrid_rs._checks import flag, integer, kind, probability, require
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 
 MAX_EDITS = 512
@@ -202,7 +202,7 @@ def masked_ratio(kernel: UniformKernel | AbsorbingKernel, d: int, *, edited: int
 def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
     """Check that n copies of a sequence can be drawn, and return their shape."""
     flat = isinstance(clean, np.ndarray) and clean.ndim == 1 and clean.dtype.kind in "iu"
-    require(flat, "clean", shown(clean, how=repr), "give positions in the alphabet, int64 of shape (length,)")
+    require(flat, "clean", clean, "give positions in the alphabet, int64 of shape (length,)", repr)
     kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
     return integer("n", n, at_least=0, at_most=MOST // max(1, clean.size)), clean.size
 
