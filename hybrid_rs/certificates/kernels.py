@@ -236,8 +236,11 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
         keeps, hits, others = (_powers(base, d) for base in (keep, hit, other))
         clean = []
         for surplus in range(-d, d + 1):  # j - i
-            ways = [(i, i + surplus, d - 2 * i - surplus) for i in range(max(0, -surplus), (d - surplus) // 2 + 1)]
-            terms = [_multinomial(d, i, j) * keeps[i] * hits[j] * others[rest] for i, j, rest in ways]
+            ways, terms = math.comb(d, abs(surplus)), []  # orders of i clean tokens, j of the adversary's, and the rest
+            for i in range(max(0, -surplus), (d - surplus) // 2 + 1):
+                j, rest = i + surplus, d - 2 * i - surplus
+                terms.append(ways * keeps[i] * hits[j] * others[rest])
+                ways = ways * rest * (rest - 1) // ((i + 1) * (j + 1))
             clean.append(sum(terms, Decimal(0)))
         adversarial = clean[::-1]  # exchanging the clean token and the adversary's exchanges i and j
         step = (keep / hit).ln() if keep and hit else Decimal(0)
@@ -246,10 +249,6 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
 
 def _powers(base: Decimal, d: int) -> list[Decimal]:
     return list(accumulate([base] * d, mul, initial=Decimal(1)))
-
-
-def _multinomial(d: int, i: int, j: int) -> int:
-    return math.comb(d, i) * math.comb(d - i, j)
 
 
 @cache
