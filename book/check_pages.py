@@ -55,7 +55,8 @@ SETTLED = "new Promise((done) => setTimeout(done, 350))"  # the theme waits 300 
 def problems_on_screen(html: Path) -> list[str]:
     """Open every page from disk, and return the problems, one sentence each.
 
-    The pages are shared by one browser more than there are processors; each page is loaded once.
+    The pages are shared by one browser more than there are processors, or by fewer if there are few pages; each page is
+    loaded once.
 
     Args:
         html: the folder of built pages.
@@ -74,7 +75,8 @@ def problems_on_screen(html: Path) -> list[str]:
             for page in waiting:  # shared: each page goes to one browser
                 found[page] = list(_problems(browser, page, source, readable))
 
-    browsers = 1 + (os.cpu_count() or 1)  # each waits now and then
+    # each waits now and then; but one takes as long to start as for some pages
+    browsers = min(1 + (os.cpu_count() or 1), 1 + len(pages) // 8)
     with ThreadPoolExecutor(browsers) as pool:
         for done in [pool.submit(work) for _ in range(browsers)]:
             done.result()

@@ -1,6 +1,7 @@
 """Shared by all tests: notebooks made on the spot, how many examples are tried, and which files go first."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import nbformat
@@ -28,6 +29,17 @@ LONGEST = (  # files, from the one that takes the most seconds on
     "tests/certificates/test_worst_case.py",
     "tests/test_ledger.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage neither while millions of objects are imported, nor later among these: it takes seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
+NAMES = [name for name in MODULES if name]  # the face names its modules for type checkers only, and imports each late
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -65,18 +67,20 @@ def imported(path: Path) -> Iterator[str]:
                 yield inside
 
 
-# The face names its modules for type checkers only, and imports each when it is asked for.
-ARROWS = {name: sorted(set(imported(path)) - {name}) for name, path in MODULES.items() if name}
+@cache
+def arrows() -> dict[str, list[str]]:
+    """Return what each module imports; read in a test, not where tests are collected: it takes seconds."""
+    return {name: sorted(set(imported(MODULES[name])) - {name}) for name in NAMES}
 
 
 def test_every_room_has_a_floor() -> None:
-    assert {name.partition(".")[0] for name in ARROWS} == set(FLOOR)
+    assert {name.partition(".")[0] for name in NAMES} == set(FLOOR)
 
 
 def test_no_import_runs_up() -> None:
     up = [
         f"{name} imports {other}"
-        for name, others in ARROWS.items()
+        for name, others in arrows().items()
         for other in others
         if FLOOR[other.partition(".")[0]] > FLOOR[name.partition(".")[0]]
     ]
@@ -84,7 +88,7 @@ def test_no_import_runs_up() -> None:
 
 
 def test_no_import_runs_in_a_circle() -> None:
-    ordered = [*TopologicalSorter(ARROWS).static_order()]  # a CycleError names the circle
+    ordered = [*TopologicalSorter(arrows()).static_order()]  # a CycleError names the circle
     assert {"evidence.counts", "cli.application"} <= {*ordered}
 
 
@@ -104,7 +108,7 @@ def test_every_name_of_the_face_can_be_had() -> None:
 @pytest.mark.parametrize("rooms", [(), ("evidence", "certificates", "decisions")], ids=["the face", "the mathematics"])
 def test_without_torch(rooms: tuple[str, ...]) -> None:
     """The mathematics can be read, and used, where no deep learning library is installed."""
-    names = [f"hybrid_rs.{name}" for name in ARROWS if name.partition(".")[0] in rooms]
+    names = [f"hybrid_rs.{name}" for name in NAMES if name.partition(".")[0] in rooms]
     program = f"""
 import importlib, sys
 import hybrid_rs

@@ -112,17 +112,16 @@ def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
     keep, hit = 1 - beta, beta / (kernel.vocab_size - 1)
     other = hit * (kernel.vocab_size - 2)
     step = (keep / hit).log() if keep != 0 and hit != 0 else None
+    # d! / (i! j! k!) outcomes have i clean tokens, j of the adversary's and k others: each power takes its factorial
+    keeps, hits, others = ([base**i / arb(i).fac() for i in range(d + 1)] for base in (keep, hit, other))
     for surplus in range(-d, d + 1):
         p = q = arb(0)
-        for clean in range(max(0, -surplus), (d - surplus) // 2 + 1):
-            ours, theirs, rest = clean, clean + surplus, d - 2 * clean - surplus
-            ways = math.comb(d, ours) * math.comb(d - ours, theirs) * other**rest
-            p += ways * keep**ours * hit**theirs
-            q += ways * hit**ours * keep**theirs
-        if step is not None:
-            atoms.append((p, q, surplus * step))
-        else:
-            atoms.append((p, q, arb(0) if surplus == 0 else None))
+        for ours in range(max(0, -surplus), (d - surplus) // 2 + 1):
+            theirs, rest = ours + surplus, others[d - 2 * ours - surplus]
+            p += keeps[ours] * hits[theirs] * rest
+            q += hits[ours] * keeps[theirs] * rest
+        ratio = surplus * step if step is not None else arb(0) if surplus == 0 else None
+        atoms.append((p * arb(d).fac(), q * arb(d).fac(), ratio))
     return atoms
 
 

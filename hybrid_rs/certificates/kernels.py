@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import flag, integer, kind, probability, require, shown
+from hybrid_rs._checks import flag, integer, kind, probability, require
 from hybrid_rs.certificates.likelihood_ratio import EPS, LikelihoodRatio
 
 MAX_EDITS = 512
@@ -202,7 +202,7 @@ def masked_ratio(kernel: UniformKernel | AbsorbingKernel, d: int, *, edited: int
 def _copies(clean: NDArray[np.int64], n: int, rng: np.random.Generator) -> tuple[int, int]:
     """Check that n copies of a sequence can be drawn, and return their shape."""
     flat = isinstance(clean, np.ndarray) and clean.ndim == 1 and clean.dtype.kind in "iu"
-    require(flat, "clean", shown(clean, how=repr), "give positions in the alphabet, int64 of shape (length,)")
+    require(flat, "clean", clean, "give positions in the alphabet, int64 of shape (length,)", repr)
     kind("rng", rng, np.random.Generator, "give a generator, such as numpy.random.default_rng(0)")
     return integer("n", n, at_least=0, at_most=MOST // max(1, clean.size)), clean.size
 
@@ -236,8 +236,11 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
         keeps, hits, others = (_powers(base, d) for base in (keep, hit, other))
         clean = []
         for surplus in range(-d, d + 1):  # j - i
-            ways = [(i, i + surplus, d - 2 * i - surplus) for i in range(max(0, -surplus), (d - surplus) // 2 + 1)]
-            terms = [_multinomial(d, i, j) * keeps[i] * hits[j] * others[rest] for i, j, rest in ways]
+            ways, terms = math.comb(d, abs(surplus)), []  # orders of i clean tokens, j of the adversary's, and the rest
+            for i in range(max(0, -surplus), (d - surplus) // 2 + 1):
+                j, rest = i + surplus, d - 2 * i - surplus
+                terms.append(ways * keeps[i] * hits[j] * others[rest])
+                ways = ways * rest * (rest - 1) // ((i + 1) * (j + 1))
             clean.append(sum(terms, Decimal(0)))
         adversarial = clean[::-1]  # exchanging the clean token and the adversary's exchanges i and j
         step = (keep / hit).ln() if keep and hit else Decimal(0)
@@ -246,10 +249,6 @@ def _uniform_ratio(beta: float, vocab_size: int, d: int) -> LikelihoodRatio:
 
 def _powers(base: Decimal, d: int) -> list[Decimal]:
     return list(accumulate([base] * d, mul, initial=Decimal(1)))
-
-
-def _multinomial(d: int, i: int, j: int) -> int:
-    return math.comb(d, i) * math.comb(d - i, j)
 
 
 @cache

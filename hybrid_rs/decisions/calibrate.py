@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, kind, one, probability, require, risk, several, shown
+from hybrid_rs._checks import integer, kind, one, probability, require, risk, several
 from hybrid_rs.certificates.threshold import Draws, threshold
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts
@@ -79,7 +79,7 @@ class Calibration:
         """
         for pair in several("draws", draws, "give pairs (example id, seed)"):
             fits = isinstance(pair, tuple) and len(pair) == 2
-            require(fits, "(example, seed)", shown(pair, how=repr), "give pairs (example id, seed)")
+            require(fits, "(example, seed)", pair, "give pairs (example id, seed)", repr)
             example, seed = pair
             known = example != "" and seed is not None
             require(known, "(example, seed)", pair, "give counts with their example and seed")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from hybrid_rs._checks import integer, kind, nonnegative, one, require, several, shown
+from hybrid_rs._checks import integer, kind, nonnegative, one, require, several
 from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import Kernel, text_budget
@@ -110,7 +110,7 @@ again with another seed
     kind("candidates", candidates, Mapping, "give a mapping of names to hybrid_rs.Candidate")
     for each in candidates.values():
         kind("candidates", each, Candidate, "give a mapping of names to hybrid_rs.Candidate")
-    require(callable(score), "score", shown(score, how=repr), "give a function of a list of frontiers")
+    require(callable(score), "score", score, "give a function of a list of frontiers", repr)
     require(len(candidates) > 0, "candidates", len(candidates), "give at least one")
     made, scores = {}, {}
     for name, candidate in candidates.items():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, one, probability, require, risk, shown
+from hybrid_rs._checks import integer, one, probability, require, risk
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts, far, source, whole_counts
 
@@ -164,7 +164,7 @@ class SubsetCounts:
             distance: between the law of a draw and that of the theorem.
         """
         rows = isinstance(replaced, np.ndarray) and replaced.ndim == 2 and replaced.dtype == bool
-        require(rows, "replaced", shown(replaced, how=repr), "give bools of shape (failures, L)")
+        require(rows, "replaced", replaced, "give bools of shape (failures, L)", repr)
         d_max = integer("d_max", d_max, at_least=0)
         safe = most_replaced(replaced, min(d_max, replaced.shape[1]))
         return cls(safe, n, replaced.shape[1], beta, example, seed, distance)

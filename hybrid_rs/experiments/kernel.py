@@ -20,7 +20,7 @@ with needs("book"):
 IMPORTED = (
     "__main__", "ipykernel.kernelapp", "scipy.optimize", "scipy.stats", "pandas.io.formats.style", "seaborn", "mpmath",
     "flint", "torch._dynamo", "transformers.models.llava.modeling_llava", "transformers.models.clip.modeling_clip",
-    "transformers.models.llama.modeling_llama",
+    "transformers.models.llama.modeling_llama", "sklearn.datasets",
 )  # fmt: skip
 CHECKOUT = Path(__file__).parents[2]
 INLINE = "module://matplotlib_inline.backend_inline"

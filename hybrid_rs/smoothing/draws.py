@@ -29,6 +29,7 @@ BLOCK = 64  # draws that share one random stream; changing it would change the d
 IMAGE, TEXT, MORE = 0, 1, 8  # streams of a block
 AT_ONCE = 2**28  # most pixel values in a batch: a gibibyte of float32; one block may exceed it
 CACHED = 2**17  # pixels whose noise is drawn at a time; their noise stays in a core's cache
+ALONE = 2**15  # pixel values of an image below which threads would take longer than they save
 Noise = Literal["float32", "lattice"]
 SAMPLERS: dict[Noise, str] = {"float32": "philox-float32", "lattice": "philox-lattice"}
 """The names of the noise in stores, which keep counts of different noise apart."""
@@ -188,8 +189,12 @@ def noisy_images(smoothed: Smoothing, example: Example, stream: Stream, start: i
     noisy = np.empty((count * BLOCK, *example.image.shape), dtype=np.float32)
     fill = {"float32": _floats, "lattice": _levels}[smoothed.noise](smoothed.sigma, example)
     streams = (stream.blocks(kind, start, stop) for kind in (IMAGE, MORE))
-    with ThreadPoolExecutor(count) as pool:  # NumPy releases the interpreter's lock, so each block has a core
-        list(pool.map(fill, *streams, np.split(noisy, count)))
+    parts = np.split(noisy, count)
+    if count == 1 or example.image.size < ALONE:
+        list(map(fill, *streams, parts))
+    else:
+        with ThreadPoolExecutor(count) as pool:  # NumPy releases the interpreter's lock, so each block has a core
+            list(pool.map(fill, *streams, parts))
     return noisy[: stop - start]
 
 

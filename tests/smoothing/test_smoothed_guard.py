@@ -13,6 +13,7 @@ from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.evidence.kinds import KINDS
+from hybrid_rs.smoothing import draws
 from hybrid_rs.smoothing.draws import Stream, noisy_texts
 from hybrid_rs.smoothing.together import sample_together
 
@@ -24,6 +25,16 @@ def test_the_same_counts_whatever_the_batch(threat, sigma):
     counts = [smoothed.sample(EXAMPLE, 500, seed=3, batch_draws=batch) for batch in (1, 64, 100, 512)]
     assert len(set(counts)) == 1
     assert smoothed.sample(EXAMPLE, 500, seed=4).unsafe != counts[0].unsafe or sigma == 0
+
+
+@pytest.mark.parametrize("noise", ["lattice", "float32"])
+def test_the_same_images_whether_threads_share_the_blocks_or_not(noise, monkeypatch):
+    smoothed, seen = hrs.SmoothedGuard(ToyGuard(), KERNEL, 0.2, SUFFIX, noise), []
+    for alone in (EXAMPLE.image.size, EXAMPLE.image.size + 1):
+        monkeypatch.setattr(draws, "ALONE", alone)
+        seen.append(draws.noisy_images(smoothed, EXAMPLE, Stream(3, EXAMPLE.id), 64, 500))
+    np.testing.assert_array_equal(*seen)
+    assert len({image.tobytes() for image in seen[0]}) == 500 - 64
 
 
 def test_the_first_draws_of_a_longer_run_are_the_same_draws():
