@@ -124,6 +124,7 @@ class Entry:
         else:
             require(longest is None, "max_side", max_side, "all images have one size; leave it out")
             size = sides("image_size", image_size)
+            how = how if image.width * size[0] != image.height * size[1] else "stretch"  # of one shape: all the same
         pixels = fitted(image, size, how)
         looked = () if seen == "web" else (seen,)
         name = f"{self.id}@{_digest(data, self.text, *size, how, *looked)[:12]}"

@@ -33,7 +33,7 @@ def smoothed():
 @pytest.fixture(scope="module")
 def examples(notes, smoothed):
     guard = smoothed.guard
-    return list(load_jsonl(notes / "notes.jsonl").examples(guard.encode, guard.image_size))
+    return list(load_jsonl(notes / "notes.jsonl").examples(guard.encode, guard.image_size, fit=guard.fit))
 
 
 def test_certify_says_what_the_package_says_and_prints_no_larger_radius(run, notes, smoothed, examples, tmp_path):
