@@ -66,12 +66,15 @@ def least_draws(required: float, alpha: float, p_a: float, power: float) -> tupl
         return None
     if required == 0:
         return 1, 1, 1.0
-    low = 1
+    # fewer draws do not reach it even without a miss: the factor and the 2 are more than all rounding errors
+    low, several = max(1, math.floor(math.log(alpha) / math.log(required) * (1 - 1e-9)) - 2), 8
+    if p_a < 1:
+        low = 1 << (low.bit_length() - 1)
     while low <= MAX_DRAWS:
-        high = min(2 * low - 1, MAX_DRAWS)
+        high = min(low + several - 1 if p_a == 1 else 2 * low - 1, MAX_DRAWS)
         n = _first_within(low, high, required, alpha, p_a, power)
         if n == math.inf:
-            low = high + 1
+            low, several = high + 1, 2 * several
             continue
         draws = np.array([n])
         hits = _hits_needed(draws, np.zeros(1), draws + 1, required, alpha)
@@ -97,18 +100,19 @@ def _first_within(low: int, high: int, required: float, alpha: float, p_a: float
     a, b = np.array([float(low)]), np.array([float(high)])
     k_a, k_b = (_hits_needed(n, np.zeros(1), n + 1, required, alpha) for n in (a, b))
     best, fine = math.inf, FINE if p_a < 1 else 0.0  # without misses there is only one tooth
-    while a.size:
+    while True:
         for n, k in ((a, k_a), (b, k_b)):
             best = min(best, n[_chance(n - k, n, p_a) >= power].min(initial=math.inf))
         most = np.minimum(_chance(b - k_a, b, p_a), _chance(b - k_b, a, p_a))
         alive = (most >= power) & (a < best) & (b > a) & (b - a >= np.where(a > EXACT, a * fine, 0.0))
         a, b, k_a, k_b = a[alive], b[alive], k_a[alive], k_b[alive]
+        if not a.size:
+            return best
         left = np.floor((a + b) / 2)
         right = left + 1
         k_left, k_right = (_hits_needed(n, k_a - 1, k_b, required, alpha) for n in (left, right))
         a, b = np.append(a, right), np.append(left, b)
         k_a, k_b = np.append(k_a, k_right), np.append(k_left, k_b)
-    return best
 
 
 def _hits_needed(n: FloatArray, fails: FloatArray, does: FloatArray, required: float, alpha: float) -> FloatArray:

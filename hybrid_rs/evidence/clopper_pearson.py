@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,6 +12,7 @@ from hybrid_rs.evidence.binomial import log_tail, rounding, tail_quantile
 
 FloatArray = NDArray[np.float64]
 MAX_COUNT = 2**53 - 1  # beyond it a float64 cannot distinguish n from n + 1
+FEW = 128  # bounds; so many at a time are kept
 
 
 def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, alpha: ArrayLike = 0.01) -> FloatArray:
@@ -85,5 +88,12 @@ def _bound(k: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> tuple[FloatArray, ND
     some = hits > 0
     count, total = np.where(rare, hits, draws + 1 - hits)[some], draws[some]
     x = np.zeros(hits.shape)
-    x[some] = tail_quantile(count, total, np.log(risk[some]), np.where(rare[some], -1.0, 1.0))
+    given = count, total, np.log(risk[some]), np.where(rare[some], -1.0, 1.0)
+    x[some] = tail_quantile(*given) if count.size > FEW else _kept(*(array.tobytes() for array in given))
     return x, rare
+
+
+@lru_cache(maxsize=4096)
+def _kept(*given: bytes) -> FloatArray:
+    """Return the quantiles of these arrays; the same counts are asked for at one threshold after another."""
+    return tail_quantile(*(np.frombuffer(array) for array in given))
