@@ -43,6 +43,8 @@ def show(
     are the first draws of certify with the same seed. Pixel values outside [0, 1] are clipped in the picture; the guard
     gets them unclipped. Without --limit, three examples are shown. Replaced tokens stand in brackets.
     """
+    from hybrid_rs.smoothing.draws import answers_of
+
     require(out.suffix.lower() == ".png", "out", str(out), "give a file that ends with .png", repr)
     check_writable("out", out)
     require(not smoothing.deletes, "threat", smoothing.threat, "only noise that replaces tokens is shown")
@@ -57,7 +59,7 @@ def show(
     for example in source.examples(entries, smoothed, problems):
         texts, images = _noisy(smoothed, example, copies, seed)
         guard: Any = smoothed.guard
-        unsafe = [bool(verdict) for verdict in guard.unsafe(texts, images)]
+        unsafe = answers_of(guard, "unsafe", texts[:, None], images, example.id, 0)[:, 0].tolist()
         rows.append([example.image, *images])
         if hasattr(guard, "denoised"):
             rows.append([example.image, *guard.denoised(images)])
