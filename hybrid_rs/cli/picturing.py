@@ -19,6 +19,7 @@ from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, described
 from hybrid_rs.cli.showing import LABEL, json_line, note, result
 from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
+from hybrid_rs.cli.token_text import marked
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.example import Example
@@ -95,12 +96,9 @@ def _noisy(
 
 
 def _words(guard: Any, example: Example, text: NDArray[np.int64]) -> str:
-    """A noisy text in words, or as ids where there is no tokenizer; what was replaced is in brackets."""
-    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)
+    """Return a noisy text in words; what was replaced is in brackets."""
     clean = np.append(example.token_ids, np.full(len(text) - example.token_ids.size, guard.pad_id))
-    spelled = [str(token) if used is None else used.decode([token]) for token in text.tolist()]
-    marked = [word if same else f"[{word}]" for word, same in zip(spelled, text == clean, strict=True)]
-    return (" " if used is None else "").join(marked)
+    return marked(guard, text, text == clean)
 
 
 def _png(rows: list[list[NDArray[np.float32]]]) -> bytes:
