@@ -220,6 +220,14 @@ def test_a_neutral_text_that_the_guard_cannot_encode_is_not_blamed_on_an_entry(r
     assert "for --neutral-text 'Describe the image.'" in printed.err
 
 
+@pytest.mark.usefixtures("path")
+def test_margins_with_a_guard_without_scores_name_the_option(run, notes, tmp_path, module):
+    (tmp_path / f"{module}.py").write_text(WHOLE)
+    code, printed = run("calibrate", notes, "--guard", f"{module}:Guard", "--margins", "0,2", *SMALL)
+    said = "error: margins = '0,2': the guard Guard has no scores(...) and field margin; leave the option out"
+    assert (code, printed.err.strip().splitlines()[-1]) == (1, said)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
