@@ -24,7 +24,7 @@ from hybrid_rs.smoothing.answers import raised
 
 HEAD = 64  # channels of an attention head, in all published models
 GROUPS = 32  # of every normalisation
-WHOLE = "give a complete file of the weights of guided-diffusion, such as 256x256_diffusion_uncond.pt"
+WHOLE = "give a complete file of the weights of guided-diffusion and nothing else, such as 256x256_diffusion_uncond.pt"
 NETWORK = "give an unconditional model of guided-diffusion, with resblock_updown and use_scale_shift_norm"
 RESIDUAL = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
@@ -138,8 +138,8 @@ def convert(checkpoint: Path, out: Path, head: int = HEAD) -> None:
 
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is cut off or holds something else
-        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {WHOLE} ({raised(error)})") from error
+    except Exception as error:  # of many kinds; torch's text suggests to run the code in the file, so it is left out
+        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {WHOLE} ({type(error).__name__})") from error
     holds = isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
     require(holds, "checkpoint", str(checkpoint), WHOLE, repr)
     try:
@@ -147,7 +147,8 @@ def convert(checkpoint: Path, out: Path, head: int = HEAD) -> None:
         unet = UNet2DModel(**config)
         unet.load_state_dict({name: value.float().contiguous() for name, value in weights.items()})
     except Exception as error:  # names or shapes of another network
-        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {NETWORK} ({raised(error)})") from error
+        found = raised(error).removeprefix("ValueError: checkpoint = ").removesuffix(f": {NETWORK}")
+        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {NETWORK} ({found})") from error
     schedule = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "num_train_timesteps": 1000}
     learned = config["out_channels"] == 2 * config["in_channels"]
     variance = "learned_range" if learned else "fixed_small"
