@@ -59,6 +59,7 @@ def answering(guard: Any, method: str) -> Iterator[None]:
 
     Example:
         >>> class Words:
+        ...     __module__ = "my_guard"  # as in a file of that name
         ...     def encode(self, text):
         ...         return [{"is": 1, "this": 2}[word] for word in text.split()]
         >>> with answering(Words(), "encode"):
