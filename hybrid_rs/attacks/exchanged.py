@@ -37,12 +37,12 @@ class Exchanged:
     """
 
     def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+        self.guard = guard
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_guard":  # while it is being copied or unpickled
+        if name.startswith("__") or name == "guard":  # while it is being copied or unpickled
             raise AttributeError(name)
-        found = getattr(self._guard, name)
+        found = getattr(self.guard, name)
         if name == "margin":
             return -found
         if name == "identity":

@@ -16,6 +16,7 @@ from hybrid_rs.attacks.image import lower_image, random_image
 from hybrid_rs.attacks.text import lower_text, random_text
 from hybrid_rs.certificates.kernels import UniformKernel
 from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.smoothing.answers import about
 from hybrid_rs.smoothing.deletion import AnySmoothed, DeletionSmoothedGuard
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -61,7 +62,13 @@ def attack_jointly(
     deletes = isinstance(smoothed, DeletionSmoothedGuard)
     kind_of: Any = EditObjective if deletes else Objective
     lower, scattered = (lower_edits, random_edits) if deletes else (lower_text, random_text)
-    objective = kind_of(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
+    kind("example", example, Example, "give a hybrid_rs.Example")
+    with about(example.id):
+        objective = kind_of(smoothed, example, d=d, seed=seed, draws=effort.draws, uses=effort.uses)
+        return _searched(objective, budget, effort, lower, scattered)
+
+
+def _searched(objective: Any, budget: float, effort: Effort, lower: Any, scattered: Any) -> Attack:
     budget = min(budget, math.sqrt(objective.image.size))  # no image is further away
     found = [(objective.text, objective.image)]
     for restart in range(effort.restarts):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, kind, one, probability, require
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
 from hybrid_rs.evidence.counts import Counts
-from hybrid_rs.smoothing.answers import asked
+from hybrid_rs.smoothing.answers import about, asked
 from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
@@ -109,7 +109,8 @@ class SubsampledGuard:
         step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
         stream = Stream(seed, example.id)
         batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))
-        unsafe = sum(int(asked(self.guard, "unsafe", *batch).sum()) for batch in batches)
+        with about(example.id):
+            unsafe = sum(int(asked(self.guard, "unsafe", *batch).sum()) for batch in batches)
         return Counts((unsafe,), n, example.id, seed)
 
     def _shown(

@@ -2,9 +2,9 @@
 
 ``application`` lists the commands. ``options`` and ``guard_options`` declare the options that several of them share;
 ``data``, ``loading`` and ``smoothing_options`` turn these into a data set, a guard with its engine, and a smoothing.
-``showing`` prints results and notes, ``resolution`` says in which pixels distances are measured, and ``report_page``
-makes the page of a report. Nothing heavy is imported here, so that a Ctrl-C ends with status 130 from the first moment
-on.
+``showing`` prints results and notes, ``token_text`` spells tokens, ``resolution`` says in which pixels distances are
+measured, and ``report_page`` makes the page of a report. Nothing heavy is imported here, so that a Ctrl-C ends with
+status 130 from the first moment on.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from hybrid_rs.cli import (
     reporting,
 )  # fmt: skip
 from hybrid_rs.cli.options import grouped
+from hybrid_rs.cli.own_guard import naming_guard
 from hybrid_rs.cli.showing import interruptible, note
 
 EPILOG = (
@@ -72,7 +73,7 @@ for command in (
     experiments.run,
     experiments.train,
 ):
-    app.command(command.__name__.rstrip("_"))(interruptible(grouped(command)))
+    app.command(command.__name__.rstrip("_"))(interruptible(naming_guard(grouped(command))))
 
 
 def run() -> None:

@@ -60,6 +60,7 @@ def calibrate(
     drawn from. With several margins or betas it holds for all of them at the same time, so you may use any of them.
     Counts are stored; after a Ctrl-C the same command continues where it stopped.
     """
+    from hybrid_rs.smoothing.margins import has_margin
     from hybrid_rs.storage.counts import CountsStore
 
     check_law(0.5, alpha)
@@ -82,6 +83,8 @@ def calibrate(
     benign = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is False))
     remedy = "calibration needs examples that are labelled safe (label 0)"
     require(len(benign) > 0, "data", str(source.data), remedy, repr)
+    kind_of, lacks = type(checkpoint.loaded).__name__, "has no scores(...) and field margin; leave the option out"
+    require(levels is None or has_margin(checkpoint.loaded), "margins", margins, f"the guard {kind_of} {lacks}", repr)
     made = [replace(smoothing, beta=rate).of(checkpoint.loaded) for rate in rates or [smoothing.beta]]
     problems = list(entries.problems)
     store = CountsStore(counting.store, checkpoint.name, engine)

@@ -92,15 +92,14 @@ class Source:
         """
         from hybrid_rs.datasets import Problem
         from hybrid_rs.smoothing.draws import require_readable
-        from hybrid_rs.smoothing.example import token_ids_of
 
         guard: Any = smoothed.guard
-
+        neutral = self._neutral(guard)
         encoded: dict[str, NDArray[np.int64]] = {}
         unknown: dict[str, float] = {}
         for entry in entries:
             with self._blaming(entry.id, problems):
-                token_ids = token_ids_of("guard.encode(text)", guard.encode(entry.text))
+                token_ids = _encoded(guard, entry.text)
                 smoothed.threat.noised(len(token_ids))  # a threat may need a text that is not empty
                 require_readable(guard, len(token_ids) + smoothed.threat.slot, "text")
                 encoded[entry.id] = token_ids
@@ -111,19 +110,27 @@ class Source:
             if entry.id in encoded:
                 with self._blaming(entry.id, problems):
                     example = self._example(entry, encoded[entry.id], smoothed)
-                    if reason := self._no_interaction(guard, example):
+                    if reason := self._no_interaction(guard, example, neutral):
                         problems.append(Problem(entry.id, reason))
                         continue
                     yield example
 
-    def _no_interaction(self, guard: Any, example: Example) -> str:
+    def _neutral(self, guard: Any) -> NDArray[np.int64] | None:
+        """Return the neutral text of the interaction filter as token ids; None if there is no filter."""
+        from hybrid_rs.smoothing.answers import AnswerError
+
+        try:
+            return _encoded(guard, self.neutral_text) if self.interaction_only else None
+        except AnswerError as error:
+            raise error.at(f"--neutral-text {shown(self.neutral_text, repr)}") from error
+
+    def _no_interaction(self, guard: Any, example: Example, neutral: NDArray[np.int64] | None) -> str:
         """Return why an example fails the interaction filter; empty if it passes, or if there is no filter."""
-        if not self.interaction_only:
+        if neutral is None:
             return ""
         from hybrid_rs.datasets.interaction import interaction_only
 
         grey = np.full(example.image.shape, np.float32(128 / 255))
-        neutral = guard.encode(self.neutral_text)
         found = interaction_only(guard, [example], neutral_text=neutral, blank_image=grey)
         failed = [name for name, share in found.shares.items() if share == 0 and name != "interaction only"]
         return f"the interaction filter: not {' and not '.join(failed)}" if failed else ""
@@ -174,6 +181,16 @@ class Source:
             require(bool(equals and value) and name in known, "field", repr(assignment), remedy)
             found[name] = value
         return found
+
+
+def _encoded(guard: Any, text: str) -> NDArray[np.int64]:
+    """Return the token ids of a text, checked; whatever the code of a user's guard raises is an error that says so."""
+    from hybrid_rs.smoothing.answers import answering
+    from hybrid_rs.smoothing.example import token_ids_of
+
+    with answering(guard, "encode"):
+        found = guard.encode(text)
+    return token_ids_of("guard.encode(text)", found)
 
 
 def unknown_share(guard: Any, token_ids: NDArray[np.int64]) -> float:

@@ -56,7 +56,7 @@ def run(
     workers: Workers = None,
     address: Address = None,
     output: Annotated[
-        Path | None, typer.Option(help="Executed notebook, default <name>.ipynb; of all: folder.")
+        Path | None, typer.Option(help="Executed notebook, default `<name>.ipynb`; of all: folder.")
     ] = None,
 ) -> None:
     """Run experiment notebooks with papermill; an unknown parameter is an error.

@@ -151,7 +151,7 @@ VerdictAfter = Annotated[
     typer.Option(
         metavar="TEXT",
         help="With --generate: the verdict is the first of the words of --answers after the last TEXT, such as "
-        "'</think>'; default: the last of these words.",
+        "`</think>`; default: the last of these words.",
         rich_help_panel=GUARD,
     ),
 ]
@@ -171,7 +171,7 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="TOKEN",
-        help="The token that the absorbing kernel writes, such as <unk>; default: the tokenizer's own mask.",
+        help="The token that the absorbing kernel writes, such as `<unk>`; default: the tokenizer's own mask.",
         rich_help_panel=GUARD,
     ),
 ]

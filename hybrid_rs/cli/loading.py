@@ -180,8 +180,12 @@ def image_sides(given: str) -> tuple[int, int] | Literal["native"]:
 
 def described(guard: Guard) -> str:
     """Return the text form of a guard, or the name of its class if the class defines none."""
-    plain = type(guard).__repr__ is object.__repr__
-    return type(guard).__name__ if plain else repr(guard)
+    from hybrid_rs.smoothing.answers import answering
+
+    if type(guard).__repr__ is object.__repr__:
+        return type(guard).__name__
+    with answering(guard, "__repr__"):
+        return repr(guard)
 
 
 def check_law(tau: float, alpha: float, *, d: int = 0, epsilon: float = 0.0, max_edits: int = 0) -> None:

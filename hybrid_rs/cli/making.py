@@ -26,6 +26,10 @@ def load_guard(
     from hybrid_rs.guards.denoised import DenoisedGuard
 
     _require_device(device)
+    with needs("denoise"):
+        from diffusers.utils import logging
+
+    logging.disable_progress_bar()  # of the parts of the pipeline; --progress is about draws
     how: dict[str, Any] = {"device": device, "batch_size": batch_size, "download": download}
     with _called("denoiser", denoiser, download):
         return DenoisedGuard.from_pretrained(guard, denoiser, sigma, **how)

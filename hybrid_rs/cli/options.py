@@ -95,7 +95,12 @@ LookOption = Annotated[
 ]
 OnProblemOption = Annotated[
     Literal["refuse", "skip"],
-    typer.Option("--on-problem", help="What to do with entries that cannot be used.", rich_help_panel=DATA),
+    typer.Option(
+        "--on-problem",
+        help="What to do with entries that cannot be used, such as an image that cannot be read, or a text that the "
+        "guard cannot encode.",
+        rich_help_panel=DATA,
+    ),
 ]
 MaxPixels = Annotated[
     int, typer.Option(min=1, help="Largest image that is read, height times width.", rich_help_panel=DATA)

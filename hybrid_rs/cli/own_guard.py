@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from hybrid_rs._checks import require, shown
 from hybrid_rs.datasets.images import sides
-
-if TYPE_CHECKING:
-    from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.answers import AnswerError, failed_at, raised
+from hybrid_rs.smoothing.guard import Guard, require_guard
 
 MEMBERS = ("alphabet", "pad_id", "mask_id", "unsafe", "encode", "image_size", "identity")
 
@@ -38,34 +41,67 @@ def own_guard(given: str, folder: str) -> Guard:
     require(plain, "guard", given, "give the module and the name in it, such as my_guard:make", repr)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise _failed(given, f"while {module} was imported", error) from error
-        remedy = f"there is no module {error.name} in this folder, and none is installed"
-        raise ValueError(f"guard = {shown(given, repr)}: {remedy}") from None
-    except Exception as error:  # code of the user may raise anything
-        raise _failed(given, f"while {module} was imported", error) from error
-    make = getattr(found, name, None)
+    with _running(given, f"while {module} was imported"):
+        found = _imported(given, module)
+        make: Any = getattr(found, name, None)
     require(callable(make), "guard", given, f"{module} has no function or class {name}", repr)
-    try:
-        guard: Any = make()  # type: ignore[misc]  # callable, as was just required
-    except Exception as error:
-        raise _failed(given, f"while {name} was called without arguments", error) from error
+    with _running(given, f"while {name} was called without arguments"):
+        guard: Any = make()
     kind = type(guard).__name__
-    lacking = [member for member in MEMBERS if not hasattr(guard, member)]
+    with _running(given, f"while the members of {kind} were read"):
+        lacking = [member for member in MEMBERS if not hasattr(guard, member)]
+        said, size, encode = (getattr(guard, member, None) for member in ("identity", "image_size", "encode"))
     require(not lacking, "guard", given, f"the {kind} that it makes lacks {', '.join(lacking)}", repr)
-    said = guard.identity
     remedy = f"{kind}.identity must be a text that changes whenever the guard's answers may change"
     require(isinstance(said, str) and bool(said), "guard", f"{given!r} with identity {said!r}", remedy)
-    if guard.image_size is not None:
-        sides(f"guard = {shown(given, repr)}: {kind}.image_size", guard.image_size)
-    for member in ("unsafe", "encode"):
-        require(callable(getattr(guard, member)), "guard", given, f"{kind}.{member} must be a function", repr)
-    return guard
+    if size is not None:
+        sides(f"guard = {shown(given, repr)}: {kind}.image_size", size)
+    require(callable(encode), "guard", given, f"{kind}.encode must be a function", repr)
+    require_guard(guard, f"guard = {shown(given, repr)}: {kind}")
+    made: Guard = guard
+    return made
 
 
-def _failed(given: str, when: str, error: Exception) -> ValueError:
-    said = " ".join(str(error).split())[:300]
-    return ValueError(f"guard = {shown(given, repr)}: {type(error).__name__} {when}: {said or 'it gives no reason'}")
+def naming_guard(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that an error about an answer of the user's guard names ``--guard`` and its value."""
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        try:
+            command(**options)
+        except ValueError as error:
+            about_guard = isinstance(error, AnswerError) or isinstance(error.__cause__, AnswerError)
+            if not about_guard or options.get("guard") is None:
+                raise
+            raise ValueError(f"guard = {shown(options['guard'], repr)}: {error}") from error
+
+    return run
+
+
+class _NoModule(ValueError):
+    """There is no module of that name."""
+
+
+def _imported(given: str, module: str) -> ModuleType:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, but imports one that is not
+        remedy = f"there is no module {error.name} in this folder, and none is installed"
+        raise _NoModule(f"guard = {shown(given, repr)}: {remedy}") from None
+
+
+@contextmanager
+def _running(given: str, when: str) -> Iterator[None]:
+    """Turn whatever the user's code raises into an error that names ``--guard``; only a Ctrl-C passes."""
+    try:
+        yield
+    except (KeyboardInterrupt, _NoModule):
+        raise
+    except BaseException as error:
+        kind, _, reason = raised(error).partition(": ")
+        said = f"{kind} {when}: {reason or 'it gives no reason'}{failed_at(error)}"
+        if isinstance(error, SystemExit):  # a program that ends itself, with whatever status, has made no guard
+            said += '; leave sys.exit out, or put what only a script runs under if __name__ == "__main__":'
+        raise ValueError(f"guard = {shown(given, repr)}: {said}") from error

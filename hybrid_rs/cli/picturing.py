@@ -19,6 +19,7 @@ from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, described
 from hybrid_rs.cli.showing import LABEL, json_line, note, result
 from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
+from hybrid_rs.cli.token_text import marked
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.example import Example
@@ -43,6 +44,8 @@ def show(
     are the first draws of certify with the same seed. Pixel values outside [0, 1] are clipped in the picture; the guard
     gets them unclipped. Without --limit, three examples are shown. Replaced tokens stand in brackets.
     """
+    from hybrid_rs.smoothing.draws import answers_of
+
     require(out.suffix.lower() == ".png", "out", str(out), "give a file that ends with .png", repr)
     check_writable("out", out)
     require(not smoothing.deletes, "threat", smoothing.threat, "only noise that replaces tokens is shown")
@@ -57,7 +60,7 @@ def show(
     for example in source.examples(entries, smoothed, problems):
         texts, images = _noisy(smoothed, example, copies, seed)
         guard: Any = smoothed.guard
-        unsafe = [bool(verdict) for verdict in guard.unsafe(texts, images)]
+        unsafe = answers_of(guard, "unsafe", texts[:, None], images, example.id, 0)[:, 0].tolist()
         rows.append([example.image, *images])
         if hasattr(guard, "denoised"):
             rows.append([example.image, *guard.denoised(images)])
@@ -93,12 +96,9 @@ def _noisy(
 
 
 def _words(guard: Any, example: Example, text: NDArray[np.int64]) -> str:
-    """A noisy text in words, or as ids where there is no tokenizer; what was replaced is in brackets."""
-    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)
+    """Return a noisy text in words; what was replaced is in brackets."""
     clean = np.append(example.token_ids, np.full(len(text) - example.token_ids.size, guard.pad_id))
-    spelled = [str(token) if used is None else used.decode([token]) for token in text.tolist()]
-    marked = [word if same else f"[{word}]" for word, same in zip(spelled, text == clean, strict=True)]
-    return (" " if used is None else "").join(marked)
+    return marked(guard, text, text == clean)
 
 
 def _png(rows: list[list[NDArray[np.float32]]]) -> bytes:

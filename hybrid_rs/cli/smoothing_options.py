@@ -10,6 +10,7 @@ import numpy as np
 
 from hybrid_rs._checks import nonnegative, probability, require
 from hybrid_rs.cli import options as o
+from hybrid_rs.cli.token_text import spelled
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.deletion import AnySmoothed
@@ -115,9 +116,3 @@ def outside_alphabet(smoothed: AnySmoothed, example: Example) -> int:
     ids = example.token_ids
     noised = np.asarray(smoothed.threat.noised(ids.size).any(axis=0))[: ids.size]
     return int((noised & ~np.isin(ids, smoothed.guard.alphabet)).sum())
-
-
-def spelled(guard: Guard, token: int | None) -> str:
-    """Return a token as the guard's tokenizer spells it, or its number where there is no tokenizer."""
-    used = getattr(getattr(guard, "guard", guard), "tokenizer", None)  # of the guard behind a denoiser, if there is one
-    return f"token {token}" if used is None else repr(used.convert_ids_to_tokens(token))

@@ -24,6 +24,7 @@ from hybrid_rs.datasets.images import (
     own_sides,
     sides,
 )  # fmt: skip
+from hybrid_rs.smoothing.answers import failed_at, raised
 from hybrid_rs.smoothing.example import Example
 
 OnProblem = Literal["refuse", "skip"]
@@ -193,6 +194,9 @@ class Entries:
                 raise ValueError(f"encode = {shown(encode, repr)}: {TOKENIZER} ({error})") from error
             except (ValueError, OSError) as error:
                 raise ValueError(f"entry {shown(entry.id)}: {error}") from error
+            except Exception as error:  # such as a KeyError: a word that a vocabulary does not have
+                said = f"encode failed with {raised(error)}{failed_at(error)}"
+                raise ValueError(f"entry {shown(entry.id)}: {said}: correct its code") from error
             yield example
 
 

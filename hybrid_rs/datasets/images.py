@@ -21,6 +21,7 @@ Look = Literal["web", "stock"]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATION = 0x0112  # the tag of EXIF
+EIGHT = "save it as a PNG or JPEG of 8 bits per channel"
 MORE = "give more to read it (--max-pixels on the command line)"
 MAX_SIDE = 2**14  # pixels to resize to
 SIZES = "give two whole numbers, (height, width)"
@@ -141,9 +142,11 @@ def decoded(data: bytes, max_pixels: int, look: str = "web") -> Any:
                 image.verify()  # checksums; the image must then be opened again
             with Image.open(BytesIO(data), formats=FORMATS) as image:
                 if image.format != "MPO" and getattr(image, "is_animated", False):
-                    raise ValueError("the image is animated: a guard would see only one frame")
+                    raise ValueError(
+                        "the image is animated: a guard would see only one frame; save the frame to use as PNG"
+                    )
                 if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"):
-                    raise ValueError(f"mode {image.mode} does not have 8 bits per channel")
+                    raise ValueError(f"mode {image.mode} does not have 8 bits per channel; {EIGHT}")
                 palette, clear = check_png(data) if image.format == "PNG" else (0, None)
                 image.load()
                 if image.format in ("JPEG", "MPO"):

@@ -20,9 +20,12 @@ from typing import Any
 
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
+from hybrid_rs.smoothing.answers import raised
 
 HEAD = 64  # channels of an attention head, in all published models
 GROUPS = 32  # of every normalisation
+WHOLE = "give a complete file of the weights of guided-diffusion and nothing else, such as 256x256_diffusion_uncond.pt"
+NETWORK = "give an unconditional model of guided-diffusion, with resblock_updown and use_scale_shift_norm"
 RESIDUAL = {
     "in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",
     "out_layers.3": "conv2", "skip_connection": "conv_shortcut",
@@ -44,12 +47,11 @@ def converted(state: dict[str, Any], head: int = HEAD) -> tuple[dict[str, Any], 
     Raises:
         ValueError: if the network is of another kind.
     """
-    remedy = "give an unconditional model of guided-diffusion, with resblock_updown and use_scale_shift_norm"
     kind = "label_emb.weight" not in state and all(name + ".weight" in state for name in ENDS)
-    require(kind, "checkpoint", f"{len(state)} weights", remedy)
+    require(kind, "checkpoint", f"{len(state)} weights", NETWORK)
     blocks = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("input_blocks."))
     up = [k for k in range(blocks) if _raises(state, k)]  # the last block of each level but the last
-    require(len(up) > 0, "checkpoint", f"{blocks} blocks", remedy)
+    require(len(up) > 0, "checkpoint", f"{blocks} blocks", NETWORK)
     each, levels = up[0], blocks // (up[0] + 1)
     places = {"middle_block.0": "mid_block.resnets.0", "middle_block.2": "mid_block.resnets.1"}
     seen = {"middle_block.1": "mid_block.attentions.0"}
@@ -82,7 +84,7 @@ def converted(state: dict[str, Any], head: int = HEAD) -> tuple[dict[str, Any], 
         elif block in seen:
             weights |= _attention(seen[block], part[len(block) + 1 :], end, value, head)
         else:
-            raise ValueError(f"checkpoint = {name}: {remedy}")
+            raise ValueError(f"checkpoint = {name}: {NETWORK}")
     config = {
         "in_channels": int(state["input_blocks.0.0.weight"].shape[1]),
         "out_channels": int(state["out.2.weight"].shape[0]),
@@ -126,23 +128,42 @@ def convert(checkpoint: Path, out: Path, head: int = HEAD) -> None:
         head: channels of an attention head.
 
     Raises:
-        ValueError: if the file holds another network.
+        ValueError: if there is no such file, it cannot be read, or it holds another network.
     """
+    require(checkpoint.is_file(), "checkpoint", str(checkpoint), "there is no such file; give the .pt file", repr)
     with needs("guard"):
         import torch
     with needs("denoise"):
         from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-    config, weights = converted(torch.load(checkpoint, map_location="cpu", weights_only=True), head)
-    unet = UNet2DModel(**config)
-    unet.load_state_dict({name: value.float().contiguous() for name, value in weights.items()})
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds; torch's text suggests to run the code in the file, so it is left out
+        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {WHOLE} ({type(error).__name__})") from error
+    holds = isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
+    require(holds, "checkpoint", str(checkpoint), WHOLE, repr)
+    try:
+        config, weights = converted(state, head)
+        unet = UNet2DModel(**config)
+        unet.load_state_dict({name: value.float().contiguous() for name, value in weights.items()})
+    except Exception as error:  # names or shapes of another network
+        found = raised(error).removeprefix("ValueError: checkpoint = ").removesuffix(f": {NETWORK}")
+        raise ValueError(f"checkpoint = {str(checkpoint)!r}: {NETWORK} ({found})") from error
     schedule = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "num_train_timesteps": 1000}
     learned = config["out_channels"] == 2 * config["in_channels"]
     variance = "learned_range" if learned else "fixed_small"
     DDPMPipeline(unet, DDPMScheduler(**schedule, variance_type=variance)).save_pretrained(out)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
+def main(arguments: list[str]) -> None:
+    """Convert the file of the first argument into the folder of the second; an error is one line and exit status 1."""
+    if len(arguments) != 2:
         sys.exit("usage: python -m hybrid_rs.guards.guided_diffusion CHECKPOINT.pt FOLDER")
-    convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        convert(Path(arguments[0]), Path(arguments[1]))
+    except (ValueError, ImportError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

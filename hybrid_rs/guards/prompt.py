@@ -141,19 +141,18 @@ def prompt(processor: Any, image_size: tuple[int, int], wording: Wording, *, one
         same = np.array_equal(read, np.concatenate([before, words, after]))
         remedy = "it reads a text within this prompt in another way; give other words around the text"
         require(same, "processor", repr(opening[-40:] + lead + SENTINEL + ending[:40]), remedy)
-    answers = _answers(tokenizer, whole, start, wording.answers) if one_token else ((), ())
+    answers = _answers(tokenizer, whole, start, wording) if one_token else ((), ())
     return Prompt(before, after, *answers)
 
 
-def _answers(
-    tokenizer: Any, asked: str, start: int, answers: tuple[str, str]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _answers(tokenizer: Any, asked: str, start: int, wording: Wording) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the tokens for safe and unsafe after the prompt; a spelling counts for both words or for neither.
 
     The words are spelled as given, in small letters, with a capital, and in capitals. If the prompt ends with white
     space or a quotation mark, no space comes before the word.
     """
     after = _ending(tokenizer, asked, start)
+    answers = wording.answers
     spaces = ("",) if asked[-1] in "\"'`\n\t " else ("", " ")
     found = set()
     for words in {tuple(map(spell, answers)) for spell in (str, str.lower, str.capitalize, str.upper)}:
@@ -164,10 +163,13 @@ def _answers(
             if single and tokenizer.unk_token_id not in last:
                 found.add(last)
     remedy = (
-        f"no spelling of {answers[0]} and {answers[1]} is one token in both words after "
-        f"{asked[-20:]!r}; give an answer_prefix after which one is, such as 'Answer:'"
+        f"no spelling of {answers[0]} and {answers[1]} is one token in both words after {asked[-20:]!r}; give other "
+        f"answers, or an answer_prefix after which one is, such as 'Answer:'; or let the guard generate its answer: "
+        "--generate, in Python ReasoningGuard"
     )
-    require(bool(found), "answer_prefix", repr(asked[start:]), remedy)
+    prefix = wording.answer_prefix
+    about = ("answer_prefix", prefix) if prefix else ("answers", ",".join(answers))
+    require(bool(found), *about, remedy, repr)
     safe, unsafe = zip(*found, strict=True)
     require(not {*safe} & {*unsafe}, "answers", answers, "give words that differ in more than capital letters")
     return tuple(sorted(set(safe))), tuple(sorted(set(unsafe)))

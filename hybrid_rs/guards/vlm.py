@@ -27,7 +27,7 @@ with needs("guard"):
     from hybrid_rs.guards.checkpoint import Source, parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prompt import Frame, opened, placeholders, untrusted_ids
+    from hybrid_rs.guards.prompt import SENTINEL, Frame, opened, placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
 
@@ -205,7 +205,7 @@ class VisionLanguageGuard:
         """A digest of everything that the scores depend on; stores keep it together with the margin.
 
         It covers the weights in the precision in which they run, the configuration, the prompt's ids around the text (a
-        template that prints the date makes another guard every day), spaces read with the text, the spellings of the
+        template that prints the date makes another guard every day), how a text is read there, the spellings of the
         verdict, the alphabet, pad and mask, the tokenizer, and how an image becomes the model's input. It does not
         cover the device, the batch size or the versions of libraries: these only change how sums are rounded.
         """
@@ -220,10 +220,16 @@ class VisionLanguageGuard:
                 "tokenizer": identity.tokenizer(self.tokenizer),
                 "images": self.vision.facts,
             }
-            | (
-                {"lead": self._frame.lead} if self._frame.lead else {}
-            )  # without one, counts of earlier versions stay valid
+            | self._reading
         )
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """How a text is read in the prompt, if not as alone; otherwise counts of earlier versions stay valid."""
+        if self.tokenizer is None or not self.reads_text:
+            return {}
+        alone, placed = untrusted_ids(self.tokenizer, SENTINEL, []), self.encode(SENTINEL)
+        return {} if np.array_equal(alone, placed) else {"text": placed.tolist()}
 
     @property
     def max_length(self) -> int | None:

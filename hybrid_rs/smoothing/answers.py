@@ -1,19 +1,30 @@
-"""Checks of a guard's answers before anything is counted: a wrong answer is an error, never a verdict."""
+"""Checks of a guard's answers before anything is counted: a wrong answer is an error, never a verdict.
+
+Whatever the code of a user's guard raises instead of an answer becomes such an error, too: it names the guard, the
+example and the line that failed. So a guard that calls ``sys.exit`` cannot end a run as if it had succeeded.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hybrid_rs._checks import shown
+
+PACKAGE = Path(__file__).resolve().parents[1]
 BOOLEAN = "return bool, or exactly 0 and 1: compare labels with the unsafe one, and probabilities with a threshold"
 NUMBER = "return finite numbers: look for overflow in bfloat16 or float16, and for weights that are not finite"
 
 
 class AnswerError(ValueError):
-    """An answer of a guard that cannot be used.
+    """An answer of a guard that cannot be used, or none because the guard's own code failed.
 
     Args:
         name: the method that answered, such as ``"MyGuard.unsafe"``.
@@ -34,6 +45,76 @@ class AnswerError(ValueError):
     def at(self, where: str) -> AnswerError:
         """Return the same error with the place where it occurred."""
         return AnswerError(self.name, self.value, self.remedy, self.row, where)
+
+
+@contextmanager
+def answering(guard: Any, method: str) -> Iterator[None]:
+    """Turn whatever the code of a user's guard raises into an :class:`AnswerError`, even a ``SystemExit``.
+
+    Errors of this package's own guards pass as they are, since they say what to do; so does a Ctrl-C.
+
+    Args:
+        guard: the guard, or one of this package that wraps it.
+        method: the method that is called inside.
+
+    Example:
+        >>> class Words:
+        ...     __module__ = "my_guard"  # as in a file of that name
+        ...     def encode(self, text):
+        ...         return [{"is": 1, "this": 2}[word] for word in text.split()]
+        >>> with answering(Words(), "encode"):
+        ...     Words().encode("is that")
+        Traceback (most recent call last):
+        hybrid_rs.smoothing.answers.AnswerError: Words.encode(...) = no answer, but KeyError: 'that': correct ...
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, AnswerError):
+        raise
+    except BaseException as error:
+        while _ours(guard) and hasattr(guard, "guard"):
+            guard = guard.guard
+        if _ours(guard):
+            raise
+        remedy = f"correct the guard's own code{failed_at(error)}"
+        raise AnswerError(f"{type(guard).__name__}.{method}", f"no answer, but {raised(error)}", remedy) from error
+
+
+@contextmanager
+def about(example: str) -> Iterator[None]:
+    """Name the example in an :class:`AnswerError` that does not say where it occurred."""
+    try:
+        yield
+    except AnswerError as error:
+        if error.where:
+            raise
+        raise error.at(f"example {example!r}") from (error.__cause__ or error)
+
+
+def raised(error: BaseException) -> str:
+    """Return the kind of an error and what it says, on one short line.
+
+    Example:
+        >>> raised(KeyError("hello")), raised(SystemExit(3)), raised(ValueError())
+        ("KeyError: 'hello'", 'SystemExit: sys.exit(3)', 'ValueError')
+    """
+    said = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else " ".join(shown(error, most=300).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def failed_at(error: BaseException) -> str:
+    """Return the line of a user's file that raised an error, such as " (my_guard.py, line 7)"; empty if unknown.
+
+    It is the last line of the file that this package called: a line inside NumPy, say, would not help.
+    """
+    calls = [(Path(frame.f_code.co_filename), line) for frame, line in walk_tb(error.__traceback__)]
+    own = [(file, line) for file, line in calls if PACKAGE not in file.parents and "importlib" not in str(file)]
+    last = max((i for i, (file, _) in enumerate(own) if file == own[0][0]), default=None)
+    return "" if last is None else f" ({own[last][0].name}, line {own[last][1]})"
+
+
+def _ours(guard: Any) -> bool:
+    return type(guard).__module__.partition(".")[0] == "hybrid_rs"
 
 
 def asked(
@@ -57,15 +138,17 @@ def asked(
         shape ``(batch,)``; verdicts are bool, scores keep their precision.
 
     Raises:
-        AnswerError: if the answer has the wrong shape, or holds anything but verdicts or finite scores.
+        AnswerError: if the answer has the wrong shape, or holds anything but verdicts or finite scores; or if the code
+            of a guard that is not one of this package raises anything.
     """
-    ask = getattr(guard, question)
-    if image_index is None:
-        found = ask(texts, images)
-    elif takes_index(guard, question):
-        found = ask(texts, images, image_index=image_index)
-    else:
-        found = ask(texts, images[image_index])
+    with answering(guard, question):
+        ask = getattr(guard, question)
+        if image_index is None:
+            found = ask(texts, images)
+        elif takes_index(guard, question):
+            found = ask(texts, images, image_index=image_index)
+        else:
+            found = ask(texts, images[image_index])
     check = verdicts if question == "unsafe" else scores
     return check(found, len(texts), f"{type(guard).__name__}.{question}")
 
@@ -81,10 +164,11 @@ def gradients(
     """Ask a :class:`hybrid_rs.smoothing.guard.DifferentiableGuard` for scores and gradients, and check them.
 
     Raises:
-        AnswerError: if a shape is wrong or a number is not finite.
+        AnswerError: if a shape is wrong or a number is not finite; or if the guard's own code raises anything.
     """
     name = f"{type(guard).__name__}.gradients"
-    found, by_token, by_pixel = guard.gradients(texts, images)
+    with answering(guard, "gradients"):
+        found, by_token, by_pixel = guard.gradients(texts, images)
     if by_token is not None:
         by_token = _finite(by_token, name)
         if by_token.ndim != 3 or by_token.shape[:2] != texts.shape:

@@ -20,7 +20,7 @@ from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.decide import Decision, decide
 from hybrid_rs.evidence.counts import Counts
-from hybrid_rs.smoothing.answers import asked
+from hybrid_rs.smoothing.answers import about, asked
 from hybrid_rs.smoothing.draws import (
     AT_ONCE,
     BLOCK,
@@ -269,7 +269,8 @@ def verdicts_of(
             verdicts = np.zeros(stop - start, dtype=bool)
             for texts, draws in noisy(stream.blocks(stream_kind, start, stop), stop - start):
                 image_of = draws if len(images) > 1 else np.zeros_like(draws)
-                verdicts[draws] = asked(smoothed.guard, "unsafe", texts, images, image_of)
+                with about(example.id):
+                    verdicts[draws] = asked(smoothed.guard, "unsafe", texts, images, image_of)
             yield verdicts
 
     return batches()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hybrid_rs._checks import require
 
 
 @runtime_checkable
@@ -80,3 +82,41 @@ class DifferentiableGuard(Guard, Protocol):
             only the image is differentiable; and their gradients by pixel, the shape of ``images``.
         """
         ...
+
+
+def require_guard(guard: Any, name: str = "guard") -> None:
+    """Require that an object has the members of a :class:`Guard`, of the right kinds; nothing is converted.
+
+    Args:
+        guard: the object.
+        name: its name in the error.
+
+    Raises:
+        ValueError: naming the member that is missing or wrong.
+
+    Example:
+        >>> class Bright:
+        ...     alphabet, pad_id, mask_id = [0, 1, 2], 0, None
+        ...     def unsafe(self, token_ids, images):
+        ...         return images.mean(axis=(1, 2, 3)) > 0.5
+        >>> require_guard(Bright())
+        Traceback (most recent call last):
+        ValueError: guard.alphabet = [0, 1, 2]: give a NumPy array of whole numbers, such as np.arange(128)
+    """
+    members = all(hasattr(guard, member) for member in ("alphabet", "pad_id", "mask_id", "unsafe"))
+    require(members, name, guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
+    alphabet, pad, mask = guard.alphabet, guard.pad_id, guard.mask_id
+    remedy = "give a NumPy array of whole numbers, such as np.arange(128)"
+    require(isinstance(alphabet, np.ndarray), f"{name}.alphabet", alphabet, remedy, repr)
+    flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
+    about = f"an array of {alphabet.dtype}, shape {alphabet.shape}"
+    require(flat, f"{name}.alphabet", about, "give whole numbers of shape (V,), at least one")
+    ascending = alphabet[0] >= 0 and bool(np.all(alphabet[1:] > alphabet[:-1]))
+    require(ascending, f"{name}.alphabet", alphabet, "give sorted ids from 0 on, each once")
+    require(_whole(pad) and bool(np.isin(pad, alphabet)), f"{name}.pad_id", pad, "choose it from alphabet", repr)
+    require(mask is None or _whole(mask), f"{name}.mask_id", mask, "give a whole number, or None", repr)
+    require(callable(guard.unsafe), f"{name}.unsafe", guard.unsafe, "give a method unsafe(token_ids, images)", repr)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

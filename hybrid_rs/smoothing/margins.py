@@ -18,6 +18,11 @@ from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 MOST = 1000  # largest number of margins
 
 
+def has_margin(guard: Guard) -> bool:
+    """Return whether a guard can have several margins: it has scores, and is a dataclass with a field ``margin``."""
+    return "margin" in getattr(guard, "__dataclass_fields__", {}) and hasattr(guard, "scores")
+
+
 def at_margin(smoothed: SmoothedGuard, margin: float) -> SmoothedGuard:
     """Return the same smoothing of a guard with another margin.
 
@@ -41,8 +46,9 @@ def levels_of(smoothed: SmoothedGuard, margins: Iterable[float]) -> list[float]:
 
 def _scored(smoothed: SmoothedGuard) -> Guard:
     guard = kind("smoothed", smoothed, SmoothedGuard, "give a smoothed guard").guard
-    scored = "margin" in getattr(guard, "__dataclass_fields__", {}) and hasattr(guard, "scores")
-    require(scored, "smoothed.guard", type(guard).__name__, "give a guard with scores(...) and a field margin")
+    require(
+        has_margin(guard), "smoothed.guard", type(guard).__name__, "give a guard with scores(...) and a field margin"
+    )
     return cast(Guard, guard)
 
 

@@ -27,7 +27,7 @@ from hybrid_rs.evidence.kinds import AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.smoothing.draws import SAMPLERS, Noise, distance, drawn
 from hybrid_rs.smoothing.example import Example
-from hybrid_rs.smoothing.guard import Guard
+from hybrid_rs.smoothing.guard import Guard, require_guard
 from hybrid_rs.smoothing.text_sampling import sample_texts
 from hybrid_rs.smoothing.together import conditions, sample_together
 
@@ -50,7 +50,8 @@ class SmoothedGuard:
             image. Its last bits are not Gaussian, so the guard must not depend on them.
 
     Raises:
-        ValueError: if the kernel does not fit the guard's alphabet, or sigma is negative or not a number.
+        ValueError: if a member of the guard is missing or of the wrong kind, the kernel does not fit the guard's
+            alphabet, or sigma is negative or not a number.
 
     References:
         Delattre et al. (2026); the suffix and l0 threats follow Chen et al. (2025).
@@ -77,20 +78,12 @@ class SmoothedGuard:
         known = isinstance(self.noise, str) and self.noise in SAMPLERS
         require(known, "noise", self.noise, f"give one of {', '.join(SAMPLERS)}", repr)
         object.__setattr__(self, "sigma", one("sigma", nonnegative("sigma", self.sigma)))
-        members = all(hasattr(self.guard, name) for name in ("alphabet", "pad_id", "mask_id"))
-        require(members, "guard", self.guard, "give an object with alphabet, pad_id, mask_id and unsafe(...)")
+        require_guard(self.guard)
         kind("kernel", self.kernel, Kernel, "give hybrid_rs.UniformKernel or AbsorbingKernel")
         kind("threat", self.threat, Threat, "give hybrid_rs.SuffixThreat or L0Threat")
         keeps_length = not isinstance(self.threat, EditDistanceThreat)
         require(keeps_length, "threat", self.threat, "insertions and deletions need a DeletionSmoothedGuard")
-        alphabet, pad, mask = np.asarray(self.guard.alphabet), self.guard.pad_id, self.guard.mask_id
-        flat = alphabet.ndim == 1 and alphabet.dtype.kind in "iu" and alphabet.size > 0
-        shown = f"an array of {alphabet.dtype}, shape {alphabet.shape}"
-        require(flat, "guard.alphabet", shown, "give whole numbers of shape (V,), at least one")
-        ascending = alphabet[0] >= 0 and bool(np.all(alphabet[1:] > alphabet[:-1]))
-        require(ascending, "guard.alphabet", alphabet, "give sorted ids from 0 on, each once")
-        require(_whole(pad) and bool(np.isin(pad, alphabet)), "guard.pad_id", pad, "choose it from alphabet")
-        require(mask is None or _whole(mask), "guard.mask_id", mask, "give a whole number, or None")
+        alphabet, mask = self.guard.alphabet, self.guard.mask_id
         if isinstance(self.kernel, UniformKernel):
             require(
                 self.kernel.vocab_size == alphabet.size,
@@ -344,7 +337,3 @@ class SmoothedGuard:
         """
         batches = drawn([self], example, integer("n", n, at_least=1), seed, batch_draws, forced=None)
         return (verdicts for [(verdicts, _)] in batches)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -31,6 +31,17 @@ def test_every_option_says_what_it_is(name):
     assert [p.name for p in COMMANDS[name].params if not getattr(p, "help", None)] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_shows_every_word_of_it(run, monkeypatch, name):
+    """What looks like a tag, an emphasis or a style must not vanish."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 3000)
+    code, printed = run(name, "--help")
+    shown = " ".join(printed.out.split())
+    assert code == 0
+    for words in (COMMANDS[name].help, *(parameter.help for parameter in COMMANDS[name].params)):
+        assert " ".join(words.replace("`", "").split()) in shown
+
+
 def test_the_help_says_exit_codes_and_how_to_complete(run):
     code, printed = run("--help")
     said = " ".join(printed.out.split())

@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers.utils import logging
 from PIL import Image
 from small_models import save_onevision
 
@@ -18,6 +19,7 @@ from hybrid_rs.attacks import Effort
 from hybrid_rs.cli import loading
 from hybrid_rs.cli.guard_options import PresetOption
 from hybrid_rs.cli.loading import Checkpoint
+from hybrid_rs.cli.making import load_guard
 from hybrid_rs.cli.showing import plain
 from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
@@ -41,6 +43,14 @@ def folders(tmp_path_factory):
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(home / "denoiser")
     (home / "policy.txt").write_text("Is the picture with its text safe or unsafe?")
     return home
+
+
+def test_a_denoiser_is_loaded_without_bars(folders, capsys):
+    logging.enable_progress_bar()
+    how = {"device": "cpu", "batch_size": 8, "download": False}
+    guard = load_guard(lambda: object(), str(folders / "denoiser"), 0.5, **how)
+    assert isinstance(guard, DenoisedGuard)
+    assert capsys.readouterr().err == ""
 
 
 def choices(home):

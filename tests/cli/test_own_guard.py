@@ -124,7 +124,16 @@ MISTAKES = {
     f"{WHOLE}make = Guard\nGuard.identity = ''": "with identity '': Guard.identity must be a text that changes",
     f"{WHOLE}make = Guard\nGuard.image_size = 8": "Guard.image_size = 8: give two whole numbers, (height, width)",
     f"{WHOLE}make = Guard\nGuard.encode = None": "Guard.encode must be a function",
-    f"{WHOLE}make = Guard\nGuard.pad_id = 200": "guard.pad_id = 200: choose it from alphabet",
+    f"{WHOLE}make = Guard\nGuard.pad_id = 200": "Guard.pad_id = 200: choose it from alphabet",
+    f"{WHOLE}make = Guard\nGuard.alphabet = [1, 2]": "Guard.alphabet = [1, 2]: give a NumPy array of whole numbers",
+    f"{WHOLE}make = Guard\nGuard.alphabet = np.ones((3, 3), int)": "Guard.alphabet = an array of int64, shape (3, 3)",
+    f"{WHOLE}make = Guard\nGuard.mask_id = 'x'": "Guard.mask_id = 'x': give a whole number, or None",
+    f"{WHOLE}make = Guard\nGuard.unsafe = None": "Guard.unsafe = None: give a method unsafe(token_ids, images)",
+    f"{WHOLE}make = Guard\nGuard.identity = property(lambda self: {{}}['x'])": "KeyError while the members of Guard",
+    f"{WHOLE}make = Guard\nimport sys\nsys.exit(0)": "SystemExit while M was imported: sys.exit(0) (M.py, line 10)",
+    "import sys\ndef make(): sys.exit()": "while make was called without arguments: sys.exit(None) (M.py, line 2)",
+    f"{WHOLE}make = Guard\nGuard.__repr__ = lambda self: {{}}['x']": "Guard.__repr__(...) = no answer, but KeyError",
+    "class Stop(BaseException): ...\nraise Stop": "Stop while M was imported: it gives no reason (M.py, line 2)",
     f"{WHOLE}make = Guard\nGuard.encode = lambda self, text: ['a']": "guard.encode(text) = an array of <U1: give",
 }
 
@@ -137,7 +146,86 @@ def test_a_mistake_in_the_module_is_one_line_that_names_it(run, notes, tmp_path,
     code, printed = run("certify", notes, "--guard", f"{module}:make", *SMALL)
     last = printed.err.strip().splitlines()[-1]
     assert (code, last.startswith("error: ")) == (1, True)
-    assert message.replace("M ", f"{module} ", 1) in last
+    assert f"guard = '{module}:make'" in last or "guard.encode(text)" in message
+    assert re.sub(r"\bM\b", module, message) in last
+
+
+FAILING = {
+    "import sys; sys.exit(3)": "no answer, but SystemExit: sys.exit(3) for example 'notes/1@",
+    "import sys; sys.exit(0)": "no answer, but SystemExit: sys.exit(0) for example 'notes/1@",
+    "return {}[len(images)]": "no answer, but KeyError: 64 for example 'notes/1@",
+    "return images.mean(axis=9)": "no answer, but AxisError: axis 9 is out of bounds",
+    "raise RuntimeError('CUDA died')": "no answer, but RuntimeError: CUDA died for example 'notes/1@",
+    "return images.mean(axis=(1, 2, 3))": "for example 'notes/1@",
+}
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("number", range(len(FAILING)))
+@pytest.mark.parametrize("threat", ["suffix", "edit-distance"])
+def test_a_guard_that_fails_is_one_error_that_names_it_the_example_and_the_line(
+    run, notes, tmp_path, module, number, threat
+):
+    body, message = list(FAILING.items())[number]
+    (tmp_path / f"{module}.py").write_text(f"{WHOLE.rsplit('return', 1)[0]}{body}\n")
+    code, printed = run("certify", notes, "--guard", f"{module}:Guard", "--threat", threat, *SMALL)
+    last = printed.err.strip().splitlines()[-1]
+    assert code == 1
+    assert last.startswith(f"error: guard = '{module}:Guard': Guard.unsafe(...) = ")
+    assert threat == "edit-distance" or message in last
+    assert "for example 'notes/1@" in last
+    assert ("no answer" not in message) or last.endswith(f"correct the guard's own code ({module}.py, line 7)")
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("command", ["show", "decide", "attack", "calibrate"])
+def test_every_command_names_the_guard_that_failed(run, notes, tmp_path, module, command):
+    (tmp_path / f"{module}.py").write_text(f"{WHOLE.rsplit('return', 1)[0]}raise SystemExit(0)\n")
+    more = {"show": (), "calibrate": ("--n", 64), "decide": ("--max-draws", 64), "attack": ("--n", 64)}[command]
+    budgets = ("--d", 1, "--epsilon", 0.1) if command in ("decide", "attack") else ()
+    code, printed = run(command, notes, "--guard", f"{module}:Guard", "--max-edits", 2, *more, *budgets)
+    assert code == 1
+    assert f"error: guard = '{module}:Guard': Guard.unsafe(...) = no answer, but SystemExit" in printed.err
+
+
+@pytest.mark.usefixtures("path")
+def test_an_entry_that_the_guard_cannot_encode_is_refused_or_skipped(run, notes, tmp_path, module):
+    text = json.loads((notes / "notes.jsonl").read_text().splitlines()[1])["text"]
+    encode = f"""def encode(self, text):
+        if text == {text!r}:
+            return self.words[text]
+        return [ord(letter) % 128 for letter in text]
+    words = {{}}"""
+    source = re.sub(r"def encode.*", lambda _: encode, WHOLE)
+    (tmp_path / f"{module}.py").write_text(source)
+    asked = ("certify", notes, "--guard", f"{module}:Guard", *SMALL)
+    code, printed = run(*asked)
+    said = f"entry notes/2: Guard.encode(...) = no answer, but KeyError: {text!r}: correct the guard's own code"
+    assert (code, printed.err.strip().splitlines()[-1]) == (
+        1,
+        f"error: guard = '{module}:Guard': {said} ({module}.py, line 8); give --on-problem skip to leave it out",
+    )
+    code, printed = run(*asked, "--on-problem", "skip")
+    assert code == 0, printed.err
+    assert "1 entries were left out:\n  notes/2: Guard.encode(...) = no answer, but KeyError" in printed.out
+
+
+@pytest.mark.usefixtures("path")
+def test_a_neutral_text_that_the_guard_cannot_encode_is_not_blamed_on_an_entry(run, notes, tmp_path, module):
+    source = WHOLE.replace("[ord(letter) % 128 for letter in text]", "{'Describe': [1]}.get(text) or [text.x]")
+    (tmp_path / f"{module}.py").write_text(source)
+    code, printed = run("certify", notes, "--guard", f"{module}:Guard", "--interaction-only", *SMALL)
+    assert code == 1
+    assert "Guard.encode(...) = no answer, but AttributeError: " in printed.err
+    assert "for --neutral-text 'Describe the image.'" in printed.err
+
+
+@pytest.mark.usefixtures("path")
+def test_margins_with_a_guard_without_scores_name_the_option(run, notes, tmp_path, module):
+    (tmp_path / f"{module}.py").write_text(WHOLE)
+    code, printed = run("calibrate", notes, "--guard", f"{module}:Guard", "--margins", "0,2", *SMALL)
+    said = "error: margins = '0,2': the guard Guard has no scores(...) and field margin; leave the option out"
+    assert (code, printed.err.strip().splitlines()[-1]) == (1, said)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,15 @@ def test_good_entries_come_back_as_written(write_jsonl, image_bytes):
         assert (example.unsafe, example.text) == (entry.unsafe, entry.text)
 
 
+def test_an_entry_that_the_encoder_does_not_know_is_named(write_jsonl, image_bytes):
+    data = load_jsonl(
+        write_jsonl([{"image": "img/a.png", "text": "hello", "id": "first"}], {"img/a.png": image_bytes()})
+    )
+    said = r"entry .*first: encode failed with KeyError: 'hello' \(test_entries.py, line \d+\): correct its code"
+    with pytest.raises(ValueError, match=said):
+        next(data.examples(lambda text: [{"is": 1}[word] for word in text.split()], (8, 12)))
+
+
 BROKEN = {
     "missing image": ({"image": "no.png", "text": "t"}, "there is no file 'no.png'"),
     "a folder": ({"image": "img", "text": "t"}, "there is no file 'img'"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hybrid_rs.guards.denoised import DenoisedGuard
-from hybrid_rs.guards.guided_diffusion import convert, converted
+from hybrid_rs.guards.guided_diffusion import convert, converted, main
 from hybrid_rs.small_guard.guard import load_bay_guard
 
 WIDTH, HEAD = 32, 16
@@ -148,5 +148,36 @@ def test_heads_that_do_not_fit_are_refused(network):
 
 def test_code_in_a_pickle_is_not_run(tmp_path):
     torch.save({"state": print}, tmp_path / "other.pt")
-    with pytest.raises(Exception, match="Weights only load failed"):
+    with pytest.raises(ValueError, match=r"checkpoint = .*: give a complete file of the weights .* and nothing else"):
         convert(tmp_path / "other.pt", tmp_path / "denoiser")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "there is no such file"),
+        (lambda file: file.write_bytes(b"no pickle"), "give a complete file of the weights"),
+        (lambda file: file.write_bytes(b""), "give a complete file of the weights"),
+        (lambda file: torch.save([1, 2], file), "give a complete file of the weights"),
+        (lambda file: torch.save({"out": 3}, file), "give a complete file of the weights"),
+        (lambda file: torch.save({"a": torch.zeros(1)}, file), "give an unconditional model of guided-diffusion"),
+        (lambda file: torch.save({"input_blocks.x": torch.zeros(1)}, file), "give an unconditional model"),
+    ],
+)
+def test_a_file_that_cannot_be_converted_is_one_line(tmp_path, made, message):
+    file = tmp_path / "file.pt"
+    if made is not None:
+        made(file)
+    with pytest.raises(SystemExit) as caught:
+        main([str(file), str(tmp_path / "out")])
+    said = str(caught.value)  # Python prints a string, and exits with status 1
+    assert said.startswith(f"error: checkpoint = '{file}': ")
+    assert (message in said, said.count("\n"), said.count("checkpoint = ")) == (True, 0, 1)
+    assert "weights_only" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_another_shape_are_one_line(network, tmp_path):
+    torch.save(network.state_dict() | {"out.2.bias": torch.zeros(1)}, tmp_path / "file.pt")
+    with pytest.raises(ValueError, match=r"checkpoint = '.*': give an unconditional model"):
+        convert(tmp_path / "file.pt", tmp_path / "out", HEAD)

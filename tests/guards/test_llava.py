@@ -239,3 +239,12 @@ def test_bad_choices_are_named_with_their_value(folders, tmp_path):
     save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"^model_type = llama"):
         VisionLanguageGuard.from_pretrained(tmp_path)
+
+
+def test_a_guard_that_reads_a_text_otherwise_than_alone_has_counts_of_its_own(folders, guard):
+    """Counts that were drawn with the tokens of a text alone are not read as those of the text in its place."""
+    apart = replace(guard, source=None)  # without the prompt, a text is tokenised alone
+    assert not np.array_equal(apart.encode("the text"), guard.encode("the text"))
+    assert apart.identity != guard.identity
+    onevision = VisionLanguageGuard.from_pretrained(folders["onevision"])
+    assert replace(onevision, source=None).identity == onevision.identity

@@ -46,7 +46,9 @@ def test_a_spelling_counts_only_if_both_words_are_one_token_where_the_answer_beg
 @pytest.mark.parametrize("prefix", ['{"rating": "', "\n"])
 def test_an_answer_prefix_after_which_one_word_falls_apart_is_refused(prefix):
     """Else the mass of "safe" would meet that of a token that cannot follow, and win."""
-    with pytest.raises(ValueError, match=r"answer_prefix = .*safe and unsafe is one token in both words.*'Answer:'"):
+    with pytest.raises(
+        ValueError, match=r"^answer_prefix = '[^U]*': .*safe and unsafe is one token in both words.*'Answer:'"
+    ):
         Chat(*WITH_SPACE).answers(prefix)
     assert Chat(*WITH_SPACE, "u n", "un safe").answers(prefix) == (["safe"], ["unsafe"])
     assert Chat(*WITH_SPACE).answers("Answer:") == (["\u2581safe"], ["\u2581unsafe"])
@@ -86,5 +88,5 @@ def test_a_text_that_merges_with_the_prompt_after_it_is_refused():
 
 
 def test_an_unknown_word_is_no_answer():
-    with pytest.raises(ValueError, match="answer_prefix"):
+    with pytest.raises(ValueError, match=r"^answers = 'safe,unsafe': no spelling .*answer_prefix.*--generate"):
         Chat().answers()

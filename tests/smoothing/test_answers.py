@@ -1,6 +1,7 @@
 """What a guard answers: bool, or exactly 0 and 1; all else is an error that names guard and draw, never a verdict."""
 
 import pickle
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,15 @@ from sklearn.svm import SVC
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Effort
+from hybrid_rs.attacks.exchanged import Exchanged
 from hybrid_rs.attacks.joint import attack_jointly
 from hybrid_rs.baselines.subsampling import SubsampledGuard, Subsampling
+from hybrid_rs.certificates.deletion import DeletionKernel
+from hybrid_rs.certificates.threats import EditDistanceThreat
 from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.guards.pipeline import PipelineGuard
 from hybrid_rs.smoothing.answers import AnswerError, gradients, scores, verdicts
+from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard
 from hybrid_rs.smoothing.margins import sample_margins
 from hybrid_rs.tables.data import from_frame
 from hybrid_rs.tables.linear import sample
@@ -118,6 +123,40 @@ def test_no_way_to_draw_counts_what_is_no_score(answer):
             call()
 
 
+class Failing(Answering):
+    """Raises its answer, in place of giving it."""
+
+    def unsafe(self, token_ids, images):
+        raise self.answer
+
+
+@pytest.mark.parametrize("error", [KeyError("hello"), RuntimeError("CUDA died"), SystemExit(0), SystemExit("done")])
+def test_what_a_guard_raises_names_it_the_example_and_the_line(error):
+    guard, threat = Failing(error), EditDistanceThreat(2)
+    deleting = DeletionSmoothedGuard(guard, DeletionKernel(0.25), 0.5, threat)
+    for call in (
+        lambda: smoothed(guard).sample(EXAMPLE, 100),
+        lambda: smoothed(Exchanged(guard)).sample(EXAMPLE, 100),
+        lambda: deleting.sample(EXAMPLE, 100),
+        lambda: attack_jointly(smoothed(guard), EXAMPLE, 1, 1.0, effort=Effort(uses="verdicts")),
+        lambda: SubsampledGuard(guard, Subsampling(1, 4, 0)).sample(EXAMPLE, 100),
+    ):
+        with pytest.raises(AnswerError) as caught:
+            call()
+        said = str(caught.value)
+        assert said.startswith(f"Failing.unsafe(...) = no answer, but {type(error).__name__}: ")
+        assert re.search(r"for example 'a': correct the guard's own code \(test_answers.py, line \d+\)$", said)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == said  # as it comes back from a worker
+
+
+def test_a_ctrl_c_in_a_guard_passes_and_so_do_errors_of_this_package():
+    with pytest.raises(KeyboardInterrupt):
+        smoothed(Failing(KeyboardInterrupt())).sample(EXAMPLE, 100)
+    ours = type("Ours", (Failing,), {"__module__": "hybrid_rs.guards.endpoint"})
+    with pytest.raises(RuntimeError, match=r"^no server answers$"):
+        smoothed(ours(RuntimeError("no server answers"))).sample(EXAMPLE, 100)
+
+
 @pytest.mark.parametrize(("sigma", "draw"), [(0.5, 300), (0.0, None)])
 def test_the_error_names_the_guard_the_example_and_the_draw(sigma, draw):
     with pytest.raises(ValueError, match=r"Answering.unsafe\(...\) = 0.5 for example 'a', draw \d+: return") as caught:
@@ -208,6 +247,8 @@ class TestExampleFields:
         ({"alphabet": np.zeros((0,), int)}, "guard.alphabet"),
         ({"alphabet": np.arange(-1, 49)}, "guard.alphabet"),
         ({"alphabet": np.arange(50)[:, None]}, "guard.alphabet"),
+        ({"alphabet": list(range(50))}, "guard.alphabet = .*give a NumPy array"),
+        ({"unsafe": None}, "guard.unsafe = None"),
         ({"pad_id": 0.0}, "guard.pad_id = 0.0"),
         ({"mask_id": 50.5}, "guard.mask_id = 50.5"),
     ],
