@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs._extras import needs
-from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.families import family
 from hybrid_rs.guards.llama4 import Llama4ImageProcessorPil
 
 with needs("guard"):
@@ -58,7 +58,9 @@ def still(model_type: str) -> Any:
                 images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
             return [images, AutoTokenizer.from_pretrained(folder, **options), *([None] if required else [])]
 
-    found = Still if model_type not in FAMILIES or FAMILIES[model_type].template else _whole(Still)
+    served = family(model_type)
+    found = Still if served is None or served.template else _whole(Still)
+    found = _worded(found) if model_type == "shieldgemma2" else found
     found.__name__ = kind.__name__
     return found
 
@@ -79,3 +81,23 @@ def _whole(kind: Any) -> Any:
             return str(text)
 
     return Whole
+
+
+def _worded(kind: Any) -> Any:
+    """Return a class of processors that takes whole prompts; without one it writes prompts from policies, as stock.
+
+    The stock class is that of ShieldGemma 2. It lets the tokenizer add a first token to a template that may begin with
+    it: so does this class, because the model was trained and is used with the prompt that is written so.
+    """
+
+    class Worded(kind):  # type: ignore[misc]
+        def __call__(
+            self, images: Any = None, text: Any = None, add_special_tokens: bool = True, **options: Any
+        ) -> Any:
+            if text is None:
+                return super().__call__(images=images, **options)
+            made = ProcessorMixin.__call__(self, images=images, text=text, **options)
+            made["token_type_ids"] = made.pop("mm_token_type_ids")
+            return made
+
+    return Worded

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
-from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.families import family_of
 from hybrid_rs.guards.wording import ANSWERS, Wording
 from hybrid_rs.smoothing import answers
 
@@ -154,7 +154,7 @@ class VisionLanguageGuard:
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
         trial.require_stock(guard)
-        shares = reads_text and not FAMILIES[guard.model.config.model_type].prefix_lm
+        shares = reads_text and not family_of(guard.model.config.model_type).prefix_lm
         return replace(guard, reuse=shares and trial.reusable(guard))
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
