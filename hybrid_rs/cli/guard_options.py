@@ -109,7 +109,7 @@ ReadsText = Annotated[
     bool | None,
     typer.Option(
         "--read-text/--image-alone",
-        help="Whether the prompt contains the untrusted text; a guard of the image alone needs --max-edits 0.",
+        help="Whether the prompt contains the untrusted text; in a guard of the image alone no text can be edited.",
         show_default="--read-text",
         rich_help_panel=GUARD,
     ),
