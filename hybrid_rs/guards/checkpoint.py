@@ -18,7 +18,7 @@ from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
 from hybrid_rs.guards.families import WRAPPED, family, family_of
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
-from hybrid_rs.guards.loading import loaded, reading, require_whole
+from hybrid_rs.guards.loading import loaded, own_code, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.quantised import quantised
 from hybrid_rs.guards.spread import require_resident, spread
@@ -47,12 +47,14 @@ class Source:
         processor: the checkpoint's own processor.
         wording: the words of the prompt.
         one_token: whether the verdict is read from one token.
+        own_code: files of the checkpoint that name code of its own, which is not run.
     """
 
     config: Any
     processor: Any
     wording: Wording
     one_token: bool = True
+    own_code: tuple[str, ...] = ()
 
     def at(self, image_size: tuple[int, int] | None) -> dict[str, Any]:
         """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` for images of a size.
@@ -129,7 +131,7 @@ def parts(
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
         tokenizer = processor.tokenizer
-    source = Source(config, processor, wording, one_token)
+    source = Source(config, processor, wording, one_token, own_code(folder))
     asked = source.at(image_size)
     if wrapped:
         shieldgemma.require_prompt(processor, wording, asked["before"], asked["vision"].image_size)
