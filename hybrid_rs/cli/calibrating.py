@@ -82,14 +82,16 @@ def calibrate(
     benign = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is False))
     remedy = "calibration needs examples that are labelled safe (label 0)"
     require(len(benign) > 0, "data", str(source.data), remedy, repr)
+    candidates = len(rates or [0]) * len(levels or [0])
+    _require_enough(len(benign), false_alarms, alpha, confidence, candidates)
     made = [replace(smoothing, beta=rate).of(checkpoint.loaded) for rate in rates or [smoothing.beta]]
     problems = list(entries.problems)
     store = CountsStore(counting.store, checkpoint.name, engine)
     examples = list(source.examples(benign, made[0], problems))
+    _require_enough(len(examples), false_alarms, alpha, confidence, candidates)
     found: list[Choice] = []
     with resumable(counting.store):
         for smoothed, counts in _counts(store, made, examples, levels, counting):
-            candidates = len(made) * max(1, len(levels or []))
             found.append(Choice.of(smoothed, counts, checkpoint.name, (false_alarms, alpha, confidence, candidates)))
     if save:
         write_whole("save", save, "".join(choice.line() + "\n" for choice in found))
@@ -100,6 +102,13 @@ def calibrate(
         _tell(found, made[0], len(entries) - len(benign))
     for problem in problems:
         (note if as_json else result)(f"left out: {problem}")
+
+
+def _require_enough(benign: int, share: float, alpha: float, confidence: float, candidates: int) -> None:
+    """Require enough benign examples before anything is loaded or drawn; only their number matters."""
+    from hybrid_rs.decisions.calibrate import most_above
+
+    most_above(benign, share, alpha, confidence, candidates)
 
 
 @dataclass(frozen=True)
