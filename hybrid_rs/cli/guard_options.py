@@ -56,6 +56,22 @@ TokenizerOption = Annotated[
 Requests = Annotated[
     int, typer.Option(min=1, max=1024, help="With --endpoint: requests at the same time.", rich_help_panel=GUARD)
 ]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=100,
+        help="With --endpoint: further tries of a request after a fault that may pass.",
+        rich_help_panel=GUARD,
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        help="With --endpoint: seconds without a byte from the server after which a try has failed.",
+        rich_help_panel=GUARD,
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: over all cards, by accelerate.", rich_help_panel=GUARD)
 ]

@@ -13,12 +13,16 @@ SHOWN = 3  # names of weights in a message
 
 
 @contextmanager
-def reading(path: str | Path, what: str = "Hugging Face checkpoint") -> Iterator[None]:
+def reading(
+    path: str | Path, what: str = "Hugging Face checkpoint", name: str = "path", remedy: str = ""
+) -> Iterator[None]:
     """Turn every error while a checkpoint is read into one error that names its path.
 
     Args:
         path: a folder, or a name on the hub.
         what: what the folder should contain, for the message.
+        name: of the parameter, for the message.
+        remedy: what to give; by default a folder that has weights.
 
     Raises:
         ValueError: if anything goes wrong.
@@ -26,12 +30,12 @@ def reading(path: str | Path, what: str = "Hugging Face checkpoint") -> Iterator
     try:
         yield
     except Exception as error:  # third-party code reads third-party files: any exception is possible
-        remedy = (
+        remedy = remedy or (
             f"give the folder of a {what}, with its weights in safetensors and without its own code, or "
             "download=True with a name on the hub"
         )
         said = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"path = {path}: {remedy} ({said})") from error
+        raise ValueError(f"{name} = {path}: {remedy} ({said})") from error
 
 
 def loaded(kind: Any, folder: Path, **options: Any) -> Any:
