@@ -66,11 +66,11 @@ class Source:
             ValueError: if the family cannot read this size, or the processor computes in an unknown way.
         """
         vision = self._vision(image_size)
-        made = prompt(self.processor, vision.image_size, self.wording, one_token=self.one_token)
-        found = made._asdict() | {"vision": vision}
-        if self.config.model_type == shieldgemma.KIND and self.one_token:
-            found |= shieldgemma.verdicts(self.config, made.safe_ids, made.unsafe_ids)
-        return found
+        named = self.config.model_type == shieldgemma.KIND and self.one_token  # its configuration names the tokens
+        sought = self.one_token and not named
+        made = prompt(self.processor, vision.image_size, self.wording, one_token=sought)._asdict() | {"vision": vision}
+        own = self.config, self.processor.tokenizer, self.wording.answers
+        return made | (shieldgemma.verdicts(*own) if named else {})
 
     @property
     def facts(self) -> dict[str, Any]:

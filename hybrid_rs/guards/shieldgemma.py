@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_rs._checks import require
+from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.guards.wording import Wording
 
@@ -62,21 +62,24 @@ def require_prompt(stock: Any, wording: Wording, before: Any, size: tuple[int, i
     require(same, "chat template", f"{len(before)} tokens", remedy)
 
 
-def verdicts(config: Any, safe_ids: tuple[int, ...], unsafe_ids: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def verdicts(config: Any, tokenizer: Any, answers: tuple[str, str]) -> dict[str, tuple[int, ...]]:
     """Return the two tokens that the stock class compares: then the guard's score is the log-odds of its ``P(Yes)``.
 
     Args:
         config: the configuration of the checkpoint.
-        safe_ids: spellings of the word that means safe.
-        unsafe_ids: spellings of the word that means unsafe.
+        tokenizer: its tokenizer.
+        answers: the words that mean safe and unsafe.
 
     Raises:
-        ValueError: if they are not spellings of the words for safe and unsafe.
+        ValueError: if the tokens are not these words.
     """
-    no, yes = getattr(config, "no_token_index", NO), getattr(config, "yes_token_index", YES)
+    named = {"no_token_index": NO, "yes_token_index": YES}
+    ids = tuple(integer(name, getattr(config, name, usual), at_least=0) for name, usual in named.items())
+    spelled = [tokenizer.decode([token]) if token < len(tokenizer) else None for token in ids]
     remedy = (
-        f"the checkpoint compares these tokens, but the words of the verdict are {safe_ids} and {unsafe_ids}; give "
-        "answers=('No', 'Yes') (--preset shieldgemma), and a config.json that names the tokens of its tokenizer"
+        f"the checkpoint compares these tokens, spelled {spelled}, and the words for safe and unsafe "
+        f"are {list(answers)}; give answers=('No', 'Yes') (--preset shieldgemma), and a config.json that fits"
     )
-    require(no in safe_ids and yes in unsafe_ids, "no_token_index, yes_token_index", (no, yes), remedy)
-    return {"safe_ids": (no,), "unsafe_ids": (yes,)}
+    same = all(word is not None and word.strip() == asked for word, asked in zip(spelled, answers, strict=True))
+    require(same, "no_token_index, yes_token_index", ids, remedy)
+    return {"safe_ids": (ids[0],), "unsafe_ids": (ids[1],)}

@@ -82,7 +82,10 @@ def test_images_of_another_size_are_read_by_the_same_guard(guard):
         ({"policy": None}, "policy = None: give the policy"),
         ({"answer_prefix": "It is:"}, "answer_prefix = 'It is:': .*leave it out"),
         ({"bits": 8}, "bits = 8: not tried with ShieldGemma 2"),
-        ({"answers": ("safe", "unsafe")}, r"no_token_index, yes_token_index = .*give answers=\('No', 'Yes'\)"),
+        (
+            {"answers": ("safe", "unsafe")},
+            r"no_token_index, yes_token_index = .*spelled \['No', 'Yes'\].*give answers=\('No'",
+        ),
     ],
 )
 def test_another_way_of_asking_is_refused(folder, given, message):
@@ -94,9 +97,12 @@ def test_tokens_of_the_verdict_that_are_not_yes_and_no_are_refused(folder, tmp_p
     """Without the entries, the stock class reads the tokens 10784 and 3771, whatever the tokenizer."""
     changed = shutil.copytree(folder, tmp_path / "guard")
     facts = json.loads((changed / "config.json").read_text())
+    (changed / "config.json").write_text(json.dumps(facts | {"yes_token_index": "Yes"}))
+    with pytest.raises(ValueError, match="yes_token_index = 'Yes': give a whole number"):
+        VisionLanguageGuard.from_pretrained(changed, **vars(worded("shieldgemma", policy=POLICY)))
     del facts["yes_token_index"]
     (changed / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match=r"yes_token_index = \(\d+, 10784\): the checkpoint compares these tokens"):
+    with pytest.raises(ValueError, match=r"yes_token_index = \(\d+, 10784\): .*spelled \['No', None\]"):
         VisionLanguageGuard.from_pretrained(changed, **vars(worded("shieldgemma", policy=POLICY)))
 
 
