@@ -184,7 +184,7 @@ def most_above(m: int, false_alarms: float, alpha: float, confidence: float, can
         >>> most_above(20, 0.05, alpha=0.01, confidence=0.99)
         Traceback (most recent call last):
         ValueError: false_alarms = 0.05: 20 examples show a share of 0.208 at best with confidence 0.99, and a share \
-of 0.05 only with confidence 0.636; give 91 examples, a larger share, or less confidence
+of 0.05 only with confidence 0.637; give 91 examples, a larger share, or less confidence
     """
     reached = _bounds(range(m), m, alpha, confidence, candidates)
     above = int(np.sum(reached <= false_alarms)) - 1
