@@ -52,7 +52,7 @@ def attack(
     from hybrid_rs.attacks.bounds import beside_bounds
     from hybrid_rs.storage.attacks import AttackStore
 
-    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
+    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.most_edits)
     engine, entries, progress = counting.engine_for(checkpoint), source.entries(), counting.progress
     smoothed = smoothing.of(checkpoint.loaded)
     work = Work(smoothed, checkpoint.name, counting, engine, masked=towards == "safe" and not smoothing.deletes)

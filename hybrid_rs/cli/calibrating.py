@@ -85,14 +85,16 @@ def calibrate(
     require(len(benign) > 0, "data", str(source.data), remedy, repr)
     kind_of, lacks = type(checkpoint.loaded).__name__, "has no scores(...) and field margin; leave the option out"
     require(levels is None or has_margin(checkpoint.loaded), "margins", margins, f"the guard {kind_of} {lacks}", repr)
+    candidates = len(rates or [0]) * len(levels or [0])
+    _require_enough(len(benign), false_alarms, alpha, confidence, candidates)
     made = [replace(smoothing, beta=rate).of(checkpoint.loaded) for rate in rates or [smoothing.beta]]
     problems = list(entries.problems)
     store = CountsStore(counting.store, checkpoint.name, engine)
     examples = list(source.examples(benign, made[0], problems))
+    _require_enough(len(examples), false_alarms, alpha, confidence, candidates)
     found: list[Choice] = []
     with resumable(counting.store):
         for smoothed, counts in _counts(store, made, examples, levels, counting):
-            candidates = len(made) * max(1, len(levels or []))
             found.append(Choice.of(smoothed, counts, checkpoint.name, (false_alarms, alpha, confidence, candidates)))
     if save:
         write_whole("save", save, "".join(choice.line() + "\n" for choice in found))
@@ -103,6 +105,13 @@ def calibrate(
         _tell(found, made[0], len(entries) - len(benign))
     for problem in problems:
         (note if as_json else result)(f"left out: {problem}")
+
+
+def _require_enough(benign: int, share: float, alpha: float, confidence: float, candidates: int) -> None:
+    """Require enough benign examples before anything is loaded or drawn; only their number matters."""
+    from hybrid_rs.decisions.calibrate import most_above
+
+    most_above(benign, share, alpha, confidence, candidates)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def certify(
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         if texts > 1:
             result(f"Each noisy image has {texts} noisy texts; false alarms are counted with one, as deployed.")
-        budgets = "".join(f"{f'd = {d}':>8}" for d in range(smoothing.max_edits + 1))
+        budgets = "".join(f"{f'd = {d}':>8}" for d in range(smoothing.most_edits + 1))
         result(f"{'p':>9}{'edits':>7}{budgets}{'image':>12}  label   id")
     with resumable(counting.store):
         for example, counts in work.counts(source, entries):

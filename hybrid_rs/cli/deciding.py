@@ -57,7 +57,7 @@ def decide(
     made: after a Ctrl-C the same command continues where it stopped. With --masked where edits may be anywhere, a draw
     counts if it was unsafe or kept a token of the worst set of d tokens.
     """
-    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.max_edits)
+    check_law(tau, alpha, d=d, epsilon=epsilon, max_edits=smoothing.most_edits)
     check_file(tau_from)
     smoothing, entries = replace(smoothing, per_d=per_d), source.entries()
     smoothed = smoothing.of(checkpoint.loaded)

@@ -56,6 +56,22 @@ TokenizerOption = Annotated[
 Requests = Annotated[
     int, typer.Option(min=1, max=1024, help="With --endpoint: requests at the same time.", rich_help_panel=GUARD)
 ]
+Retries = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=100,
+        help="With --endpoint: further tries of a request after a fault that may pass.",
+        rich_help_panel=GUARD,
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        help="With --endpoint: seconds without a byte from the server after which a try has failed.",
+        rich_help_panel=GUARD,
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1, mps; auto: over all cards, by accelerate.", rich_help_panel=GUARD)
 ]
@@ -109,7 +125,7 @@ ReadsText = Annotated[
     bool | None,
     typer.Option(
         "--read-text/--image-alone",
-        help="Whether the prompt contains the untrusted text; a guard of the image alone needs --max-edits 0.",
+        help="Whether the prompt contains the untrusted text; in a guard of the image alone no text can be edited.",
         show_default="--read-text",
         rich_help_panel=GUARD,
     ),

@@ -17,6 +17,7 @@ from hybrid_rs.cli import guard_options as g, options as o
 from hybrid_rs.cli.making import load_checkpoint, load_endpoint, load_guard
 from hybrid_rs.cli.own_guard import own_guard
 from hybrid_rs.cli.showing import note
+from hybrid_rs.guards.transport import Transport, address
 from hybrid_rs.guards.wording import worded
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Checkpoint:
     served_version: g.ServedVersion = ""
     tokenizer: g.TokenizerOption = None
     requests: g.Requests = 8
+    retries: g.Retries = 6
+    timeout: g.Timeout = 120.0
     device: g.Device = "cpu"
     dtype: g.Dtype = "float32"
     bits: g.Bits = None
@@ -66,7 +69,7 @@ class Checkpoint:
         require(math.isfinite(self.margin), "margin", self.margin, "give a finite number of logits")
         self.options  # noqa: B018  a policy that cannot be read is an error at once
         runs = ("device", "batch_size", "download") if self.denoiser is None else ()
-        served = ("served", "served_version", "tokenizer", "requests")
+        served = ("served", "served_version", "tokenizer", "requests", "retries", "timeout")
         words = ("policy", "preset", "before_text", "after_text", "answer_prefix", "answers", "reads_text")
         parsed = ("generate", "undecided", "verdict_after")
         letters = ("alphabet", "max_characters", "mask")
@@ -76,6 +79,11 @@ class Checkpoint:
                 how, "dtype", "bits", "margin", "image_size", *letters, *words, *parsed, *served, *runs
             )
         elif self.endpoint is not None:
+            address("endpoint", self.endpoint)
+            Transport(**self._sending)  # its numbers are checked before anything is loaded
+            there = self.tokenizer is None or self.tokenizer.is_dir()
+            remedy = "there is no such folder; give one with the files of a tokenizer, such as tokenizer.json"
+            require(there, "tokenizer", str(self.tokenizer), remedy, repr)
             require(self.served is not None, "served", None, "give the model's name at the endpoint")
             require(
                 self.image_size is not None, "image_size", None, "give one with --endpoint, such as 336x448 or native"
@@ -101,6 +109,10 @@ class Checkpoint:
         for field in fields(self):
             value = getattr(self, field.name)
             require(field.name not in names or value == field.default, field.name, value, remedy)
+
+    @property
+    def _sending(self) -> dict[str, Any]:
+        return {"at_once": self.requests, "retries": self.retries, "timeout": self.timeout}
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -147,7 +159,7 @@ class Checkpoint:
             make = partial(own_guard, str(self.guard), str(Path.cwd()))
         else:
             server = {"url": str(self.endpoint), "served": str(self.served), "version": self.served_version}
-            make = partial(load_endpoint, server, self.tokenizer, self.requests, self.options)
+            make = partial(load_endpoint, server, self.tokenizer, self._sending, self.options)
         how: dict[str, Any] = {"device": self.device, "batch_size": self.batch_size, "download": download}
         return partial(load_guard, make, self.denoiser, self.sigma, **how)
 

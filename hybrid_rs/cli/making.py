@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid_rs._checks import require
 from hybrid_rs._extras import needs
 from hybrid_rs.checkout import carried
+from hybrid_rs.cli.showing import note
 
 if TYPE_CHECKING:
     from hybrid_rs.smoothing.guard import Guard
@@ -65,7 +66,9 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
     return NativeGuard(guard, guard.margin) if native else guard
 
 
-def load_endpoint(server: dict[str, Any], tokenizer: Path | None, requests: int, options: dict[str, Any]) -> Guard:
+def load_endpoint(
+    server: dict[str, Any], tokenizer: Path | None, sending: dict[str, Any], options: dict[str, Any]
+) -> Guard:
     """Make a guard that asks a server, and test it by asking one question twice."""
     from hybrid_rs.guards.endpoint import EndpointGuard
     from hybrid_rs.guards.spelling import Letters, Tokens
@@ -76,7 +79,7 @@ def load_endpoint(server: dict[str, Any], tokenizer: Path | None, requests: int,
     words = Wording(**{each.name: options[each.name] for each in fields(Wording)})
     letters = {name: options[name] for name in ("alphabet", "max_characters", "mask")}
     spelling = Letters() if tokenizer is None else Tokens.load(tokenizer, **letters)
-    how: dict[str, Any] = {"margin": options["margin"], "transport": Transport(at_once=requests)}
+    how: dict[str, Any] = {"margin": options["margin"], "transport": Transport(**sending, note=note)}
     return EndpointGuard(image_size=size, spelling=spelling, wording=words, **server, **how).tried()
 
 

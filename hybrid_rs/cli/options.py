@@ -146,11 +146,12 @@ EditsOption = Annotated[
     typer.Option("--edits", help="With edit-distance: what one edit may be.", rich_help_panel=NOISE),
 ]
 MaxEdits = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=0,
         max=MAX_EDITS,
         help="Largest text budget d; tokens in the suffix. 0: the adversary changes the image alone.",
+        show_default="8; 0 if the guard reads no text",
         rich_help_panel=NOISE,
     ),
 ]

@@ -305,6 +305,8 @@ def _entry(record: Record, root: Path, max_pixels: int) -> tuple[Entry, str]:
         if any("\ud800" <= letter <= "\udfff" for letter in value):
             raise ValueError(f"the {name} is not valid Unicode")
     unsafe = _label(record.label)
+    if isinstance(record.image, list | tuple):
+        raise ValueError(f"the image is a list, {shown(record.image)}; an entry has one image: give its path, a string")
     image = record.image if isinstance(record.image, bytes) else inside(root, record.image)
     data = file_bytes(image, max_pixels)
     decoded(data, max_pixels)

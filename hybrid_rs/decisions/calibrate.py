@@ -144,8 +144,8 @@ def calibrate(
         (0.081, [0.25], 0.868)
         >>> calibrate(counts, false_alarms=0.25, confidence=0.9)
         Traceback (most recent call last):
-        ValueError: false_alarms = 0.25: 4 examples show a share of 0.443 at best with confidence 0.9, and this one \
-with 0.679; give 9 examples, a larger share, or less confidence
+        ValueError: false_alarms = 0.25: 4 examples show a share of 0.443 at best with confidence 0.9, and a \
+share of 0.25 only with confidence 0.679; give 9 examples, a larger share, or less confidence
     """
     share = one("false_alarms", probability("false_alarms", false_alarms))
     risk("alpha", alpha)
@@ -158,17 +158,40 @@ with 0.679; give 9 examples, a larger share, or less confidence
     known = all(example != "" and seed is not None for example, seed in names)
     require(known, "benign", "counts without example or seed", "give counts with their example and seed")
     require(len({example for example, _ in names}) == m, "benign", f"{m} counts", "give one per example, none twice")
-    if confidence is None:
-        above = math.floor(share * m + 1e-9)
-    else:
-        reached = _bounds(range(m), m, alpha, confidence, tried)
-        above = int(np.sum(reached <= share)) - 1
-        if above < 0:
-            require(False, "false_alarms", false_alarms, _too_few(share, m, alpha, confidence, tried, reached[0]))
+    above = math.floor(share * m + 1e-9) if confidence is None else most_above(m, share, alpha, confidence, tried)
     bounds = np.sort(_uppers(benign, alpha), axis=0)
     largest = float(bounds[m - 1 - above].max())
     require(largest < 1, "benign", "examples unsafe in all draws", f"no threshold is above all but {above} of them")
     return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried)
+
+
+def most_above(m: int, false_alarms: float, alpha: float, confidence: float, candidates: int = 1) -> int:
+    """Return how many of m benign examples may be above the threshold; no draws are needed to know it.
+
+    Args:
+        m: number of benign examples.
+        false_alarms: the share of the population that may be above the threshold, in [0, 1).
+        alpha: risk of each upper confidence bound, in (0, 1).
+        confidence: confidence in that share, in (0, 1).
+        candidates: the number of classifiers of which one is chosen.
+
+    Raises:
+        ValueError: if m examples are too few to show that share, even with none above.
+
+    Example:
+        >>> most_above(91, 0.05, alpha=0.01, confidence=0.99)
+        0
+        >>> most_above(20, 0.05, alpha=0.01, confidence=0.99)
+        Traceback (most recent call last):
+        ValueError: false_alarms = 0.05: 20 examples show a share of 0.208 at best with confidence 0.99, and a share \
+of 0.05 only with confidence 0.637; give 91 examples, a larger share, or less confidence
+    """
+    reached = _bounds(range(m), m, alpha, confidence, candidates)
+    above = int(np.sum(reached <= false_alarms)) - 1
+    if above < 0:
+        short = _too_few(false_alarms, m, alpha, confidence, candidates, reached[0])
+        require(False, "false_alarms", false_alarms, short)
+    return above
 
 
 def flagged_share(
@@ -217,7 +240,7 @@ def _too_few(share: float, m: int, alpha: float, confidence: float, candidates: 
     pass_all = math.log1p(-share * (1 - alpha))  # log of the probability that an example stays below, at that share
     reach = 1 - candidates * math.exp(m * pass_all)
     needed = math.ceil(math.log((1 - confidence) / candidates) / pass_all) if share > 0 else 0
-    there = f", and this one with {math.floor(reach * 1e3) / 1e3:.3f}" if reach > 0 else ""
+    there = f", and a share of {share:g} only with confidence {math.floor(reach * 1e3) / 1e3:.3f}" if reach > 0 else ""
     give = f"give {needed} examples, a larger share, or less confidence" if needed else "give a larger share"
     shown = math.ceil(best * 1e3) / 1e3
     return f"{m} examples show a share of {shown:.3f} at best with confidence {confidence:g}{there}; {give}"

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 
 from hybrid_rs._checks import choice, integer, require
 from hybrid_rs._extras import needs
+from hybrid_rs.guards import shieldgemma
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
-from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.families import WRAPPED, family, family_of
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
-from hybrid_rs.guards.loading import loaded, reading, require_whole
+from hybrid_rs.guards.loading import loaded, own_code, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
 from hybrid_rs.guards.quantised import quantised
 from hybrid_rs.guards.spread import require_resident, spread
@@ -46,12 +47,14 @@ class Source:
         processor: the checkpoint's own processor.
         wording: the words of the prompt.
         one_token: whether the verdict is read from one token.
+        own_code: files of the checkpoint that name code of its own, which is not run.
     """
 
     config: Any
     processor: Any
     wording: Wording
     one_token: bool = True
+    own_code: tuple[str, ...] = ()
 
     def at(self, image_size: tuple[int, int] | None) -> dict[str, Any]:
         """Return the fields of a :class:`hybrid_rs.guards.vlm.VisionLanguageGuard` for images of a size.
@@ -63,8 +66,11 @@ class Source:
             ValueError: if the family cannot read this size, or the processor computes in an unknown way.
         """
         vision = self._vision(image_size)
-        made = prompt(self.processor, vision.image_size, self.wording, one_token=self.one_token)
-        return made._asdict() | {"vision": vision}
+        named = self.config.model_type == shieldgemma.KIND and self.one_token  # its configuration names the tokens
+        sought = self.one_token and not named
+        made = prompt(self.processor, vision.image_size, self.wording, one_token=sought)._asdict() | {"vision": vision}
+        own = self.config, self.processor.tokenizer, self.wording.answers
+        return made | (shieldgemma.verdicts(*own) if named else {})
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -114,18 +120,21 @@ def parts(
         require_plausible(folder / "config.json", held)
         config = loaded(AutoConfig, folder)
     kind = config.model_type
-    remedy = f"give a checkpoint of a family that is known: {', '.join(FAMILIES)}"
-    require(kind in FAMILIES, "model_type", kind, remedy)
+    served, wrapped = family_of(kind), kind in WRAPPED
+    if wrapped:
+        shieldgemma.require_asked(wording, bits, device_map)
     ways = attention_of(config, attention, device, dtype)
     remedy = f"{kind} reads the prompt in both directions, and an answer in one; leave it out"
-    begun = FAMILIES[kind].prefix_lm and wording.answer_prefix
+    begun = served.prefix_lm and wording.answer_prefix
     require(not begun, "answer_prefix", wording.answer_prefix, remedy, repr)
     with reading(path):
         require_filled(config, AutoModelForImageTextToText, folder / "config.json", held)
         processor = loaded(still(kind), folder)
         tokenizer = processor.tokenizer
-    source = Source(config, processor, wording, one_token)
+    source = Source(config, processor, wording, one_token, own_code(folder))
     asked = source.at(image_size)
+    if wrapped:
+        shieldgemma.require_prompt(processor, wording, asked["before"], asked["vision"].image_size)
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values(), *placeholders(config)}
     written = None if mask is None else mask_of(tokenizer, mask, placeholders(config))
     letters = alphabet_of(tokenizer, special, alphabet, max_characters, written)
@@ -133,9 +142,11 @@ def parts(
     how |= quantised(bits, dtype, device) | spread(device_map, device)
     with reading(path):
         told = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # so that an error can list them
-        model, report = loaded(AutoModelForImageTextToText, folder, **how, **told)
+        network = shieldgemma.Classifier if wrapped else AutoModelForImageTextToText
+        model, report = loaded(network, folder, **how, **told)
         mismatched = [name for name, *_ in report["mismatched_keys"]]
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
+    model = model.model if wrapped else model
     require_resident(model)
     rows = model.get_input_embeddings().num_embeddings
     require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
@@ -154,7 +165,8 @@ def keeps_shapes(path: str | Path, *, download: bool) -> bool:
     """Return whether a checkpoint is of a family that reads images in any size and shape; errors as :func:`parts`."""
     with reading(path):
         kind = loaded(AutoConfig, located(path, download)).model_type
-    return kind in FAMILIES and FAMILIES[kind].any_size
+    found = family(kind)
+    return found is not None and found.any_size
 
 
 def own_size(config: Any, asked: tuple[int, int] | None) -> tuple[int, int]:
@@ -174,7 +186,7 @@ def attention_of(config: Any, asked: str | None, device: str, dtype: str) -> str
     Raises:
         ValueError: if the family cannot be computed in that way.
     """
-    both = FAMILIES[config.model_type].prefix_lm
+    both = family_of(config.model_type).prefix_lm
     known = ("sdpa",) if both else ("sdpa", "flash_attention_2")
     why = "; the other was not tried where tokens see later ones" if both else ""
     remedy = f"give {' or '.join(map(json.dumps, known))}{why}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from hybrid_rs._extras import needs
 from hybrid_rs.datasets.images import sides
 from hybrid_rs.guards import identity
 from hybrid_rs.guards.spelling import Letters, Tokens
-from hybrid_rs.guards.transport import Transport
+from hybrid_rs.guards.transport import Transport, address
 from hybrid_rs.guards.wording import Wording
 from hybrid_rs.smoothing import answers
 from hybrid_rs.smoothing.draws import require_readable
@@ -73,8 +72,7 @@ class EndpointGuard:
     _first: dict[str, Any] = field(default_factory=dict, init=False)  # what the first answer said of the server
 
     def __post_init__(self) -> None:
-        plain = isinstance(self.url, str) and re.fullmatch(r"https?://[^\s/]+(/\S*)?", self.url)
-        require(bool(plain), "url", self.url, "give an address such as http://localhost:8000/v1", repr)
+        address("url", self.url)
         require(bool(text("served", self.served)), "served", self.served, "give the name of the model", repr)
         text("version", self.version)
         number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
@@ -186,6 +184,7 @@ class EndpointGuard:
     def _asked(self, words: str, image: str) -> Any:
         """Return the server's answer, which must come from the model that answered first."""
         answer = self.transport.post(self.url, self._request(words, image))
+        _listed(answer)  # first: an answer of another kind is not one of another model
         if isinstance(answer, dict):
             for name in ("model", "system_fingerprint"):
                 said, first = answer.get(name), self._first.setdefault(name, answer.get(name))

@@ -45,5 +45,35 @@ FAMILIES = {
     "llama4": Family("Llama 4, Llama Guard 4", "any size, in tiles"),
     "paligemma": Family("PaliGemma, PaliGemma 2", "resized to the vision tower", template=False, prefix_lm=True),
 }
+WRAPPED = {"shieldgemma2": "gemma3"}  # checkpoints of another class around a model of a family: that model is loaded
 OWN = tuple(kind for kind, family in FAMILIES.items() if family.own)
 STOCK = tuple(kind for kind, family in FAMILIES.items() if not family.own)
+
+
+def family(model_type: str) -> Family | None:
+    """Return the family of a checkpoint; None if it does not load.
+
+    Args:
+        model_type: as in ``config.json``.
+
+    Example:
+        >>> family("shieldgemma2").example, family("vipllava")
+        ('Gemma 3', None)
+    """
+    return FAMILIES.get(WRAPPED.get(model_type, model_type))
+
+
+def family_of(model_type: str) -> Family:
+    """Return the family of a checkpoint.
+
+    Args:
+        model_type: as in ``config.json``.
+
+    Raises:
+        ValueError: if checkpoints of this type do not load.
+    """
+    found = family(model_type)
+    if found is None:
+        served = ", ".join((*FAMILIES, *WRAPPED))
+        raise ValueError(f"model_type = {model_type}: give a checkpoint of a family that is known: {served}")
+    return found

@@ -54,8 +54,17 @@ class NativeGuard:
         return lru_cache(maxsize=SIZES)(self.guard.at)
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
-        """Return the guard for images of one size, (height, width)."""
-        found: VisionLanguageGuard = self._made((int(image_size[0]), int(image_size[1])))
+        """Return the guard for images of one size, (height, width).
+
+        Raises:
+            ValueError: if the checkpoint cannot read images of this size; some refuse long and narrow ones.
+        """
+        height, width = int(image_size[0]), int(image_size[1])
+        try:
+            found: VisionLanguageGuard = self._made((height, width))
+        except ValueError as error:
+            remedy = "the checkpoint cannot read it; leave it out, or give all images one size (--image-size HxW)"
+            raise ValueError(f"image = {height} x {width} pixels: {remedy} ({error})") from error
         return found if found.margin == self.margin else replace(found, margin=self.margin)
 
     def unsafe(

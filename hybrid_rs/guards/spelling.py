@@ -93,7 +93,8 @@ class Tokens:
             from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
             from hybrid_rs.guards.loading import loaded, reading
 
-        with reading(folder, "tokenizer"):
+        files = "give a folder with the files of a tokenizer, such as tokenizer.json and tokenizer_config.json"
+        with reading(folder, name="tokenizer", remedy=files):
             used = loaded(AutoTokenizer, Path(folder))
         special = {*used.all_special_ids, *used.get_added_vocab().values()}
         written = None if mask is None else mask_of(used, mask, [])

@@ -5,7 +5,10 @@ They take whole prompts: if a stock processor adds the ends of a prompt, here th
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import Parameter, signature
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from hybrid_rs._extras import needs
-from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.families import family
 from hybrid_rs.guards.llama4 import Llama4ImageProcessorPil
 
 with needs("guard"):
     import transformers
+    from PIL import Image
     from transformers import AutoImageProcessor, AutoTokenizer
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
     from transformers.processing_utils import ProcessorMixin
@@ -46,6 +50,10 @@ def still(model_type: str) -> Any:
         if required:  # SmolVLM again: its chat template is always given the settings of videos
             video_processor = SimpleNamespace(num_frames=None, fps=None)
 
+        def __call__(self, images: Any = None, *texts: Any, **options: Any) -> Any:
+            with _certain():
+                return super().__call__(opened(images), *texts, **options)
+
         @classmethod
         def get_attributes(cls) -> list[str]:
             return ["image_processor", "tokenizer"]
@@ -58,9 +66,42 @@ def still(model_type: str) -> Any:
                 images = AutoImageProcessor.from_pretrained(folder, backend="pil", **options)
             return [images, AutoTokenizer.from_pretrained(folder, **options), *([None] if required else [])]
 
-    found = Still if model_type not in FAMILIES or FAMILIES[model_type].template else _whole(Still)
+    served = family(model_type)
+    found = Still if served is None or served.template else _whole(Still)
+    found = _worded(found) if model_type == "shieldgemma2" else found
     found.__name__ = kind.__name__
     return found
+
+
+def opened(images: Any) -> Any:
+    """Return an image of 8 bits as Pillow opens it; anything else, such as an array with channels first, as it is.
+
+    Stock code guesses which axis of an array has the channels. It is wrong for images that are 1 or 3 pixels high.
+
+    Args:
+        images: shape ``(height, width, 3)``, uint8; or anything else.
+
+    Example:
+        >>> opened(np.zeros((1, 50, 3), np.uint8)).size
+        (50, 1)
+    """
+    pixels = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 3
+    return Image.fromarray(images) if pixels else images
+
+
+@contextmanager
+def _certain() -> Iterator[None]:
+    """Leave out the warning about a guess of the axis with the channels: here they are always first, as it guesses."""
+    log = logging.getLogger("transformers.image_utils")
+
+    def kept(record: logging.LogRecord) -> bool:
+        return "channel dimension is ambiguous" not in record.getMessage()
+
+    log.addFilter(kept)
+    try:
+        yield
+    finally:
+        log.removeFilter(kept)
 
 
 def _whole(kind: Any) -> Any:
@@ -79,3 +120,23 @@ def _whole(kind: Any) -> Any:
             return str(text)
 
     return Whole
+
+
+def _worded(kind: Any) -> Any:
+    """Return a class of processors that takes whole prompts; without one it writes prompts from policies, as stock.
+
+    The stock class is that of ShieldGemma 2. It lets the tokenizer add a first token to a template that may begin with
+    it: so does this class, because the model was trained and is used with the prompt that is written so.
+    """
+
+    class Worded(kind):  # type: ignore[misc]
+        def __call__(
+            self, images: Any = None, text: Any = None, add_special_tokens: bool = True, **options: Any
+        ) -> Any:
+            if text is None:
+                return super().__call__(images=images, **options)
+            made = ProcessorMixin.__call__(self, images=opened(images), text=text, **options)
+            made["token_type_ids"] = made.pop("mm_token_type_ids")
+            return made
+
+    return Worded

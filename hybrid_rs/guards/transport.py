@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.error import HTTPError
@@ -17,6 +19,22 @@ from hybrid_rs._files import parsed_json, utf8
 PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # answers after which a request is sent again
 LARGEST = 2**22  # bytes of an answer that are read
 LONGEST = 60.0  # seconds between two tries
+PATIENT = 86_400.0  # seconds: the longest time-out
+UP_TO = "give the address of the server up to /v1, such as http://localhost:8000/v1"
+QUOTED = 80  # bytes of an answer that a message repeats
+
+
+def address(name: str, value: Any) -> str:
+    """Return the value, which must be the address of a server.
+
+    Example:
+        >>> address("endpoint", "localhost:8000")
+        Traceback (most recent call last):
+        ValueError: endpoint = 'localhost:8000': give an address such as http://localhost:8000/v1
+    """
+    plain = isinstance(value, str) and re.fullmatch(r"https?://[^\s/]+(/\S*)?", value)
+    require(bool(plain), name, value, "give an address such as http://localhost:8000/v1", repr)
+    return str(value)
 
 
 class _Staying(HTTPRedirectHandler):
@@ -41,6 +59,7 @@ class Transport:
             it, up to a minute.
         timeout: seconds without a byte from the server after which a try has failed.
         key_from: the environment variable with the server's key, if it asks for one.
+        note: is given one line of text before the first further try of all, such as ``print``; None: nothing is said.
 
     Raises:
         ValueError: if a number is out of range.
@@ -51,12 +70,15 @@ class Transport:
     wait: float = 0.5
     timeout: float = 120.0
     key_from: str = "OPENAI_API_KEY"
+    note: Callable[[str], Any] | None = None
+    _told: dict[str, object] = field(default_factory=dict, init=False, compare=False)
 
     def __post_init__(self) -> None:
         integer("at_once", self.at_once, 1, 1024)
         integer("retries", self.retries, 0, 100)
         one("wait", positive("wait", self.wait))
-        one("timeout", positive("timeout", self.timeout))
+        seconds = one("timeout", positive("timeout", self.timeout))
+        require(seconds <= PATIENT, "timeout", self.timeout, f"give at most {PATIENT:g} seconds")
         text("key_from", self.key_from)
 
     def post(self, url: str, asked: dict[str, Any]) -> Any:
@@ -87,17 +109,34 @@ class Transport:
             except HTTPError as error:
                 said = _said(error)
                 if error.code not in PASSING:
-                    raise ValueError(
-                        f"endpoint = {url}: it refuses the request, status {error.code}: {said}"
-                    ) from error
+                    refused = f"it refuses the request, status {error.code}: {said}{self._remedy(error.code)}"
+                    raise ValueError(f"endpoint = {url}: {refused}") from error
                 fault, pause = f"status {error.code}: {said}", _asked_pause(error, pause)
             except (OSError, HTTPException) as error:
                 fault = shown(getattr(error, "reason", None) or error)
             else:
                 return _read(data, url)
             if tries < self.retries:
+                self._tell(url, fault, pause)
                 time.sleep(pause)
-        raise OSError(f"endpoint = {url}: no answer after {self.retries + 1} tries; the last fault: {fault}")
+        raise OSError(
+            f"endpoint = {url}: no answer after {self.retries + 1} tries; the last fault: {fault}; is it running?"
+        )
+
+    def _remedy(self, status: int) -> str:
+        """Return what may help after a status that will not pass; empty if only the server can say."""
+        if status in (401, 403):
+            return f"; set the environment variable {self.key_from} to the server's key"
+        if status == 404:
+            return f"; {UP_TO}, and the name of a model that it serves"
+        return f"; {UP_TO}" if status < 400 or status == 405 else ""
+
+    def _tell(self, url: str, fault: str, pause: float) -> None:
+        """Say once that a request is tried again; requests are sent from several threads."""
+        mine = object()
+        if self.note is not None and self._told.setdefault("retry", mine) is mine:
+            how = f"each request is tried up to {self.retries + 1} times, with {self.timeout:g} s for an answer"
+            self.note(f"endpoint = {url}: {fault}; trying again in {pause:g} s; {how} (--retries, --timeout)")
 
 
 def _read(data: bytes, url: str) -> Any:
@@ -106,7 +145,9 @@ def _read(data: bytes, url: str) -> Any:
             raise ValueError(f"it is longer than {LARGEST} bytes")
         return parsed_json(utf8(data))
     except ValueError as error:
-        raise ValueError(f"endpoint = {url}: its answer is not JSON ({shown(error)})") from error
+        quoted = shown(data[:QUOTED].decode(errors="replace"), repr)
+        remedy = "" if data.lstrip()[:1] in (b"{", b"[") else f"; {UP_TO}"
+        raise ValueError(f"endpoint = {url}: its answer {quoted} is not JSON ({shown(error)}){remedy}") from error
 
 
 def _said(error: HTTPError) -> str:

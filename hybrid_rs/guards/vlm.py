@@ -15,7 +15,7 @@ from hybrid_rs._checks import integer, require
 from hybrid_rs._extras import needs
 from hybrid_rs.datasets.images import Fit
 from hybrid_rs.guards import identity
-from hybrid_rs.guards.families import FAMILIES
+from hybrid_rs.guards.families import family_of
 from hybrid_rs.guards.wording import ANSWERS, Wording
 from hybrid_rs.smoothing import answers
 
@@ -107,8 +107,14 @@ class VisionLanguageGuard:
         r"""Load a checkpoint in the Hugging Face layout, of a family in :mod:`hybrid_rs.guards.families`.
 
         The network, tokens, positions and masks are the stock ones; pixels are prepared as by the checkpoint's own
-        image processor, but in floats. Loading checks that a black image scores as it does with the stock processor and
-        model.
+        image processor, but in floats.
+
+        *What loading checks*: the weights are those of the stock network of this ``model_type``, none is missing and
+        none is left over; the image processor's arithmetic on a random image; and that a black image scores as it does
+        with the stock processor and model. *What it cannot check*: entries of a configuration that the stock classes do
+        not know change nothing, here as there, so a checkpoint that was made for other code and has the same weights is
+        read by the stock code. Code in a checkpoint is never run. If its files name some (``auto_map``) the stock
+        classes are loaded all the same, and ``repr(guard)`` says so.
 
         Args:
             path: a folder, or a name on the hub.
@@ -141,8 +147,9 @@ class VisionLanguageGuard:
                 ``device`` out. See :mod:`hybrid_rs.guards.spread`.
 
         Raises:
-            ValueError: if the checkpoint cannot be loaded, is of another family, has weights in another format, or
-                needs its own code; if no spelling of the answers is a single token; or if an argument is out of range.
+            ValueError: if the checkpoint cannot be loaded, is of another family, or has weights in another format; if
+                its ``model_type`` exists only in code of its own; if no spelling of the answers is a single token; or
+                if an argument is out of range.
         """
         require(bool(np.isfinite(margin)), "margin", margin, "give a finite number of logits")
         size = integer("batch_size", batch_size, at_least=1)
@@ -155,7 +162,7 @@ class VisionLanguageGuard:
         guard = cls(**made, margin=float(margin), batch_size=size)
         limits.require_room(guard)
         trial.require_stock(guard)
-        shares = reads_text and not FAMILIES[guard.model.config.model_type].prefix_lm
+        shares = reads_text and not family_of(guard.model.config.model_type).prefix_lm
         return replace(guard, reuse=shares and trial.reusable(guard))
 
     def at(self, image_size: tuple[int, int]) -> VisionLanguageGuard:
@@ -191,13 +198,15 @@ class VisionLanguageGuard:
         weights, config = list(self.model.parameters()), self.model.config
         spelled = self.tokenizer.convert_ids_to_tokens if self.tokenizer else list
         unsafe, safe = (" ".join(map(str, spelled(list(ids)))) for ids in (self.unsafe_ids, self.safe_ids))
+        brought = self.source.own_code if self.source else ()
+        code = f"; code of the checkpoint is not run: auto_map in {', '.join(brought)}" if brought else ""
         pictures = int(np.isin(self.before, placeholders(config)).sum())
         return (
             f"VisionLanguageGuard({config.model_type}, {sum(w.numel() for w in weights):,} parameters,"
             f" {str(weights[0].dtype).removeprefix('torch.')}, {config._attn_implementation} on {weights[0].device};"
             f" images {self.image_size[0]} x {self.image_size[1]} as {pictures} tokens; prompt of"
             f" {len(self.before) - pictures} tokens before the text and {len(self.after)} after;"
-            f" alphabet of {len(self.alphabet):,}; unsafe: {unsafe}; safe: {safe}; margin {self.margin:g})"
+            f" alphabet of {len(self.alphabet):,}; unsafe: {unsafe}; safe: {safe}; margin {self.margin:g}{code})"
         )
 
     @cached_property

@@ -88,8 +88,8 @@ PRESETS = {
     ),
     "shieldgemma": Preset(
         Wording(answers=("No", "Yes"), reads_text=False),
-        "Gemma 3 checkpoints that are asked as ShieldGemma 2 is: does the image violate the policy?",
-        "the model card has three guidelines; end the file with the question whether the image violates it, Yes or No",
+        "ShieldGemma 2, and Gemma 3 checkpoints that are asked as it is: does the image violate the policy?",
+        "the model card has three guidelines; for Gemma 3, end the file with the question: does the image violate it?",
         needs_policy=True,
     ),
 }

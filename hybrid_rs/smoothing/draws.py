@@ -139,6 +139,8 @@ def require_readable(guard: Guard, length: int, name: str) -> None:
     """
     limit = getattr(guard, "max_length", None)
     remedy = f"the guard can read at most {limit}, without prompt and image; shorten the text or the slot"
+    if limit == 0:
+        remedy = "the guard judges the image alone, so no text can be edited; give max_edits = 0 (--max-edits 0)"
     require(limit is None or length <= limit, name, f"{length} tokens with its slot", remedy)
 
 

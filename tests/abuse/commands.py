@@ -61,7 +61,7 @@ def cases() -> Iterator[tuple[str, str, list[str]]]:
 
 ARGUMENTS = {  # good ones, to which a hostile one is added
     "attack": ["lines.jsonl", "--model=bay_guard", "--d=1", "--epsilon=0.5"],
-    "calibrate": ["safe.jsonl", "--model=bay_guard"],
+    "calibrate": ["safe.jsonl", "--model=bay_guard", "--false-alarms=0.99", "--confidence=0.9"],
     "certify": ["lines.jsonl", "--model=bay_guard"],
     "decide": ["lines.jsonl", "--model=bay_guard", "--d=1", "--epsilon=0.5"],
     "export": ["table.tsv"],

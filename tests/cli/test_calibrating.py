@@ -269,3 +269,21 @@ def test_the_picture_has_the_first_draws_of_certify(run, data, tmp_path, monkeyp
     assert (code, "give a file that ends with .png" in printed.err) == (1, True)
     code, printed = run("show", *data[:3], "--copies", 1)
     assert (code, printed.out.count("  draw 0: "), "The picture is in noisy.png." in printed.out) == (0, 3, True)
+
+
+def test_too_few_benign_examples_are_refused_before_anything_is_loaded_or_drawn(run, data):
+    code, printed = run("calibrate", *data, "--confidence", 0.99)
+    assert (code, "15 examples show a share of 0.268 at best" in printed.err) == (1, True)
+    assert "give 91 examples" in printed.err
+    assert "loading" not in printed.err
+
+
+def test_too_few_examples_that_are_left_are_refused_before_the_first_draw(run, data, tmp_path, monkeypatch):
+    """The guard cannot read the first of fifteen."""
+    (tmp_path / "bright_guard.py").write_text(MODULE + "    max_length = 12\n")
+    monkeypatch.setattr(calibrating, "_counts", lambda *arguments: pytest.fail("drawn"))
+    lines = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
+    lines[0]["text"] = "more than ten letters"
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, printed = run("calibrate", *data, "--false-alarms", 0.14, "--confidence", 0.89, "--on-problem", "skip")
+    assert (code, "14 examples show a share of" in printed.err) == (1, True), printed.err

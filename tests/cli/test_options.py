@@ -214,8 +214,11 @@ def test_the_image_alone_is_certified_where_no_text_is_read(run, notes, folders)
     assert code == 0
     assert "threat: the image alone" in printed.out
     assert "No token is noised, and none may be edited" in printed.out
-    code, printed = run(*asked, "--max-edits", 1, "--no-progress", "--limit", 1)
-    assert (code, "the guard can read at most 0" in printed.err) == (1, True)
+    same = printed.out
+    code, printed = run(*asked, "--no-progress", "--limit", 1)
+    assert (code, printed.out) == (0, same)  # with no text to edit, no edits are the default
+    code, printed = run(*asked, "--threat", "l0", "--no-progress", "--limit", 1)
+    assert (code, printed.out) == (0, same)  # without edits, all places are the same
 
 
 def test_the_presets_of_the_command_are_those_of_the_package():
@@ -263,6 +266,17 @@ def test_a_worker_makes_the_same_guard_and_no_weights_travel(folders, monkeypatc
         ),
         ("certify", ("--preset", "shieldgemma"), "policy = None: preset shieldgemma needs a policy in a file"),
         ("certify", ("--image-alone", "--after-text", "."), "this guard reads no text; leave out the words around it"),
+        (
+            "certify",
+            ("--image-alone", "--max-edits", 1),
+            "max_edits = 1: this guard judges the image alone, so no text",
+        ),
+        (
+            "certify",
+            ("--image-alone", "--threat", "edit-distance"),
+            "threat = edit-distance: this guard judges the image",
+        ),
+        ("decide", ("--d", 1, "--epsilon", 1, "--image-alone"), "d = 1: give at most --max-edits 0"),
         ("certify", ("--generate", 8), "undecided = None: give the verdict for answers that have none"),
         ("certify", ("--undecided", "safe"), "undecided = safe: it is for answers that are generated: give --generate"),
         ("certify", ("--verdict-after", "x"), "verdict_after = x: it is for answers that are generated"),

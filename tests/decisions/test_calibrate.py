@@ -82,7 +82,9 @@ def test_the_promise_about_the_population_is_kept(law):
 
 
 def test_too_few_examples_are_told_how_many_it_takes():
-    with pytest.raises(ValueError, match=r"40 examples show a share of 0.110 .* this one with 0.868; give 91 examples"):
+    with pytest.raises(
+        ValueError, match=r"40 examples show a share of 0.110 .* of 0.05 only with confidence 0.868; give 91 examples"
+    ):
         hrs.calibrate(benign(*range(40)), 0.05, confidence=0.99)
     assert hrs.calibrate(benign(*range(91)), 0.05, confidence=0.99).above == 0
     with pytest.raises(ValueError, match=r"false_alarms = 0\.05"):

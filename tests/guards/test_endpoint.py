@@ -8,6 +8,8 @@ from base64 import b64decode
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from small_models import tokenizer
 
 import hybrid_rs as hrs
 from hybrid_rs.cli.loading import Checkpoint
+from hybrid_rs.cli.showing import note
 from hybrid_rs.guards.endpoint import EndpointGuard
 from hybrid_rs.guards.spelling import MASK, Letters, Tokens
 from hybrid_rs.guards.transport import Transport
@@ -63,7 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         listed += [{"token": "safe", "logprob": math.log(1 - unsafe)}, {"token": "The", "logprob": -30.0}]
         made = {"choices": [{"logprobs": {"content": [{"token": "safe", "top_logprobs": listed}]}}]}
         made |= self.server.about
-        self.reply(200, json.dumps(self.server.answer or made).encode(), {})
+        answer = self.server.answer or made
+        self.reply(200, answer.raw if isinstance(answer, SimpleNamespace) else json.dumps(answer).encode(), {})
 
     def reply(self, status, data, head, cut=0):
         self.send_response(status)
@@ -140,6 +144,30 @@ def test_noise_on_the_lattice_arrives_as_it_is_but_for_clipping(guard):
         assert 0 < counts.unsafe[0] < 64
 
 
+def test_the_first_further_try_is_told_and_only_that_one(guard, server):
+    told = []
+    telling = replace(guard, transport=replace(QUICK, note=told.append))
+    server.faults = [(503, {})] * 3
+    telling.tried()
+    server.faults = [(503, {})]
+    telling.tried()
+    [line] = told
+    assert line.startswith(f"endpoint = {server.url}: status 503: ")
+    assert line.endswith("each request is tried up to 4 times, with 5 s for an answer (--retries, --timeout)")
+
+
+def test_an_answer_of_another_kind_is_quoted_and_not_taken_for_another_model(guard, server):
+    server.about = {"model": "small"}
+    guard.tried()
+    server.answer = {"choices": []}
+    with pytest.raises(ValueError, match=r"answer = \{'choices': \[\]\}: the server must list log-probabilities"):
+        guard.tried()
+    page = f"<html>{'no ' * 50}</html>".encode()
+    server.answer = SimpleNamespace(raw=page)
+    with pytest.raises(ValueError, match=r"its answer '<html>no [no ]+' is not JSON .*; give the address .* up to /v1"):
+        guard.tried()
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(guard, server):
     server.faults = [(200, {})] * 2
     assert guard.unsafe(guard.encode("!" * 20)[None], np.zeros((1, 3, *SIZE), np.float32)).tolist() == [True]
@@ -154,7 +182,7 @@ def test_no_other_server_is_asked(guard, server, monkeypatch):
     with Server() as other:
         server.faults = [(302, {"Location": f"{other.url}/chat/completions"})]
         monkeypatch.setenv("OPENAI_API_KEY", "not-a-real-key")
-        with pytest.raises(ValueError, match="it refuses the request, status 302"):
+        with pytest.raises(ValueError, match=r"it refuses the request, status 302: .*; give the address .* up to /v1"):
             guard.tried()
     monkeypatch.setenv("OPENAI_API_KEY", "not-a-real\nkey")
     with pytest.raises(ValueError, match=r"OPENAI_API_KEY = \(not shown\): give a key without line breaks"):
@@ -183,9 +211,14 @@ def test_a_fault_that_passes_is_waited_out(guard, server, status):
 
 def test_a_fault_that_stays_is_said_at_once(guard, server):
     server.faults = [(404, {})] * 2
-    with pytest.raises(ValueError, match=r"it refuses the request, status 404: .*busy"):
+    with pytest.raises(
+        ValueError, match=r"it refuses the request, status 404: .*busy.*; give the address .* /v1.*model"
+    ):
         guard.unsafe(guard.encode("a")[None], np.zeros((1, 3, *SIZE), np.float32))
     assert len(server.faults) == 1
+    server.faults = [(401, {})]
+    with pytest.raises(ValueError, match=r"status 401: .*; set the environment variable OPENAI_API_KEY to"):
+        guard.tried()
     nobody = replace(guard, url="http://127.0.0.1:9/v1", transport=replace(QUICK, retries=1))
     with pytest.raises(OSError, match=r"no answer after 2 tries; the last fault: .*refused"):
         nobody.tried()
@@ -203,7 +236,7 @@ def test_a_fault_that_stays_is_said_at_once(guard, server):
         (listing(("safe", 2.5), ("unsafe", -2.0)), "top_logprobs = 'safe': 2.5: the server must list .*none above 0"),
         (listing((7, -0.1), ("unsafe", -2.0)), "top_logprobs = 7: -0.1: the server must list tokens"),
         (listing(("safe", None), ("unsafe", -2.0)), "top_logprobs = 'safe': None: the server must list tokens"),
-        (listing(("safe", math.nan), ("unsafe", -2.0)), "its answer is not JSON .NaN is not a JSON number"),
+        (listing(("safe", math.nan), ("unsafe", -2.0)), "its answer .* is not JSON .NaN is not a JSON number.$"),
         (
             listing(("safe", -0.1), *((str(i), -5.0) for i in range(19))),
             "answers = .*of 20 listed tokens the likeliest",
@@ -259,7 +292,7 @@ def test_words_of_the_prompt_and_a_forced_beginning_are_sent(server):
     alone.scores(np.empty((1, 0), dtype=np.int64), np.zeros((1, 3, 5, 7), np.float32))
     assert [part["text"] for part in server.asked[-1][0]["messages"][0]["content"][1:]] == ["Policy."]
     example = hrs.Example("a", alone.encode("hello"), np.zeros((3, 5, 7), np.float32))
-    with pytest.raises(ValueError, match="1 tokens with its slot: the guard can read at most 0"):
+    with pytest.raises(ValueError, match="1 tokens with its slot: the guard judges the image alone"):
         hrs.SmoothedGuard(alone, hrs.UniformKernel(0.25, 95), 0.5, hrs.SuffixThreat(1)).sample(example, 1)
 
 
@@ -319,19 +352,32 @@ def test_what_is_no_server_is_refused(guard, change, message):
 def test_the_command_line_asks_the_server_and_a_worker_asks_it_too(server, tmp_path):
     tokenizer("<s>").save_pretrained(tmp_path)
     chosen = {"served": "small", "image_size": "6x8", "margin": 1.0, "tokenizer": tmp_path, "mask": "?", "requests": 2}
+    chosen |= {"retries": 1, "timeout": 9.5}
     checkpoint = Checkpoint(endpoint=server.url, **chosen)
     there = pickle.loads(pickle.dumps(checkpoint.load))()
     assert isinstance(there, EndpointGuard)
-    assert (there.image_size, there.margin, there.transport.at_once) == (SIZE, 1.0, 2)
+    assert (there.image_size, there.margin) == (SIZE, 1.0)
+    sent = there.transport
+    assert (sent.at_once, sent.retries, sent.timeout, sent.note) == (2, 1, 9.5, note)
     assert there.identity == checkpoint.name
     assert len(server.asked) == 4  # each asked one question twice
     for wrong, message in (
         ({"served": None}, "served = None: give the model's name at the endpoint"),
         ({"image_size": None}, "image_size = None: give one with --endpoint"),
         ({"dtype": "bfloat16"}, "dtype = bfloat16: the server decides this itself"),
+        ({"tokenizer": Path("nowhere")}, "tokenizer = 'nowhere': there is no such folder; give one with the files"),
+        ({"timeout": 0}, "timeout = 0"),
+        ({"timeout": math.inf}, "timeout = inf: give at most 86400 seconds"),
         ({"tokenizer": None}, "mask = \\?: it is about tokens: give --tokenizer, too"),
     ):
         with pytest.raises(ValueError, match=message):
             Checkpoint(endpoint=server.url, **chosen | wrong)
+    with pytest.raises(ValueError, match="endpoint = 'localhost:8000': give an address such as http"):
+        Checkpoint(endpoint="localhost:8000", **chosen)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"tokenizer = .*empty: give a folder with the files of a tokenizer"):
+        Tokens.load(tmp_path / "empty")
+    with pytest.raises(ValueError, match="retries = 2: it is about a server: leave it out without --endpoint"):
+        Checkpoint(model="bay_guard", retries=2)
     with pytest.raises(ValueError, match="served = small: it is about a server: leave it out without --endpoint"):
         Checkpoint(model="bay_guard", served="small")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+from PIL import Image
 from small_families import FAMILIES, chat, save_family
 from small_models import save_llava
 
@@ -128,6 +129,20 @@ def test_pixels_are_those_of_the_processor_in_any_shape(processors, kind, size):
     resized = any(step.size != step.places.numbers.shape[-2:] for step in vision.steps if step)
     assert levels.max() < (1.1 if PASSES.get(kind, 1) == 1 else 2.2)
     assert resized or levels.max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 3), (3, 50), (50, 1)])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_an_image_of_1_or_3_pixels_height_is_read_as_the_stock_processor_reads_a_picture(processors, kind, size, capfd):
+    """The height could be taken for the channels: nothing is guessed, and no warning says that it was."""
+    processor, photo = processors[kind], photograph(size)
+    stock = processor.image_processor(Image.fromarray(photo), return_tensors="np")["pixel_values"]
+    capfd.readouterr()
+    opening = opened(processor, Wording(POLICY))[0]
+    np.testing.assert_array_equal(asked(processor, opening, photo)["pixel_values"], stock)
+    shown = followed(processor, size).inputs(torch.from_numpy(as_pixels(photo)))["pixel_values"].numpy()
+    assert 255 * float(np.min(processor.image_processor.image_std)) * np.abs(shown - stock).max() < 2.2
+    assert "ambiguous" not in capfd.readouterr().err
 
 
 REAL = {  # as checkpoints of real size have them

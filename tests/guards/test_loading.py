@@ -80,6 +80,8 @@ def test_code_that_a_checkpoint_brings_is_not_run(kind, model_type, tmp_path, wi
             VisionLanguageGuard.from_pretrained(tmp_path)
     else:  # of a class that transformers has; what the checkpoint says beside is passed over
         guard = VisionLanguageGuard.from_pretrained(tmp_path)
+        named = "config.json, processor_config.json, tokenizer_config.json"
+        assert f"; code of the checkpoint is not run: auto_map in {named})" in repr(guard)
         assert np.isfinite(guard.scores(guard.alphabet[None, :3], np.zeros((1, 3, *guard.image_size)))).all()
     assert not (tmp_path / "ran").exists()
     assert not willing
@@ -95,3 +97,18 @@ def test_code_that_a_denoiser_brings_is_not_run(denoiser, tmp_path, willing):
         DenoisedGuard.from_pretrained(load_bay_guard(), denoiser, 0.5)
     assert not (tmp_path / "ran").exists()
     assert not willing
+
+
+def test_entries_that_the_stock_classes_do_not_know_change_no_score(tmp_path):
+    """As the docstring says; real checkpoints have many of them."""
+    guards = []
+    for folder, more in ((tmp_path / "plain", {}), (tmp_path / "more", {"rope_twist": True})):
+        file = save_llava(folder) / "config.json"
+        values = json.loads(file.read_text())
+        file.write_text(
+            json.dumps(values | more | {part: values[part] | more for part in ("text_config", "vision_config")})
+        )
+        guards.append(VisionLanguageGuard.from_pretrained(folder))
+    texts, images = guards[0].alphabet[None, :3], np.full((1, 3, *guards[0].image_size), 0.5)
+    np.testing.assert_array_equal(*(guard.scores(texts, images) for guard in guards))
+    assert not any("auto_map" in repr(guard) for guard in guards)

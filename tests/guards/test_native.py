@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_families import save_family
 from small_models import SIDE, save_llava, save_onevision
 
@@ -86,3 +87,18 @@ def test_pairs_of_several_sizes_are_certified_by_one_smoothed_guard(natives):
         example = hrs.Example(f"{size}", native.encode("is it safe"), np.full((3, *size), 0.2, np.float32))
         fixed = hrs.SmoothedGuard(native.at(size), kernel, 0.5, threat)
         assert smoothed.sample(example, 32).unsafe == fixed.sample(example, 32).unsafe
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 50)])
+def test_a_strip_of_an_image_is_read_by_llava_onevision_as_its_own_processor_reads_a_picture(folders, size):
+    guard = VisionLanguageGuard.from_pretrained(folders["llava_onevision"], image_size=size)
+    photo = np.random.default_rng(1).integers(80, 176, (*size, 3), dtype=np.uint8)
+    stock = guard.source.processor.image_processor(Image.fromarray(photo), return_tensors="np")["pixel_values"]
+    pixels = (photo.transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    ours = guard.vision.inputs(torch.from_numpy(pixels))["pixel_values"].numpy()
+    assert 255 * np.abs(ours - stock).max() * min(guard.source.processor.image_processor.image_std) < 1.1
+
+
+def test_an_image_that_the_stock_processor_refuses_is_refused_with_its_size(natives):
+    with pytest.raises(ValueError, match=r"image = 1 x 250 pixels: .*--image-size HxW.* aspect ratio must be smaller"):
+        natives["qwen2_5_vl"].at((1, 250))

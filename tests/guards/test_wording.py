@@ -76,7 +76,7 @@ def test_the_image_alone_is_certified_without_a_slot(folders):
     example = hrs.Example("a", guard.encode("some text"), image)
     front = hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(0)).certify(example, 64, tau=0.01)
     assert front.radii.shape == (1,)
-    with pytest.raises(ValueError, match=r"1 tokens with its slot: the guard can read at most 0"):
+    with pytest.raises(ValueError, match=r"1 tokens with its slot: the guard judges the image alone"):
         hrs.SmoothedGuard(guard, kernel, 0.5, hrs.SuffixThreat(1)).sample(example, 64)
 
 

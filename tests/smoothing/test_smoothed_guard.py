@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 import hybrid_rs as hrs
 from hybrid_rs.evidence.kinds import KINDS
 from hybrid_rs.smoothing import draws
-from hybrid_rs.smoothing.draws import Stream, noisy_texts
+from hybrid_rs.smoothing.draws import Stream, noisy_texts, require_readable
 from hybrid_rs.smoothing.together import sample_together
 
 
@@ -355,3 +356,10 @@ def test_an_image_and_its_counts_pass_few_functions(masked):
         sys.setprofile(None)
     assert {"SmoothedGuard.certify", "asked", "frontiers_of"} <= passed
     assert len(passed) <= 24, sorted(passed)
+
+
+def test_an_edit_of_a_text_that_is_not_read_is_refused_with_its_remedy():
+    alone = SimpleNamespace(max_length=0)
+    require_readable(alone, 0, "text")
+    with pytest.raises(ValueError, match=r"text = 8 tokens .*: the guard judges the image alone.*give max_edits = 0"):
+        require_readable(alone, 8, "text")
