@@ -14,7 +14,7 @@ from hybrid_rs.certificates import oracle
 
 BETAS = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.95, 1.0)
 SIZES = (2, 6, 3, 2)
-GUARD = SimpleNamespace(alphabet=np.arange(4), pad_id=1, mask_id=None)
+GUARD = SimpleNamespace(alphabet=np.arange(4), pad_id=1, mask_id=None, unsafe=lambda token_ids, images: None)
 
 
 def brute(p_a, shift, beta, sizes, d):
