@@ -83,10 +83,10 @@ def calibrate(
     benign = replace(entries, entries=tuple(entry for entry in entries if entry.unsafe is False))
     remedy = "calibration needs examples that are labelled safe (label 0)"
     require(len(benign) > 0, "data", str(source.data), remedy, repr)
-    kind_of, lacks = type(checkpoint.loaded).__name__, "has no scores(...) and field margin; leave the option out"
-    require(levels is None or has_margin(checkpoint.loaded), "margins", margins, f"the guard {kind_of} {lacks}", repr)
     candidates = len(rates or [0]) * len(levels or [0])
     _require_enough(len(benign), false_alarms, alpha, confidence, candidates)
+    kind_of, lacks = type(checkpoint.loaded).__name__, "has no scores(...) and field margin; leave the option out"
+    require(levels is None or has_margin(checkpoint.loaded), "margins", margins, f"the guard {kind_of} {lacks}", repr)
     made = [replace(smoothing, beta=rate).of(checkpoint.loaded) for rate in rates or [smoothing.beta]]
     problems = list(entries.problems)
     store = CountsStore(counting.store, checkpoint.name, engine)

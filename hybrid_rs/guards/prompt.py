@@ -80,6 +80,15 @@ def _unspecial(tokenizer: Any, text: str) -> str:
     return text[max(ends, default=0) :]
 
 
+def in_place(tokenizer: Any, frame: Frame) -> dict[str, list[int]]:
+    """Return how a text is read in a prompt, for the guard's identity; empty if it is read as if it stood alone."""
+    alone, placed = (
+        untrusted_ids(tokenizer, SENTINEL, []),
+        untrusted_ids(tokenizer, frame.lead + SENTINEL, [], frame.opening),
+    )
+    return {} if np.array_equal(alone, placed) else {"text": placed.tolist()}
+
+
 def opened(processor: Any, wording: Wording) -> Frame:
     """Return the text of the prompt around the untrusted text, from the checkpoint's own chat template.
 

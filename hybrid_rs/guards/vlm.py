@@ -27,7 +27,7 @@ with needs("guard"):
     from hybrid_rs.guards.checkpoint import Source, parts
     from hybrid_rs.guards.llava import LlavaVision
     from hybrid_rs.guards.llava_onevision import OnevisionVision
-    from hybrid_rs.guards.prompt import SENTINEL, Frame, opened, placeholders, untrusted_ids
+    from hybrid_rs.guards.prompt import Frame, in_place, opened, placeholders, untrusted_ids
     from hybrid_rs.guards.stock_images import StockVision
 
 
@@ -229,16 +229,8 @@ class VisionLanguageGuard:
                 "tokenizer": identity.tokenizer(self.tokenizer),
                 "images": self.vision.facts,
             }
-            | self._reading
+            | (in_place(self.tokenizer, self._frame) if self.tokenizer and self.reads_text else {})
         )
-
-    @property
-    def _reading(self) -> dict[str, Any]:
-        """How a text is read in the prompt, if not as alone; otherwise counts of earlier versions stay valid."""
-        if self.tokenizer is None or not self.reads_text:
-            return {}
-        alone, placed = untrusted_ids(self.tokenizer, SENTINEL, []), self.encode(SENTINEL)
-        return {} if np.array_equal(alone, placed) else {"text": placed.tolist()}
 
     @property
     def max_length(self) -> int | None:

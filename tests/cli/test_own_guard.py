@@ -21,6 +21,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "book" / "command_line.md").read_t
 [MODULE] = re.findall(r"This is `two_models.py`:\n\n```python\n(.*?)```", PAGE, re.DOTALL)
 [COMMAND] = re.findall(r"^hybrid-rs (.*two_models:make.*)$", PAGE, re.MULTILINE)
 SMALL = ("--n", 64, "--max-edits", 2, "--no-progress")
+EASY = ("--n", 64, "--false-alarms", 0.99, "--confidence", 0.9)  # one benign example is enough to calibrate
 WHOLE = """
 import numpy as np
 
@@ -181,7 +182,7 @@ def test_a_guard_that_fails_is_one_error_that_names_it_the_example_and_the_line(
 @pytest.mark.parametrize("command", ["show", "decide", "attack", "calibrate"])
 def test_every_command_names_the_guard_that_failed(run, notes, tmp_path, module, command):
     (tmp_path / f"{module}.py").write_text(f"{WHOLE.rsplit('return', 1)[0]}raise SystemExit(0)\n")
-    more = {"show": (), "calibrate": ("--n", 64), "decide": ("--max-draws", 64), "attack": ("--n", 64)}[command]
+    more = {"show": (), "calibrate": EASY, "decide": ("--max-draws", 64), "attack": ("--n", 64)}[command]
     budgets = ("--d", 1, "--epsilon", 0.1) if command in ("decide", "attack") else ()
     code, printed = run(command, notes, "--guard", f"{module}:Guard", "--max-edits", 2, *more, *budgets)
     assert code == 1
@@ -223,7 +224,7 @@ def test_a_neutral_text_that_the_guard_cannot_encode_is_not_blamed_on_an_entry(r
 @pytest.mark.usefixtures("path")
 def test_margins_with_a_guard_without_scores_name_the_option(run, notes, tmp_path, module):
     (tmp_path / f"{module}.py").write_text(WHOLE)
-    code, printed = run("calibrate", notes, "--guard", f"{module}:Guard", "--margins", "0,2", *SMALL)
+    code, printed = run("calibrate", notes, "--guard", f"{module}:Guard", "--margins", "0,2", *EASY)
     said = "error: margins = '0,2': the guard Guard has no scores(...) and field margin; leave the option out"
     assert (code, printed.err.strip().splitlines()[-1]) == (1, said)
 
