@@ -56,8 +56,9 @@ def untrusted_ids(tokenizer: Any, text: str, forbidden: list[int], opening: str 
         tokenizer: the tokenizer.
         text: the text.
         forbidden: ids that no text may contain.
-        opening: the text of the prompt before it. Tokenisers read the first word by what comes before it: many begin a
-            text that stands alone with a space.
+        opening: the text of the prompt before it. Tokenizers read the first word by what comes before it: many begin a
+            text that stands alone with a space. Where the tokenizer joins the end of the opening and the beginning of
+            the text in one token, the text is read alone.
     """
     ordinary = {"add_special_tokens": False, "split_special_tokens": True}
     alone, as_it_is = (tokenizer(text, **how)["input_ids"] for how in (ordinary, {"add_special_tokens": False}))

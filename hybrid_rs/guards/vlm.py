@@ -243,7 +243,8 @@ class VisionLanguageGuard:
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the token ids of an untrusted text, shape ``(length,)``, as the tokenizer reads it in the prompt.
 
-        A word that is spelled like a special token, such as ``<image>``, is read as ordinary text.
+        Two things are read otherwise than by stock pipelines: a word spelled like a special token is ordinary text, and
+        a beginning or an end that the tokenizer would join with the prompt, such as a line break, is not joined.
 
         Raises:
             ValueError: if the guard has no tokenizer, or the text gives a token that may occur only in the prompt.
@@ -251,9 +252,8 @@ class VisionLanguageGuard:
         require(self.tokenizer is not None, "tokenizer", None, "load the guard with from_pretrained")
         if not self.reads_text:
             return np.empty(0, dtype=np.int64)
-        return untrusted_ids(
-            self.tokenizer, self._frame.lead + text, placeholders(self.model.config), self._frame.opening
-        )
+        frame, never = self._frame, placeholders(self.model.config)
+        return untrusted_ids(self.tokenizer, frame.lead + text, never, frame.opening)
 
     @cached_property
     def _frame(self) -> Frame:

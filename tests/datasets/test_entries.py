@@ -2,10 +2,12 @@
 
 import json
 import os
+from io import BytesIO
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from PIL import Image
 
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.datasets.entries import Record, checked, inside
@@ -312,3 +314,18 @@ def test_an_image_may_keep_its_own_size_and_then_has_a_name_of_its_own(write_jso
     ):
         with pytest.raises(ValueError, match=message):
             data.entries[0].example([1], **options)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (7, 21), (1, 3), (333, 111)])
+def test_an_image_of_the_guards_shape_is_the_same_example_however_others_are_fitted(write_jsonl, size):
+    """A way of fitting that makes no difference makes no other draws either."""
+    file = BytesIO()
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (3 * size[0], 3 * size[1], 3), dtype=np.uint8)).save(file, "PNG")
+    (entry,) = load_jsonl(write_jsonl([{"image": "a.png", "text": ""}], {"a.png": file.getvalue()}))
+    made = [entry.example([], size, fit=fit) for fit in ("stretch", "crop", "pad")]
+    assert len({example.id for example in made}) == 1
+    for example in made[1:]:
+        np.testing.assert_array_equal(example.image, made[0].image)
+    other = [entry.example([], (size[0], size[1] + 1), fit=fit).id for fit in ("stretch", "crop", "pad")]
+    assert len(set(other)) == 3

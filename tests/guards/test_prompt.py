@@ -90,3 +90,11 @@ def test_a_text_that_merges_with_the_prompt_after_it_is_refused():
 def test_an_unknown_word_is_no_answer():
     with pytest.raises(ValueError, match=r"^answers = 'safe,unsafe': no spelling .*answer_prefix.*--generate"):
         Chat().answers()
+
+
+def test_a_beginning_that_would_join_the_prompt_is_read_alone():
+    """The prompt before a text is the same for all texts, so no token of it may depend on the text."""
+    chat = Chat(": w")
+    spelled = chat.tokenizer.convert_ids_to_tokens
+    assert ":w" in spelled(chat.tokenizer("USER:words")["input_ids"])
+    assert spelled(untrusted_ids(chat.tokenizer, "words", [], "USER:").tolist()) == list("words")
