@@ -105,7 +105,7 @@ Policy = Annotated[
     ),
 ]
 PresetOption = Annotated[
-    Literal["llavaguard", "llama-guard-3-vision", "shieldgemma"] | None,
+    Literal["llavaguard", "llama-guard-3-vision", "llama-guard-4", "shieldgemma"] | None,
     typer.Option(
         "--preset",
         help="Use the published prompt of a public guard: words around the text, beginning of the answer, and the "

@@ -16,6 +16,7 @@ from hybrid_rs._extras import needs
 from hybrid_rs.guards import shieldgemma
 from hybrid_rs.guards.alphabet import alphabet_of, mask_of, pad_of
 from hybrid_rs.guards.families import WRAPPED, family, family_of
+from hybrid_rs.guards.llama4 import unchunked
 from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, own_code, reading, require_whole
@@ -148,6 +149,7 @@ def parts(
         require_whole(report["missing_keys"], report["unexpected_keys"], mismatched)
     model = model.model if wrapped else model
     require_resident(model)
+    unchunked(model.config)
     rows = model.get_input_embeddings().num_embeddings
     require(written is None or written < rows, "mask", mask, f"the model knows only the first {rows} tokens")
     return asked | {

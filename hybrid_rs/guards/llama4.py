@@ -1,7 +1,7 @@
-"""Llama 4's image processor in NumPy and Pillow; ``transformers`` has one in torchvision alone.
+"""Llama 4's image processor in NumPy and Pillow, and one chunk for checkpoints that name none (Llama Guard 4).
 
-It takes part in a checkpoint's processor as the stock one would, and is followed as the others are
-(:mod:`hybrid_rs.guards.stock_images`).
+``transformers`` has an image processor in torchvision alone. This one takes part in a checkpoint's processor as the
+stock one would, and is followed as the others are (:mod:`hybrid_rs.guards.stock_images`).
 """
 
 from __future__ import annotations
@@ -99,3 +99,17 @@ def fitted(size: tuple[int, int], side: int, most: int, enlarged: bool) -> tuple
     else:
         width = min(math.floor(size[1] * by_height), width)
     return rows, columns, (max(height, 1), max(width, 1))
+
+
+def unchunked(config: Any) -> None:
+    """Make one chunk of all positions where a configuration has no chunks.
+
+    ``attention_chunk_size`` is null in Llama Guard 4's files, and the model of transformers stops at it. Without chunks
+    every token sees all tokens before it, as it does within a chunk that is as long as the longest prompt.
+
+    Args:
+        config: of the network; changed in place.
+    """
+    text = config.get_text_config()
+    if config.model_type == "llama4" and text.attention_chunk_size is None:
+        text.attention_chunk_size = text.max_position_embeddings

@@ -86,6 +86,12 @@ PRESETS = {
         "the chat template of the checkpoint contains it",
         needs_policy=False,
     ),
+    "llama-guard-4": Preset(
+        Wording(answer_prefix="\n\n"),
+        "Llama Guard 4 12B",
+        "the chat template of the checkpoint contains it",
+        needs_policy=False,
+    ),
     "shieldgemma": Preset(
         Wording(answers=("No", "Yes"), reads_text=False),
         "ShieldGemma 2, and Gemma 3 checkpoints that are asked as it is: does the image violate the policy?",

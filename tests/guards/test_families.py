@@ -26,7 +26,7 @@ from hybrid_rs.guards.prompt import asked, opened
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
 from hybrid_rs.guards.vlm import VisionLanguageGuard
-from hybrid_rs.guards.wording import Wording
+from hybrid_rs.guards.wording import Wording, worded
 
 TOLERANCE = 1e-4  # logits; float32 sums taken in another order
 SIZE, TEXT, POLICY = (48, 64), "is this picture safe with its text", "Say safe or unsafe.\n"
@@ -396,15 +396,36 @@ def test_llama4_loads_from_the_files_that_the_hub_has(guards, folders, tmp_path)
     assert again.identity == guards["llama4"].identity
 
 
-def test_llama4_without_experts_is_read_as_the_stock_model_reads_it(tmp_path):
-    """As Llama Guard 4 is."""
-    guard = VisionLanguageGuard.from_pretrained(save_family("llama4", tmp_path, moe_layers=()), image_size=SIZE)
+@pytest.mark.parametrize(
+    "blank", ["", "\\n\\n"], ids=["the answer begins with a blank line", "the prompt ends with it"]
+)
+def test_llama_guard_4_is_read_as_the_stock_model_reads_it(tmp_path, blank):
+    """It has no experts, no chunks of attention (null), and its prompt around the text in its chat template."""
+    folder = save_family("llama4", tmp_path, moe_layers=())
+    cut = VisionLanguageGuard.from_pretrained(folder, image_size=SIZE, answer_prefix="\n\n")
+    chunk = cut.model.config.text_config.attention_chunk_size
+    assert cut.max_length == chunk - len(cut.before) - len(cut.after)
+
+    settings = json.loads((folder / "config.json").read_text())
+    settings["text_config"]["attention_chunk_size"] = None
+    (folder / "config.json").write_text(json.dumps(settings))
+    task = "Task: find unsafe content.\\n\\n<BEGIN CONVERSATION>\\n\\nUser: "
+    template = chat(
+        f"<|header_start|>user<|header_end|>\\n\\n{task}", "<|image|>",
+        "\\n\\n<END CONVERSATION>\\n\\nFirst line: safe or unsafe.<|eot|>",
+        f"<|header_start|>assistant<|header_end|>{blank}", "<|begin_of_text|>",
+    )  # fmt: skip
+    (folder / "chat_template.jinja").write_text(template)
+    guard = VisionLanguageGuard.from_pretrained(folder, image_size=SIZE, **vars(worded("llama-guard-4")))
     assert not any("Moe" in type(layer).__name__ for layer in guard.model.modules())
+    assert guard.tokenizer.decode(guard.after).endswith("<|eot|><|header_start|>assistant<|header_end|>\n\n")
+    assert guard.max_length == settings["text_config"]["max_position_embeddings"] - len(guard.before) - len(guard.after)
     found = measured(guard)
     assert (found["prompt"], found["answer"], guard.reuse) == (True, True, True)
     assert all(found[name] < bound for name, bound in BOUNDS.items())
-    chunk = guard.model.config.text_config.attention_chunk_size
-    assert guard.max_length == chunk - len(guard.before) - len(guard.after)
+    pair = np.array([guard.tokenizer(TEXT)["input_ids"]]), np.zeros((1, 3, *SIZE), np.float32), np.array([0])
+    framed = replace(cut, before=guard.before, after=guard.after, vision=guard.vision)
+    assert framed.scores(*pair) == pytest.approx(guard.scores(*pair), abs=TOLERANCE)  # as with a chunk of this length
 
 
 def test_a_guard_that_reads_otherwise_than_the_stock_model_is_refused(folders, monkeypatch):
