@@ -136,7 +136,7 @@ class Subsamples:
     """
 
     def draw(self, guard: Guard, units: Iterable[Any]) -> Iterator[tuple[Any, list[Counts]]]:
-        """Yield every unit (see :class:`hybrid_rs.storage.engines.Unit`) with its counts, in this process."""
+        """Yield every unit (see :class:`hybrid_rs.storage.units.Unit`) with its counts, in this process."""
         for unit in units:
             kernels = (SubsampledGuard(guard, kernel) for kernel in unit.kernels)
             yield unit, [subsampled.sample(unit.example, unit.n, seed=unit.seed) for subsampled in kernels]

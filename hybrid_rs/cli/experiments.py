@@ -10,7 +10,7 @@ import typer
 
 from hybrid_rs._checks import require
 from hybrid_rs.checkout import PACKAGE, in_tree, require_tree
-from hybrid_rs.cli.options import Address, EngineOption, Workers
+from hybrid_rs.cli.options import Address, EngineOption, Gpus, Workers
 from hybrid_rs.cli.showing import note, resumable
 
 OUT = Path("bay_guard")
@@ -54,6 +54,7 @@ def run(
     ] = False,
     engine: EngineOption = None,
     workers: Workers = None,
+    gpus: Gpus = None,
     address: Address = None,
     output: Annotated[
         Path | None, typer.Option(help="Executed notebook, default `<name>.ipynb`; of all: folder.")
@@ -75,8 +76,8 @@ def run(
     if resample:
         given["resample"] = True
         note("new draws are kept in data/resampled, or next to your own data: remove that folder to start again")
-    if engine or workers or address:
-        given["engine"] = engine_name(engine, workers, address)
+    if engine or workers or address or gpus is not None:
+        given["engine"] = engine_name(engine, workers, address, gpus)
     folder, failed = output or Path(), {}
     with resumable(DATA / ("resampled" if resample else "counts")):
         if name != "all":

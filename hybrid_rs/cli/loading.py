@@ -217,6 +217,7 @@ class Counting:
     store: o.Store = Path("counts.jsonl")
     engine: o.EngineOption = None
     workers: o.Workers = None
+    gpus: o.Gpus = None
     address: o.Address = None
     progress: o.Progress = True
 
@@ -224,5 +225,5 @@ class Counting:
         """Return the engine that draws what the store lacks."""
         from hybrid_rs.storage.engines import engine_name, get_engine
 
-        name = engine_name(self.engine, self.workers, self.address)
+        name = engine_name(self.engine, self.workers, self.address, self.gpus)
         return get_engine(name, checkpoint.load, progress=self.progress)

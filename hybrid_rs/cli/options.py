@@ -216,11 +216,15 @@ EngineOption = Annotated[
     Literal["local", "ray"] | None,
     typer.Option(
         "--engine",
-        help="Where draws are made: in this process, or by Ray (default with --workers or --address).",
+        help="Where draws are made: in this process, or by Ray (default with --workers, --gpus or --address).",
         rich_help_panel=DRAWS,
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Ray workers that draw.", rich_help_panel=DRAWS)]
+Gpus = Annotated[
+    float | None,
+    typer.Option(help="GPUs of each Ray worker: a whole number, or a share such as 0.25.", rich_help_panel=DRAWS),
+]
 Address = Annotated[
     str | None, typer.Option(help="Address of a running Ray cluster, such as auto.", rich_help_panel=DRAWS)
 ]

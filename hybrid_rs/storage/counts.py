@@ -27,8 +27,9 @@ from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import at_margin, levels_of
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import require_alike
-from hybrid_rs.storage.engines import Engine, Evidence, Unit, engine_or_local
+from hybrid_rs.storage.engines import Engine, engine_or_local
 from hybrid_rs.storage.records import SCHEMA, Records, key, rows
+from hybrid_rs.storage.units import Evidence, Unit
 
 if TYPE_CHECKING:
     import pandas as pd

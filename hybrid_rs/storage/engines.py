@@ -1,7 +1,5 @@
 """Where work is done: in this process, or by the workers of a Ray cluster. The results are the same everywhere.
 
-A unit of work is the counts of one example, one attack, or one stream of verdicts.
-
 A worker loads the guard itself, so that no weights are sent. If a worker dies, only the unit that it was drawing is
 lost: Ray starts another worker, which draws that unit again.
 """
@@ -17,22 +15,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from hybrid_rs._checks import flag, function, integer, require, shown, text
+from hybrid_rs._checks import flag, function, integer, nonnegative, one, require, shown, text
 from hybrid_rs._extras import needs
-from hybrid_rs.certificates.deletion import DeletionKernel
-from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel
-from hybrid_rs.certificates.threats import Threat
-from hybrid_rs.evidence.kinds import AnyCounts
-from hybrid_rs.smoothing.deletion import DeletionSmoothedGuard, smooth
-from hybrid_rs.smoothing.draws import Noise
-from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
-from hybrid_rs.smoothing.margins import sample_margins
-from hybrid_rs.smoothing.together import sample_together
+from hybrid_rs.storage.units import Work
 
 ATTEMPTS = 3  # the run stops when this many workers have died on one unit
 STARTS = 10  # attempts to start a cluster: Ray gives its helpers 15 seconds each time, too few on a busy machine
@@ -42,63 +32,7 @@ PATIENCE = {  # how long Ray waits for its own processes, unless the user has se
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_agent_register_timeout_ms": "600000",  # milliseconds; not used by Ray 2.60, perhaps by later versions
 }
-Evidence: TypeAlias = AnyCounts
 W = TypeVar("W", bound="Work[Any]")
-R = TypeVar("R", covariant=True)
-
-
-class Work(Protocol[R]):
-    """A unit of work, which any copy of the guard can do. A worker receives it pickled."""
-
-    @property
-    def example(self) -> Example:
-        """The input; its id names the unit in errors."""
-        ...
-
-    def draw(self, guard: Guard, *, progress: bool = False) -> R:
-        """Return the result, a function of this unit and the guard."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """One piece of work: the counts of one example under noises that differ only in kernel.
-
-    Args:
-        example: the input.
-        kernels: the token kernels.
-        sigma: standard deviation of the image noise.
-        threat: what is noised, and what the adversary may touch.
-        n: number of draws.
-        seed: seed of the draws.
-        masked: draw evidence for the masked certificate; see :meth:`hybrid_rs.SmoothedGuard.sample`.
-        margins: count at each of these margins, with one kernel; by default only at the guard's own margin.
-        texts: noisy texts for each noisy image.
-        noise: how image noise is drawn; see :class:`hybrid_rs.SmoothedGuard`.
-    """
-
-    example: Example
-    kernels: tuple[UniformKernel | AbsorbingKernel | DeletionKernel, ...]
-    sigma: float
-    threat: Threat
-    n: int
-    seed: int
-    masked: bool = False
-    margins: tuple[float, ...] = ()
-    texts: int = 1
-    noise: Noise = "lattice"
-
-    def draw(self, guard: Guard, *, progress: bool = False) -> list[Evidence]:
-        """Return the counts for each kernel, or for each margin."""
-        smoothed: list[Any] = [smooth(guard, each, self.sigma, self.threat, self.noise) for each in self.kernels]
-        if self.margins:
-            (one,) = smoothed
-            return [*sample_margins(one, self.example, self.n, self.margins, seed=self.seed, progress=progress)]
-        law: dict[str, Any] = {"masked": self.masked, "seed": self.seed}
-        if self.texts > 1 or isinstance(smoothed[0], DeletionSmoothedGuard):
-            law["texts"] = self.texts
-            return [each.sample(self.example, self.n, progress=progress, **law) for each in smoothed]
-        return sample_together(smoothed, self.example, self.n, progress=progress, **law)
 
 
 class Engine(Protocol):
@@ -142,11 +76,12 @@ class Ray:
         load: makes the guard in each actor; a function that actors can import, or ``functools.partial`` of one.
         workers: number of actors; by default, the processors of the cluster, or of this machine.
         address: address of a running cluster, such as "auto" or "ray://host:10001"; by default one is started here.
-        gpus: number of accelerators per actor; may be a fraction.
+        gpus: GPUs of each actor: a share of one, such as 0.25, or a whole number. By default Ray assigns none, and all
+            actors of a machine see all of its GPUs.
 
     Raises:
         ValueError: if workers is less than 1 or, where a cluster is started here, more than the processors of this
-            machine; when first used, if the cluster has fewer processors.
+            machine; if gpus is negative, or a fraction above 1; when first used, if the cluster has no room for them.
         ImportError: when first used, if Ray is not installed.
         RuntimeError: when first used, if no cluster answers.
     """
@@ -159,7 +94,10 @@ class Ray:
         if self.workers and here and not address and not running:
             remedy = f"this machine has {here} processors; give fewer, or the address of a cluster"
             require(self.workers <= here, "workers", self.workers, remedy)
-        self.load, self.address, self.gpus = load, address, gpus
+        self.gpus = one("gpus", nonnegative("gpus", gpus))
+        whole = self.gpus <= 1 or self.gpus.is_integer()
+        require(whole, "gpus", gpus, "give a share of one GPU, such as 0.25, or a whole number of GPUs")
+        self.load, self.address = load, address
         self._actors: list[Any] = []
         self._started = False
 
@@ -196,12 +134,22 @@ class Ray:
         if not ray.is_initialized():
             start_ray(self.workers, self.address)
             self._started = True
-        processors = int(ray.cluster_resources().get("CPU", 0))
-        workers = processors if self.workers is None else self.workers
-        require(1 <= workers <= processors, "workers", workers, f"the cluster has {processors} processors")
+        room = sum(self._room(node["Resources"]) for node in ray.nodes() if node["Alive"])
+        workers = room if self.workers is None else self.workers
+        has = f"the cluster has room for {room}, each with a processor" + (
+            f" and {self.gpus:g} GPU" if self.gpus else ""
+        )
+        require(1 <= workers <= room, "workers", workers, has)
         options: dict[str, Any] = {"num_gpus": self.gpus, "max_restarts": -1, "max_task_retries": ATTEMPTS - 1}
         actor = ray.remote(num_cpus=1, **options)(_Drawer)
         self._actors = [actor.remote(self.load) for _ in range(workers)]
+
+    def _room(self, node: dict[str, float]) -> int:
+        """Return how many actors a machine has room for; actors that have none would be waited for without end."""
+        processors, gpus = int(node.get("CPU", 0)), node.get("GPU", 0.0)
+        share = self.gpus or 1.0
+        on_gpus = int(gpus) * int(1 / share) if share <= 1 else int(gpus // share)
+        return min(processors, on_gpus) if self.gpus else processors
 
     def close(self) -> None:
         """Stop the actors, and the cluster if it was started here; a later draw starts new ones."""
@@ -251,33 +199,38 @@ def start_ray(workers: int | None = None, address: str | None = None) -> None:
             return
 
 
-def engine_name(engine: str | None, workers: int | None = None, address: str | None = None) -> str:
+def engine_name(
+    engine: str | None, workers: int | None = None, address: str | None = None, gpus: float | None = None
+) -> str:
     """Return the name of an engine as :func:`get_engine` takes it.
 
     Args:
-        engine: "local" or "ray"; None means ray if workers or an address are given, else local.
+        engine: "local" or "ray"; None means ray if workers, GPUs or an address are given, else local.
         workers: number of Ray actors.
         address: address of a running Ray cluster.
+        gpus: GPUs of each actor; see :class:`Ray`.
 
     Raises:
         ValueError: if there is no such engine.
 
     Example:
-        >>> engine_name("ray", workers=4, address="auto"), engine_name(None, workers=2), engine_name(None)
-        ('ray:4@auto', 'ray:2', 'local')
+        >>> engine_name("ray", workers=4, address="auto"), engine_name(None, gpus=0.25), engine_name(None)
+        ('ray:4@auto', 'ray::0.25', 'local')
     """
     if address is not None:
         text("address", address)
     if workers is not None:
         integer("workers", workers, at_least=1)
-    kind = ("ray" if workers is not None or address else "local") if engine is None else text("engine", engine)
-    name = kind + (f":{workers}" if workers is not None else "") + (f"@{address}" if address else "")
+    share = "" if gpus is None else f":{one('gpus', nonnegative('gpus', gpus)):g}"
+    given = ("" if workers is None and not share else f":{'' if workers is None else workers}") + share
+    kind = ("ray" if given or address else "local") if engine is None else text("engine", engine)
+    name = kind + given + (f"@{address}" if address else "")
     _parts(name)
     return name
 
 
 def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) -> Local | Ray:
-    """Return the engine of a name: ``local``, ``ray``, ``ray:WORKERS`` or ``ray:WORKERS@ADDRESS``.
+    """Return the engine of a name: ``local``, or ``ray[:WORKERS[:GPUS]][@ADDRESS]``.
 
     Args:
         name: the engine, as a notebook's parameter ``engine`` gives it.
@@ -289,20 +242,21 @@ def get_engine(name: str, load: Callable[[], Guard], *, progress: bool = False) 
 
     Example:
         >>> from hybrid_rs.small_guard.guard import load_bay_guard
-        >>> get_engine("ray:4@auto", load_bay_guard).address
-        'auto'
+        >>> engine = get_engine("ray:4:0.25@auto", load_bay_guard)  # four workers share a GPU
+        >>> engine.workers, engine.gpus, engine.address
+        (4, 0.25, 'auto')
     """
     function("load", load, "give a function that makes the guard")
-    kind, workers, address = _parts(text("engine", name))
+    kind, workers, gpus, address = _parts(text("engine", name))
     local = Local(flag("progress", progress))
-    return Ray(load, workers, address) if kind == "ray" else local
+    return Ray(load, workers, address, gpus) if kind == "ray" else local
 
 
-def _parts(name: str) -> tuple[str, int | None, str | None]:
-    match = re.fullmatch(r"(?:(local)|(ray)(?::(\d+))?(?:@(.+))?)", name)
+def _parts(name: str) -> tuple[str, int | None, float, str | None]:
+    match = re.fullmatch(r"(local)|(ray)(?::(?!@|$)(\d+)?(?::(\d+|\d*\.\d+))?)?(?:@(.+))?", name)
     if match is None:
-        raise ValueError(f"engine = {shown(name, repr)}: give local (this process) or ray[:workers][@address]")
-    return match[1] or match[2], int(match[3]) if match[3] else None, match[4]
+        raise ValueError(f"engine = {shown(name, repr)}: give local (this process) or ray[:workers[:gpus]][@address]")
+    return match[1] or match[2], int(match[3]) if match[3] else None, float(match[4] or 0), match[5]
 
 
 def _answer(unit: Work[Any], answer: Any) -> Any:

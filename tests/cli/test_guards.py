@@ -16,9 +16,9 @@ from hybrid_rs.cli.data import guessed_layout
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.datasets.interaction import interaction_only
 from hybrid_rs.small_guard.guard import CHECKPOINT, load_bay_guard
-from hybrid_rs.storage.engines import Unit
 from hybrid_rs.storage.exchange import read_table
 from hybrid_rs.storage.records import sealed
+from hybrid_rs.storage.units import Unit
 
 MODEL = ("--model", CHECKPOINT)
 SMALL = ("--n", 128, "--max-edits", 2, "--no-progress")

@@ -25,7 +25,7 @@ from hybrid_rs.guards.denoised import DenoisedGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 from hybrid_rs.guards.wording import PRESETS
 from hybrid_rs.small_guard.guard import CHECKPOINT
-from hybrid_rs.storage.engines import Unit
+from hybrid_rs.storage.units import Unit
 
 SMALL = ("--n", 64, "--max-edits", 1, "--no-progress", "--limit", 1)
 BAY = ("--model", CHECKPOINT)

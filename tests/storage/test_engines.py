@@ -10,15 +10,16 @@ from types import ModuleType
 import pytest
 import workers
 from toys import KERNEL, NESTED, ToyGuard
-from workers import EXAMPLES, MortalGuard, SlowGuard, smoothed
+from workers import EXAMPLES, MortalGuard, PlacedGuard, SlowGuard, smoothed
 
 import hybrid_rs as hrs
 from hybrid_rs.attacks import Effort
 from hybrid_rs.storage import engines
 from hybrid_rs.storage.attacks import AttackStore
 from hybrid_rs.storage.counts import CountsStore
-from hybrid_rs.storage.engines import Local, Ray, Unit, engine_name, get_engine
+from hybrid_rs.storage.engines import Local, Ray, engine_name, get_engine
 from hybrid_rs.storage.streams import StreamStore
+from hybrid_rs.storage.units import Unit
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 UNITS = [Unit(example, (KERNEL,), 0.2, NESTED, 100, 0, False) for example in EXAMPLES]
@@ -26,13 +27,19 @@ UNITS = [Unit(example, (KERNEL,), 0.2, NESTED, 100, 0, False) for example in EXA
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One cluster for all tests that need one: it takes seconds to start, and minutes where the machine is busy."""
+    """Two nodes, each with a processor and a GPU in name only; one cluster for all tests: it takes seconds to start."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: the tests of its engine did not run")
+    from ray.cluster_utils import Cluster
+
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(workers.__file__).parent), *filter(None, [before])])
-    engines.start_ray(workers=2)
+    node = {"num_cpus": 1, "num_gpus": 1}
+    nodes = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+    nodes.add_node(**node)
+    engines.start_ray(address=nodes.address)
     yield
     ray.shutdown()
+    nodes.shutdown()
     if before is None:
         del os.environ["PYTHONPATH"]
     else:
@@ -44,8 +51,8 @@ def make(cluster):
     """Make engines that end with the test."""
     made = []
 
-    def engine(load, number=2):
-        made.append(Ray(load, number))
+    def engine(load, number=2, gpus=0.0):
+        made.append(Ray(load, number, gpus=gpus))
         return made[-1]
 
     yield engine
@@ -125,9 +132,35 @@ def test_what_a_unit_raises_in_a_worker_reaches_the_caller(make):
         list(make(ToyGuard, 1).draw(ToyGuard(), [bad]))
 
 
-def test_more_workers_than_processors_are_refused(make):
-    with pytest.raises(ValueError, match="workers = 3: the cluster has 2 processors"):
-        list(make(ToyGuard, 3).draw(ToyGuard(), UNITS))
+def test_workers_with_gpus_are_placed_on_the_nodes_that_have_them(make, tmp_path):
+    guard = PlacedGuard(folder=tmp_path)
+    engine = make(partial(PlacedGuard, folder=tmp_path), None, gpus=1.0)  # as many as there is room for
+    found = list(engine.draw(guard, UNITS))
+    assert [counts for _, counts in found] == [counts for _, counts in Local().draw(ToyGuard(), UNITS)]
+    nodes, gpus = zip(*(mark.name.split() for mark in tmp_path.iterdir()), strict=True)
+    assert (len({*nodes}), gpus) == (2, ("0", "0"))
+
+
+@pytest.mark.parametrize(("number", "gpus", "room"), [(3, 0, "2, each with a processor"), (1, 2, "0, .* and 2 GPU")])
+def test_more_workers_than_there_is_room_for_are_refused(make, number, gpus, room):
+    """A worker without room would be waited for without end."""
+    with pytest.raises(ValueError, match=f"workers = {number}: the cluster has room for {room}"):
+        list(make(ToyGuard, number, gpus).draw(ToyGuard(), UNITS))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "node", "room"),
+    [(0.25, {"CPU": 16, "GPU": 2}, 8), (0.75, {"CPU": 16, "GPU": 2}, 2), (2, {"CPU": 16, "GPU": 5}, 2),
+     (0.25, {"CPU": 3, "GPU": 2}, 3), (1, {"CPU": 16}, 0), (0, {"CPU": 16}, 16), (0, {}, 0)],
+)  # fmt: skip
+def test_a_worker_needs_a_processor_and_its_share_of_one_gpu(gpus, node, room):
+    assert Ray(ToyGuard, address="auto", gpus=gpus)._room(node) == room
+
+
+@pytest.mark.parametrize("gpus", [-1, 1.5, float("nan"), "1", [1]])
+def test_gpus_that_no_worker_can_be_given_are_refused(gpus):
+    with pytest.raises(ValueError, match="gpus = "):
+        Ray(ToyGuard, gpus=gpus)
 
 
 @pytest.mark.parametrize("other", [ToyGuard(pad_id=13), ToyGuard(mask_id=6), MortalGuard()])
@@ -145,6 +178,8 @@ def test_a_loader_of_another_guard_is_refused(other):
         ((None, 2), "ray:2"),
         (("ray", None, "auto"), "ray@auto"),
         ((None, 2, "ray://host:10001"), "ray:2@ray://host:10001"),
+        ((None, 2, "auto", 0.25), "ray:2:0.25@auto"),
+        ((None, None, None, 1), "ray::1"),
     ],
 )
 def test_an_engine_is_named_in_full(options, name, monkeypatch):
@@ -152,10 +187,27 @@ def test_an_engine_is_named_in_full(options, name, monkeypatch):
     assert engine_name(*options) == name
     made = get_engine(name, ToyGuard)
     assert isinstance(made, Local if name == "local" else Ray)
-    assert [getattr(made, "workers", None), getattr(made, "address", None)] == [*options, None, None][1:3]
+    given = [getattr(made, each, None) for each in ("workers", "address", "gpus")]
+    assert [*given[:2], given[2] or None] == [*options, None, None, None][1:4]
 
 
-@pytest.mark.parametrize("name", ["", "dask", "local:2", "local@auto", "ray:0", "ray:two", "ray@"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "dask",
+        "local:2",
+        "local@auto",
+        "ray:0",
+        "ray:two",
+        "ray@",
+        "ray:",
+        "ray:@auto",
+        "ray:2:",
+        "ray:2:-1",
+        "local::1",
+    ],
+)
 def test_a_name_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=r"engine = |workers = 0"):
         get_engine(name, ToyGuard)
