@@ -61,7 +61,7 @@ def p_adv_texts(p: ArrayLike, epsilon: ArrayLike, ratio: LikelihoodRatio, *, sig
     """
     a_ratio(ratio)
     layered = p_adv(attacked_share(p, epsilon, sigma=sigma), 0.0, ratio, sigma=1.0)
-    if _straight(ratio):
+    if straight(ratio):
         return np.asarray(layered)[()]
     return np.maximum(layered, p_adv(attacked_share(p, 0.0, sigma=sigma), epsilon, ratio, sigma=sigma))[()]
 
@@ -112,7 +112,7 @@ def certified_radius_texts(p: ArrayLike, ratio: LikelihoodRatio, *, sigma: Array
     broadcast(p=levels[..., 0], sigma=noise, tau=threshold)
     a_ratio(ratio)
     layered = _layered_radius(levels, ratio, noise, threshold)
-    if _straight(ratio):
+    if straight(ratio):
         return layered
     pooled = attacked_share(levels, 0.0, sigma=1.0)
     return np.fmax(layered, certified_radius(pooled, ratio, sigma=noise, tau=threshold))[()]
@@ -162,7 +162,7 @@ def _root(p: FloatArray, needed: FloatArray) -> FloatArray:
     return bracketed_root(excess, np.zeros_like(high), high, (target, *levels), xatol=1e-300, xrtol=1e-13)
 
 
-def _straight(ratio: LikelihoodRatio) -> bool:
+def straight(ratio: LikelihoodRatio) -> bool:
     """Return whether V_0 is linear: then the joint certificate from the pooled share cannot be better."""
     return ratio.log_gamma.size < 2 and ratio.p_at_zero == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from hybrid_rs._checks import flag, kind, probability, require
 from hybrid_rs.certificates import neyman_pearson
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, p_adv_texts
+from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, straight
 from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
@@ -162,22 +162,41 @@ def certify_texts(
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
     reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     ratio = kernel.likelihood_ratio(budget, masked=given)
-    value, image, log_t = witnessed(levels, ratio, reach, deviation)
+    value, image, log_t = ImageTests.of(levels, reach, deviation).against(ratio)
     law = (kernel, budget, reach, deviation, at)
     off = counts.distance if counts else 0.0
     return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence, off)
 
 
-def witnessed(
-    levels: NDArray[np.float64], ratio: LikelihoodRatio, epsilon: float, sigma: float
-) -> tuple[float, tuple[float, ...], float]:
-    """Return the worst-case value from levels, the witnesses of the image tests (none if pooled), and the text's."""
-    shift = attack_shift(epsilon, sigma)
-    image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
-    value, log_t = _witnessed(attacked_share(levels, epsilon, sigma=sigma), ratio, np.zeros(()))
-    if value < float(p_adv_texts(levels, epsilon, ratio, sigma=sigma)):  # the joint certificate is better
-        image, (value, log_t) = (), _witnessed(attacked_share(levels, 0.0, sigma=1.0), ratio, shift)
-    return value, image, log_t
+class ImageTests(NamedTuple):
+    """The levels of one row after an image perturbation: the same for every number of edits.
+
+    Args:
+        log_t: the witnesses of the image tests, one per level.
+        share: the least share of flagged texts under the perturbation.
+        pooled: the share without it.
+        shift: the size of the perturbation, epsilon / sigma.
+    """
+
+    log_t: tuple[float, ...]
+    share: NDArray[np.float64]
+    pooled: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, levels: NDArray[np.float64], epsilon: float, sigma: float) -> ImageTests:
+        """Return the tests of these levels."""
+        shift = attack_shift(epsilon, sigma)
+        log_t = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
+        return cls(log_t, attacked_share(levels, epsilon, sigma=sigma), attacked_share(levels, 0.0, sigma=1.0), shift)
+
+    def against(self, ratio: LikelihoodRatio) -> tuple[float, tuple[float, ...], float]:
+        """Return the worst-case value, the witnesses of the image tests (none if pooled), and the text's."""
+        value, log_t = _witnessed(self.share, ratio, np.zeros(()))
+        if straight(ratio):
+            return value, self.log_t, log_t
+        joint = _witnessed(self.pooled, ratio, self.shift)
+        return (joint[0], (), joint[1]) if joint[0] > value else (value, self.log_t, log_t)
 
 
 def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple[float, float]:
