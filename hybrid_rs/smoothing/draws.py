@@ -179,7 +179,8 @@ def noisy_texts(
     positions = np.searchsorted(alphabet, canonical[where])
     blocks = [kernel.replacements(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)]
     replaced, by = (np.concatenate(parts)[: stop - start] for parts in zip(*blocks, strict=True))
-    tokens = np.where(by == AbsorbingKernel.MASK, guard.mask_id or 0, alphabet[np.maximum(by, 0)])
+    mask = np.int64(guard.mask_id or 0)  # NumPy would fit a plain number into the alphabet's type
+    tokens = np.where(by == AbsorbingKernel.MASK, mask, alphabet[np.maximum(by, 0)])
     rows = noised[:, where] & replaced[:, None] if forced is None else replaced[:, None] | forced[:, where]
     texts = np.broadcast_to(canonical, (*rows.shape[:2], clean.size)).copy()
     texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])

@@ -13,6 +13,7 @@ from scipy.stats import binomtest, chi2, chisquare
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.attacks import Objective
 from hybrid_rs.evidence.kinds import KINDS
 from hybrid_rs.smoothing import draws
 from hybrid_rs.smoothing.draws import Stream, noisy_texts, require_readable
@@ -128,6 +129,17 @@ def test_the_absorbing_kernel_writes_the_mask():
     texts, _ = guard.shown()
     assert set(np.unique(texts[:, 3:])) == {guard.mask_id, guard.pad_id}
     assert (texts[:, 3:] == guard.mask_id).mean() == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint16, np.int32, np.uint64, np.int64])
+def test_the_mask_is_written_whatever_the_type_of_the_alphabet(kind):
+    """In 8 bits 300 would be 44, an ordinary token; attacks are shown the same texts."""
+    guard = ToyGuard(alphabet=np.arange(10, 60, dtype=kind), mask_id=300)
+    smoothed = hrs.SmoothedGuard(guard, hrs.AbsorbingKernel(0.4), sigma=0.2, threat=SUFFIX)
+    smoothed.sample(EXAMPLE, 100)
+    objective = Objective(smoothed, EXAMPLE, d=1)
+    for texts in (guard.shown()[0], objective.texts(objective.text, objective.draws(100))):
+        assert set(np.unique(texts[:, 3:])) == {guard.pad_id, 300}
 
 
 def test_larger_beta_replaces_a_superset_with_the_same_words():
