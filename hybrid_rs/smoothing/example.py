@@ -101,9 +101,11 @@ def require_own_ids(examples: Iterable[Example]) -> None:
     known: dict[str, Example] = {}
     for each in examples:
         first = known.setdefault(each.id, each)
-        same = np.array_equal(first.token_ids, each.token_ids) and np.array_equal(first.image, each.image)
+        same = first is each or all(
+            np.array_equal(getattr(first, part), getattr(each, part)) for part in ("token_ids", "image")
+        )
         remedy = "two of them have this id and differ in text or image; give each its own id"
-        require(first is each or same, "examples", each.id, remedy, repr)
+        require(same, "examples", each.id, remedy, repr)
 
 
 def eight_bits(image: NDArray[Any]) -> NDArray[np.float32]:
