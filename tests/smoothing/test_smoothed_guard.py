@@ -234,6 +234,17 @@ def test_l0_evidence_is_what_the_same_draws_show():
     assert front.d_max == 3
 
 
+@pytest.mark.parametrize(("threat", "masked", "texts"), [(SUFFIX, True, 1), (SUFFIX, True, 3), (NESTED, False, 1)])
+def test_evidence_about_pads_is_not_taken_for_edits_anywhere(threat, masked, texts):
+    there, anywhere = (hrs.SmoothedGuard(ToyGuard(), KERNEL, 0.2, each) for each in (threat, hrs.L0Threat(2)))
+    counts = there.sample(EXAMPLE, 100, masked=masked, texts=texts)
+    assert there.frontier(counts, tau=0.05).threat is threat
+    with pytest.raises(ValueError, match=r"^counts = \w*Counts: these have a bound for each number of pads"):
+        anywhere.frontier(counts, tau=0.05)
+    with pytest.raises(ValueError, match=r"^counts = \(3,\): give the counts of sample"):
+        anywhere.frontier((3,), tau=0.05)
+
+
 def test_masked_evidence_needs_one_classifier():
     smoothed = hrs.SmoothedGuard(ToyGuard(), KERNEL, sigma=0.2, threat=NESTED)
     with pytest.raises(ValueError, match="use one_shot=True"):
