@@ -191,7 +191,7 @@ class Objective:
         noisy = self.smoothed.kernel.sample(places, draws.n, self.rng(draws, 0))
         texts = np.tile(shown, (draws.n, 1))
         known = alphabet[np.maximum(noisy, 0)]
-        texts[:, self.noised] = np.where(noisy == AbsorbingKernel.MASK, self.guard.mask_id or 0, known)
+        texts[:, self.noised] = np.where(noisy == AbsorbingKernel.MASK, np.int64(self.guard.mask_id or 0), known)
         return texts
 
     def noise(self, draws: Draws) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from hybrid_rs._checks import integer, kind, one, probability, require
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.answers import about, asked
-from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream
+from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream, at_once
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 
@@ -106,8 +106,7 @@ class SubsampledGuard:
         """
         kind("example", example, Example, "give a hybrid_rs.Example")
         n, seed = integer("n", n, at_least=1, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
-        step = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK) * BLOCK
-        stream = Stream(seed, example.id)
+        step, stream = at_once(batch_draws, example), Stream(seed, example.id)
         batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))
         with about(example.id):
             unsafe = sum(int(asked(self.guard, "unsafe", *batch).sum()) for batch in batches)

@@ -10,6 +10,7 @@ import typer
 from tqdm import tqdm
 
 from hybrid_rs._checks import integer, probability, require, shown
+from hybrid_rs.certificates.threshold import threshold
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
@@ -81,6 +82,7 @@ def decide(
 
             bar.update()
             resolutions.add(example)
+            threshold(chosen, [(example.id, seed)])  # refuses draws that chose it, also where the decision is stored
             row = kept.get_or_make(described(checkpoint.name, smoothed, example.id) | asked, decided)
             found.append((example.unsafe, row))
             if as_json:

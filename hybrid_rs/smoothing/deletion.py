@@ -22,12 +22,12 @@ from hybrid_rs.decisions.decide import Decision, decide
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.answers import about, asked
 from hybrid_rs.smoothing.draws import (
-    AT_ONCE,
     BLOCK,
     MAX_DRAWS,
     SAMPLERS,
     Noise,
     Stream,
+    at_once,
     distance,
     noisy_images,
     require_readable,
@@ -258,9 +258,7 @@ def verdicts_of(
             one length, shape ``(group, length)``, with the numbers of their draws.
     """
     n, seed = integer("n", n, at_least=0, at_most=MAX_DRAWS), integer("seed", seed, at_least=0)
-    blocks = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
-    step = BLOCK * min(blocks, max(1, AT_ONCE // (BLOCK * example.image.size)))
-    stream = Stream(seed, example.id)
+    step, stream = at_once(batch_draws, example), Stream(seed, example.id)
 
     def batches() -> Iterator[NDArray[np.bool_]]:
         for start in range(0, n, step):

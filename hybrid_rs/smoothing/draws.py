@@ -86,9 +86,7 @@ def drawn(
     kind("example", example, Example, "give a hybrid_rs.Example")
     flag("progress", progress)
     integer("n", n, at_least=0, at_most=MAX_DRAWS)
-    blocks_at_once = -(-integer("batch_draws", batch_draws, at_least=1) // BLOCK)
-    first = smoothed[0]
-    blocks_at_once = min(blocks_at_once, max(1, AT_ONCE // (BLOCK * example.image.size)))
+    first, step = smoothed[0], at_once(batch_draws, example)
     noised = first.threat.noised(example.token_ids.size)
     require_readable(first.guard, example.token_ids.size + first.threat.slot, f"example {example.id!r}")
     clean = np.append(example.token_ids, np.full(first.threat.slot, first.guard.pad_id))
@@ -97,8 +95,8 @@ def drawn(
 
     def batches() -> Iterator[list[tuple[NDArray[Any], NDArray[np.bool_]]]]:
         with tqdm(total=n, unit="draw", desc=example.id, disable=not progress, leave=False) as bar:
-            for start in range(0, n, blocks_at_once * BLOCK):
-                stop = min(n, start + blocks_at_once * BLOCK)
+            for start in range(0, n, step):
+                stop = min(n, start + step)
                 noisy = [
                     noisy_texts(first.guard, each.kernel, clean, noised, forced, stream, start, stop)
                     for each in smoothed
@@ -111,6 +109,18 @@ def drawn(
                 bar.update(stop - start)
 
     return batches()
+
+
+def at_once(batch_draws: int, example: Example, texts: int = 1) -> int:
+    """Return the number of images in a batch, a multiple of 64; fewer than asked for where images are large.
+
+    Args:
+        batch_draws: draws given to the guard at a time, at least 1.
+        example: the input.
+        texts: noisy texts for each noisy image; each is a draw.
+    """
+    blocks = -(-integer("batch_draws", batch_draws, at_least=1) // (BLOCK * texts))
+    return BLOCK * min(blocks, max(1, AT_ONCE // (BLOCK * example.image.size)))
 
 
 def distance(smoothed: Smoothing, example: Example, texts: int = 1) -> float:
@@ -169,7 +179,8 @@ def noisy_texts(
     positions = np.searchsorted(alphabet, canonical[where])
     blocks = [kernel.replacements(positions, BLOCK, rng) for rng in stream.blocks(TEXT, start, stop)]
     replaced, by = (np.concatenate(parts)[: stop - start] for parts in zip(*blocks, strict=True))
-    tokens = np.where(by == AbsorbingKernel.MASK, guard.mask_id or 0, alphabet[np.maximum(by, 0)])
+    mask = np.int64(guard.mask_id or 0)  # NumPy would fit a plain number into the alphabet's type
+    tokens = np.where(by == AbsorbingKernel.MASK, mask, alphabet[np.maximum(by, 0)])
     rows = noised[:, where] & replaced[:, None] if forced is None else replaced[:, None] | forced[:, where]
     texts = np.broadcast_to(canonical, (*rows.shape[:2], clean.size)).copy()
     texts[:, :, where] = np.where(rows, tokens[:, None], canonical[where])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,6 +81,31 @@ class Example:
             np.int16(115)
         """
         return replace(self, image=eight_bits(self.image))
+
+
+def require_own_ids(examples: Iterable[Example]) -> None:
+    """Require that no two contents share an id: draws depend on the id, and stored counts are found by it.
+
+    Args:
+        examples: the inputs of one run; the same content may occur several times.
+
+    Raises:
+        ValueError: naming an id that two contents share.
+
+    Example:
+        >>> dark, light = (Example("a", np.array([3]), np.full((3, 8, 8), v, np.float32)) for v in (0, 1))
+        >>> require_own_ids([dark, light])
+        Traceback (most recent call last):
+        ValueError: examples = 'a': two of them have this id and differ in text or image; give each its own id
+    """
+    known: dict[str, Example] = {}
+    for each in examples:
+        first = known.setdefault(each.id, each)
+        same = first is each or all(
+            np.array_equal(getattr(first, part), getattr(each, part)) for part in ("token_ids", "image")
+        )
+        remedy = "two of them have this id and differ in text or image; give each its own id"
+        require(same, "examples", each.id, remedy, repr)
 
 
 def eight_bits(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from hybrid_rs.decisions.decide_sets import decide_sets
 from hybrid_rs.decisions.watch import watch
 from hybrid_rs.decisions.watch_sets import watch_sets
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
-from hybrid_rs.evidence.kinds import AnyCounts
+from hybrid_rs.evidence.kinds import KINDS, AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.smoothing.draws import SAMPLERS, Noise, distance, drawn
 from hybrid_rs.smoothing.example import Example
@@ -221,6 +221,10 @@ class SmoothedGuard:
         simultaneous: bool = False,
     ) -> Frontier:
         """Return the certified frontier of counts drawn earlier with this smoothed guard."""
+        by_budget = kind("counts", counts, KINDS, "give the counts of sample").by_budget
+        fits = not by_budget or self.threat.conditions(1) is not None
+        remedy = "these have a bound for each number of pads, but here edits may be anywhere; give the counts of sample"
+        require(fits, "counts", type(counts).__name__, remedy)
         law = {"sigma": self.sigma, "alpha": alpha}
         front = frontier_of(counts, self.kernel, tau=tau, d_max=self.threat.max_edits, simultaneous=simultaneous, **law)
         return replace(front, threat=self.threat)

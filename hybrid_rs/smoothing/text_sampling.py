@@ -12,7 +12,17 @@ from tqdm import tqdm
 from hybrid_rs._checks import flag, integer, kind
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts
-from hybrid_rs.smoothing.draws import BLOCK, Smoothing, Stream, answers_of, distance, noisy_images, noisy_texts
+from hybrid_rs.smoothing.draws import (
+    MAX_DRAWS,
+    Smoothing,
+    Stream,
+    answers_of,
+    at_once,
+    distance,
+    noisy_images,
+    noisy_texts,
+    require_readable,
+)
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.together import conditions
 
@@ -65,7 +75,7 @@ def sample_texts(
     flag("progress", progress)
     kind("example", example, Example, "give a hybrid_rs.Example")
     n, m, seed = (
-        integer("n", n, at_least=1),
+        integer("n", n, at_least=1, at_most=MAX_DRAWS),
         integer("texts", texts, at_least=1, at_most=MAX_TEXTS),
         integer("seed", seed, at_least=0),
     )
@@ -110,7 +120,8 @@ def _drawn(
     progress: bool = False,
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Yield :func:`drawn_texts`, and where positions were replaced, shape ``(images, texts, positions)``."""
-    size = BLOCK * -(-integer("batch_draws", batch_draws, at_least=1) // (BLOCK * texts))
+    size = at_once(batch_draws, example, texts)
+    require_readable(smoothed.guard, example.token_ids.size + smoothed.threat.slot, f"example {example.id!r}")
     noised = smoothed.threat.noised(example.token_ids.size)
     clean = np.append(example.token_ids, np.full(smoothed.threat.slot, smoothed.guard.pad_id))
     streams = [Stream(seed, example.id, text) for text in range(texts)]

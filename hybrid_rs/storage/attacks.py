@@ -14,7 +14,7 @@ from hybrid_rs.attacks.joint import attack_jointly, evaluate, without_noise
 from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.deletion import AnySmoothed, smooth
 from hybrid_rs.smoothing.draws import MAX_DRAWS
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
@@ -109,6 +109,7 @@ class AttackStore:
             how: the keyword arguments of :meth:`attack`, for all of them.
         """
         asked = [(each, self._asked(*each, **how)) for each in attacks]
+        require_own_ids(example for (_, example, *_), _ in asked)
         self._kept.read()
         left = {key(question, FOUND): (each, question) for each, question in asked if not self._kept.get(question)}
         if left:

@@ -22,7 +22,7 @@ from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.deletion import AnySmoothed
 from hybrid_rs.smoothing.draws import MAX_DRAWS, SAMPLERS
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import at_margin, levels_of
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -191,6 +191,7 @@ class CountsStore:
         """
         require(callable(progress) or isinstance(progress, bool), "progress", progress, "give True or False", repr)
         examples = listed("examples", examples, "give examples", Example)
+        require_own_ids(examples)
         asked = [[self._question(each, example.id, **law) for each in variants] for example in examples]
 
         def missing(questions: list[dict[str, Any]]) -> list[int]:

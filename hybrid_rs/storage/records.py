@@ -116,14 +116,18 @@ class Records(Generic[Value]):
 
         Raises:
             ValueError: if a line of another run disagrees.
-            OSError: if the disk is full.
+            OSError: if the disk is full, or the file system has no locks.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab+", buffering=0) as file:
             if sys.platform != "win32":
                 import fcntl
 
-                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+                except OSError as error:  # of some network file systems
+                    remedy = "it cannot be locked against other runs; give a file on another file system"
+                    raise OSError(f"{self.file}: {remedy} ({error.strerror})") from error
             self._read(file)
             if self.file != self.path and not self._end:
                 print(f"new results for {self.path} go to {self.file}", file=sys.stderr)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, kind, require, several
 from hybrid_rs.evidence.counts import Counts
-from hybrid_rs.smoothing.example import Example
+from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.storage.counts import described, name_of
@@ -109,7 +109,8 @@ class StreamStore:
             shape ``(n,)``, n at most ``max_draws``; more than enough if more are stored.
 
         Raises:
-            ValueError: if there is one classifier per text budget, or repeated draws differ from the stored ones.
+            ValueError: if there is one classifier per text budget, the counts are of another example or seed, or
+                repeated draws differ from the stored ones.
         """
         kind("example", example, Example, "give a hybrid_rs.Example")
         law: dict[str, Any] = {"max_draws": max_draws, "seed": seed}
@@ -136,6 +137,7 @@ class StreamStore:
         inputs = several("examples", examples, "give examples", Example)
         remedy = "give a function of the verdicts so far"
         require(callable(enough) and not isinstance(enough, type), "enough", enough, remedy, repr)
+        require_own_ids(inputs)
         max_draws, seed = integer("max_draws", max_draws, 1, MAX_DRAWS), integer("seed", seed, at_least=0)
         known = [] if counts is None else several("counts", counts, "give Counts, or leave it out", Counts)
         fits = counts is None or len(known) == len(inputs)
@@ -162,6 +164,9 @@ class StreamStore:
         """Return the verdicts that are stored, or that counts of equal verdicts determine."""
         known = self.get(smoothed, example, seed=seed)
         for each in counts:
+            ours = each.example in ("", example.id) and each.seed in (None, seed)
+            said = f"those of {each.example!r} with seed {each.seed}"
+            require(ours, "counts", said, f"give those of {example.id!r} with seed {seed}")
             if each.n > known.size and each.unsafe in ((0,), (each.n,)):
                 known = np.full(each.n, each.unsafe[0] > 0)
         return known[:max_draws]

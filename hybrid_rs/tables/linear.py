@@ -131,11 +131,13 @@ def sample(
         kernel: the noise on categories.
         sigma: standard deviation of the noise on numeric features, in their standard deviations; 0 for none.
         n: number of draws.
-        seed: seed of the draws.
+        seed: seed of the draws, below 2^32.
         purpose: separates draws that must be independent, such as those that choose a class and those that certify.
     """
     draws, deviation = integer("n", n, at_least=1), one("sigma", nonnegative("sigma", sigma))
-    entropy = [integer("seed", seed, at_least=0), integer("row", row, at_least=0), purpose]
+    # each is one word of 32 bits: of a larger seed the second word would be taken for a row
+    names = {"seed": seed, "row": row, "purpose": purpose}
+    entropy = [integer(name, word, at_least=0, at_most=2**32 - 1) for name, word in names.items()]
     noisy = data.lattice.noisy(data.levels[row], deviation, draws, entropy)
     found = classifier.predict(noisy, kernel.sample(data.codes[row], draws, categories(entropy)))
     yes = int(verdicts(found, draws, f"{type(classifier).__name__}.predict").sum())

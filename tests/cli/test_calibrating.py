@@ -111,6 +111,15 @@ def test_certify_and_decide_take_the_threshold_and_refuse_its_draws(run, data, t
     assert (code, f"tau = {tau:g}" in printed.out) == (0, True)
 
 
+def test_a_decision_that_is_stored_does_not_hide_that_its_draws_chose_the_threshold(run, data, tmp_path):
+    assert run("calibrate", *data, *LAW, "--save", "tau.jsonl")[0] == 0
+    tau = json.loads((tmp_path / "tau.jsonl").read_text())["tau"]
+    target = ("decide", *data[:7], "--no-progress", "--d", 1, "--epsilon", 0.1)
+    assert run(*target, "--tau", repr(tau))[0] == 0  # the same draws, and a number that cannot refuse them
+    code, printed = run(*target, "--tau-from", "tau.jsonl")
+    assert (code, "these draws helped to choose tau" in printed.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -13,6 +13,7 @@ from scipy.stats import binomtest, chi2, chisquare
 from toys import EXAMPLE, KERNEL, NESTED, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
+from hybrid_rs.attacks import Objective
 from hybrid_rs.evidence.kinds import KINDS
 from hybrid_rs.smoothing import draws
 from hybrid_rs.smoothing.draws import Stream, noisy_texts, require_readable
@@ -130,6 +131,17 @@ def test_the_absorbing_kernel_writes_the_mask():
     assert (texts[:, 3:] == guard.mask_id).mean() == pytest.approx(0.4, abs=0.03)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint16, np.int32, np.uint64, np.int64])
+def test_the_mask_is_written_whatever_the_type_of_the_alphabet(kind):
+    """In 8 bits 300 would be 44, an ordinary token; attacks are shown the same texts."""
+    guard = ToyGuard(alphabet=np.arange(10, 60, dtype=kind), mask_id=300)
+    smoothed = hrs.SmoothedGuard(guard, hrs.AbsorbingKernel(0.4), sigma=0.2, threat=SUFFIX)
+    smoothed.sample(EXAMPLE, 100)
+    objective = Objective(smoothed, EXAMPLE, d=1)
+    for texts in (guard.shown()[0], objective.texts(objective.text, objective.draws(100))):
+        assert set(np.unique(texts[:, 3:])) == {guard.pad_id, 300}
+
+
 def test_larger_beta_replaces_a_superset_with_the_same_words():
     clean = np.arange(6)
     draws = [hrs.UniformKernel(b, 20).sample(clean, 500, np.random.default_rng(0)) for b in (0.1, 0.5)]
@@ -220,6 +232,17 @@ def test_l0_evidence_is_what_the_same_draws_show():
     front = smoothed.certify(EXAMPLE, 1000, tau=0.01, masked=True)
     assert front.simultaneous
     assert front.d_max == 3
+
+
+@pytest.mark.parametrize(("threat", "masked", "texts"), [(SUFFIX, True, 1), (SUFFIX, True, 3), (NESTED, False, 1)])
+def test_evidence_about_pads_is_not_taken_for_edits_anywhere(threat, masked, texts):
+    there, anywhere = (hrs.SmoothedGuard(ToyGuard(), KERNEL, 0.2, each) for each in (threat, hrs.L0Threat(2)))
+    counts = there.sample(EXAMPLE, 100, masked=masked, texts=texts)
+    assert there.frontier(counts, tau=0.05).threat is threat
+    with pytest.raises(ValueError, match=r"^counts = \w*Counts: these have a bound for each number of pads"):
+        anywhere.frontier(counts, tau=0.05)
+    with pytest.raises(ValueError, match=r"^counts = \(3,\): give the counts of sample"):
+        anywhere.frontier((3,), tau=0.05)
 
 
 def test_masked_evidence_needs_one_classifier():

@@ -13,6 +13,7 @@ from hybrid_rs.certificates.commitment import pays, radii_committed
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.several_texts import certified_radius_texts, p_adv_texts
 from hybrid_rs.evidence.text_counts import level_bounds
+from hybrid_rs.smoothing import draws
 from hybrid_rs.smoothing.text_sampling import drawn_texts, sample_texts
 
 L0 = hrs.L0Threat(2)
@@ -52,6 +53,22 @@ def test_a_text_is_a_function_of_its_numbers_alone():
     assert np.array_equal(single[:, 0], long[:, 0, 0])
     assert not np.array_equal(verdicts(150, 7, masked=True, seed=1), long)
     assert all(not np.array_equal(long[:, i], long[:, j]) for i in range(7) for j in range(i))
+
+
+@pytest.mark.parametrize("texts", [1, 2, 100])
+def test_no_batch_has_more_large_images_than_fit_into_memory(texts, monkeypatch):
+    guard = ToyGuard()
+    monkeypatch.setattr(draws, "AT_ONCE", 64 * EXAMPLE.image.size)
+    smoothed(guard=guard).sample(EXAMPLE, 200, texts=texts, batch_draws=100_000)
+    assert [len(np.unique(images, axis=0)) for _, images in guard.seen] == [64, 64, 64, 8]
+
+
+def test_a_text_that_is_too_long_is_named_however_many_texts_an_image_has():
+    guard = ToyGuard()
+    guard.max_length = 6  # the text has 3 tokens, and the slot 4
+    for texts in (1, 2):
+        with pytest.raises(ValueError, match="example 'toy/0' = 7 tokens with its slot: the guard can read at most 6"):
+            smoothed(guard=guard).sample(EXAMPLE, 10, texts=texts)
 
 
 class Recorder(ToyGuard):

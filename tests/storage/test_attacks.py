@@ -37,6 +37,13 @@ def test_attacks_of_two_guards_are_not_one_piece_of_work(tmp_path):
         AttackStore(tmp_path / "attacks.jsonl", "bright", engine=3)
 
 
+def test_attacks_on_two_contents_of_one_id_are_refused(tmp_path):
+    smoothed, example = setting(hrs.L0Threat(1))
+    other = replace(example, token_ids=example.token_ids[:2])
+    with pytest.raises(ValueError, match="examples = 'grey': two of them have this id and differ"):
+        AttackStore(tmp_path / "attacks.jsonl", "bright").attack_each([(smoothed, e, 1, 0.1) for e in (example, other)])
+
+
 def setting(threat, sigma=0.5):
     smoothed = hrs.SmoothedGuard(Bright(), hrs.UniformKernel(0.25, 10), sigma, threat)
     return smoothed, hrs.Example("grey", np.array([1, 2, 3]), np.full((3, 4, 4), 0.6, np.float32))

@@ -34,6 +34,16 @@ def draw(path, smoothed, examples=EXAMPLES, classifier="a", n=100):
     return CountsStore(path, classifier).sample(smoothed, examples, n=n, progress=False)
 
 
+def test_two_contents_of_one_id_are_refused_and_one_content_may_come_twice(tmp_path, smoothed):
+    """The second content would get the counts of the first."""
+    again, other = (replace(EXAMPLE, image=image) for image in (EXAMPLE.image.copy(), 0 * EXAMPLE.image))
+    for contents in ([EXAMPLE, other], [EXAMPLE, replace(EXAMPLE, token_ids=EXAMPLE.token_ids[:2])]):
+        with pytest.raises(ValueError, match="examples = 'toy/0': two of them have this id and differ"):
+            draw(tmp_path / "c.jsonl", smoothed, contents)
+    first, second = draw(tmp_path / "c.jsonl", smoothed, [EXAMPLE, again])
+    assert first == second
+
+
 def test_a_second_run_draws_nothing_and_agrees(tmp_path, smoothed):
     first = draw(tmp_path / "c.jsonl", smoothed)
     smoothed.guard.seen.clear()

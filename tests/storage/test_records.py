@@ -1,6 +1,9 @@
 """What all stores share: no line of anyone is lost, none that is not ours is touched."""
 
+import errno
+import fcntl
 import json
+import os
 
 import pytest
 
@@ -70,6 +73,16 @@ def test_the_lines_of_another_run_are_seen_and_not_written_again(tmp_path):
     theirs.read()
     assert theirs.get({"schema": SCHEMA, "of": 2})["found"] == 1
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_locked_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(OSError, match=r"r\.jsonl: it cannot be locked .* \(No locks available\)"):
+        records(tmp_path / "r.jsonl", ["found"]).append([line(1)])
+    assert (tmp_path / "r.jsonl").read_bytes() == b""
 
 
 def test_a_value_is_merged_with_the_one_that_is_known(tmp_path):

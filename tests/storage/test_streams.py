@@ -1,6 +1,7 @@
 """Stored streams are the draws of the smoothed guard; nothing is drawn twice that is kept."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,17 @@ def test_counts_of_one_verdict_alone_are_a_stream(tmp_path, smoothed):
     row = store.until(smoothed, EXAMPLE, hopeless, max_draws=300, counts=smoothed.sample(EXAMPLE, 300))
     assert 0 < row.sum() < 300
     assert len(store) == 1
+
+
+def test_counts_of_other_draws_are_not_taken_for_a_stream(tmp_path, smoothed):
+    store, other = StreamStore(tmp_path / "s.jsonl", "a"), replace(EXAMPLE, id="other")
+    for counts in (hrs.Counts((300,), 300, "other", 0), hrs.Counts((300,), 300, EXAMPLE.id, 1)):
+        with pytest.raises(ValueError, match=r"counts = those of .*: give those of 'toy/0' with seed 0"):
+            store.until(smoothed, EXAMPLE, lambda row: False, max_draws=300, counts=counts)
+    dark = replace(EXAMPLE, image=0 * EXAMPLE.image)
+    with pytest.raises(ValueError, match="examples = 'toy/0': two of them have this id and differ"):
+        store.until_each(smoothed, [EXAMPLE, other, dark], lambda row: True, max_draws=64)
+    assert len(store) == 0
 
 
 def test_opening_leaves_a_line_to_whoever_writes_it(tmp_path, smoothed):

@@ -143,6 +143,16 @@ def test_an_outcome_is_sound_and_ordered():
     assert np.array_equal(few.p_lower, found.p_lower[:5])
 
 
+def test_no_two_of_seed_row_and_purpose_have_the_same_draws():
+    """A seed of two words would: its second word stands where the row stands for a seed of one."""
+    kernel, law = hrs.FeatureKernel(0.25, SIZES), {"sigma": 0.5, "n": 10}
+    with pytest.raises(ValueError, match=r"^seed = 30064771077: .* at most 4294967295"):
+        linear.sample(TOY, table(X, C), 0, kernel, seed=5 + 7 * 2**32, purpose=0, **law)
+    with pytest.raises(ValueError, match=r"^purpose = -1: "):
+        linear.sample(TOY, table(X, C), 0, kernel, purpose=-1, **law)
+    assert linear.sample(TOY, table(X, C), 0, kernel, seed=2**32 - 1, purpose=1, **law).n == 10
+
+
 def test_the_limit_of_exact_values_is_checked_before_anything_is_drawn():
     data = replace(tabular.election(), categories={f"f{i}": tuple(map(str, range(99))) for i in range(8)})
     with pytest.raises(ValueError, match="combinations of categories = 96059601: exact values need at most 3000000"):
