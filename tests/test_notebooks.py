@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import nbformat
 import pytest
@@ -28,6 +29,26 @@ def test_every_notebook_has_a_kernel_and_checks_its_parameters_and_depends_on_no
     assert declared(code[0].source)
     assert "\ncheck_parameters()" in code[1].source
     assert [cell.source for cell in code if OF_A_PLACE.search(cell.source)] == []
+
+
+def prose(path):
+    """The Markdown of a notebook: its own, and what its cells have displayed."""
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            yield cell.source
+        else:
+            yield from (
+                output.data["text/markdown"] for output in cell.outputs if "text/markdown" in output.get("data", ())
+            )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_prose_of_a_notebook_names_what_exists_and_its_formulas_have_no_stray_backslash(path):
+    text = "\n".join(prose(path))
+    for name in re.findall(r"\b(?:hrs|hybrid_rs)(?:\.[A-Za-z_]\w*)+", text):
+        resolve_name(re.sub(r"^hrs\b", "hybrid_rs", name))  # raises an error if it does not exist
+    assert re.findall(r"\\\\[a-zA-Z]{2,}", text) == []
+    assert "Theorem {prf:ref}" not in text  # which says Theorem itself
 
 
 PRINTS = "import sys\nprint('progress', file=sys.stderr)\nprint('radius 2.9123456789 at d = 1')"

@@ -171,7 +171,7 @@ def released_solver() -> Finding:
 def paper_tau() -> Finding:
     """The value tau = 4.6e-5 as the upper bound for 0 false alarms in 10^5 draws."""
     bound = float(clopper_pearson_upper(0, 100_000, ALPHA))
-    return holds(abs(bound - TAU) < 0.05e-5, f"{bound:.4e}, of which 4.6e-5 is rounded down")
+    return holds(abs(bound - TAU) < 0.05e-5, f"{bound:.4e}; the paper rounds it down")
 
 
 def ceiling_of_edits() -> Finding:

@@ -1,8 +1,11 @@
 """BayNotes: balanced, split without overlap, a function of its arguments."""
 
+import re
+
 import numpy as np
 import pytest
 
+from hybrid_rs.checkout import checkout
 from hybrid_rs.small_guard import notes as bay_notes
 from hybrid_rs.small_guard.language import FAMILIES, SPECIAL_TOKENS, VOCABULARY, alphabet, cues, decode, encode
 
@@ -13,6 +16,13 @@ def test_the_relation_makes_each_modality_alone_worth_exactly_half():
     assert np.all(TABLE.mean(axis=1) == 0.5)  # given the bay, whatever it is
     assert np.all(TABLE.mean(axis=0) == 0.5)  # given the family
     assert len({tuple(row) for row in TABLE}) == 10
+
+
+@pytest.mark.parametrize("page", ["idea", "install"])
+def test_pages_that_send_acid_to_a_bay_name_one_that_must_not_hold_it(page):
+    said = " ".join(checkout(f"book/{page}.md").read_text().split())
+    (bay,) = re.findall(r"[Aa]cids? must not go to bay (\d)", said)
+    assert TABLE[int(bay), list(FAMILIES).index("acids")]
 
 
 def test_no_scan_is_in_two_splits_and_none_is_lost():
