@@ -112,8 +112,8 @@ class CommittedCertificate(Target):
         )
         for e, i in enumerate(self.choices):
             bound = self.bounds[i]
-            speaks = bound.replaced == 0 or bound.replaced >= e or bound.subsets is not None
-            require(speaks, "choices", self.choices, f"bound {i} does not cover {e} edits")
+            speaks = bound.replaced == 0 or bound.replaced >= self.d or bound.subsets is not None
+            require(speaks, "choices", self.choices, f"bound {i} does not cover any {e} of {self.d} edits")
             joins = bound.replaced >= max(e, 1) and self.bounds[0].replaced == 0
             joins = joins and isinstance(self.kernel, UniformKernel)
             remedy = f"bound {i} cannot be joined with p_A against {e} edits: give -inf"
