@@ -56,7 +56,7 @@ class Target:
         )
 
     def _drawn(self, alpha: float, draws: str) -> str:
-        """Return words for confidence and draws, and for the distance of their law from the theorem's if it is not 0."""
+        """Return words for the confidence, the draws, and the distance of their law from that of the theorem."""
         law = f" within {self.distance:.2g} of the law" if self.distance else ""
         return f"with confidence {confidence_text(alpha)}, {draws}{law}"
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import integer, kind, one, probability, require, text
 from hybrid_rs._files import check_writable, parsed_json, read_text, write_whole
-from hybrid_rs.certificates.rounding import ceiled, floored_text
+from hybrid_rs.certificates.rounding import ceiled
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.data import Source
 from hybrid_rs.cli.loading import Checkpoint, Counting, check_law
@@ -244,7 +244,7 @@ def _tell(found: list[Choice], smoothed: AnySmoothed, left_out: int) -> None:
         bound = ceiled(made.false_alarm_bound(choice.confidence), 4)
         radii = "".join(f"{'-' if radius != radius else f'{ceiled(radius, 3):.3f}':>9}" for radius in choice.ceiling)
         beta, margin = setting["kernel"]["beta"], setting["margin"]
-        result(f"{beta:>6g}{margin:>8g}{floored_text(made.tau, up=True):>12}{made.above:>7}{bound:>12.4f}{radii}")
+        result(f"{beta:>6g}{margin:>8g}{made.tau:>12.6g}{made.above:>7}{bound:>12.4f}{radii}")
     result(f"above: benign examples that are not shown to be below tau, of {first.benign}.")
     result(
         f"flagged: bound of the share of such inputs that the deployed guard flags, with confidence "

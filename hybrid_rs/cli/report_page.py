@@ -93,8 +93,8 @@ def _classifier(row: dict[str, Any]) -> list[str]:
 def _price(row: dict[str, Any], safe: list[dict[str, Any]]) -> list[str]:
     n, tau, alpha = row["n"], row["tau"], row["alpha"]
     said = [
-        f"The smoothed guard flags at tau = {floored_text(tau)}. A deployed one draws, and flags unless the upper "
-        f"bound of its draws, at risk {alpha:g}, is below tau: {n} draws are {n} calls of the guard for one query."
+        f"The smoothed guard flags at tau = {tau:.6g}. A deployed one draws, and flags unless the upper bound of its "
+        f"draws, at risk {alpha:g}, is below tau: {n} draws are {n} calls of the guard for one query."
     ]
     if not safe:
         return [*said, "No example of this run is labelled safe, so nothing is known about false alarms."]

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, kind, one, probability, require, risk, several
-from hybrid_rs.certificates.rounding import floored_text
 from hybrid_rs.certificates.threshold import Draws, threshold
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts
@@ -101,8 +100,8 @@ class Calibration:
     def __str__(self) -> str:
         bound = math.ceil(self.false_alarm_bound() * 1e3) / 1e3
         return (
-            f"tau = {floored_text(self.tau, up=True)}: all but {self.above} of {self.benign} benign examples are shown "
-            f"to stay below it ({self.n} draws each, risk {self.alpha:g}). In the population that they come from, the share flagged is "
+            f"tau = {self.tau:.6g}: all but {self.above} of {self.benign} benign examples are shown to stay below it "
+            f"({self.n} draws each, risk {self.alpha:g}). In the population that they come from, the share flagged is "
             f"at most {bound:.3f} with confidence 0.99."
         )
 

@@ -1,4 +1,4 @@
-"""Every certificate is one statement about numbers: texts, truth values and arrays are refused. What is printed holds."""
+"""Every certificate is one statement about numbers: texts, truth values and arrays are refused. Print holds."""
 
 import re
 from dataclasses import replace
