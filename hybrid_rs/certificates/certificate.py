@@ -94,13 +94,9 @@ class Certificate(Target):
             fields["subsets"] = Subsets(**fields["subsets"])
 
     def __str__(self) -> str:
-        verdict = "certified" if self.certified else "not certified"
         evidence = "p_S" if self.masked else "p_A"
-        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} draws{self._law}"
-        return (
-            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
-            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {evidence} {source})"
-        )
+        source = "as given" if self.alpha is None else self._drawn(self.alpha, f"{self.n} draws")
+        return f"{self._claim}; {evidence} {source})"
 
 
 def certify(

@@ -79,7 +79,8 @@ def p_adv_committed(
 
     Args:
         p: the evidence, lower bounds that hold together: entry 0 is p_A, entry j is p_S of j positions, each in [0, 1].
-            The bounds with j = 0 and with j >= e are used against e edits.
+            The j positions must be all those that the adversary may edit, so j >= d. With ``all_sets`` smaller j are
+            allowed, too; the bounds with j >= e are then used against e edits.
         kernel: the token kernel.
         d: text budget.
         epsilon: image budget, l2, in the units of ``sigma``.
@@ -91,7 +92,7 @@ def p_adv_committed(
         float64 in [0, 1], of the broadcast shape; never above the exact value.
 
     Raises:
-        ValueError: if an argument is outside its range, or a number of edits up to d has no evidence.
+        ValueError: if an argument is outside its range, or p_S of fewer than d positions is given without ``all_sets``.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -244,9 +245,9 @@ def _speaking(p: Mapping[int, ArrayLike], kernel: TokenKernel, d: int, all_sets:
         integer("p", j, at_least=0)
         probability(f"p[{j}]", bound)
     most = text_budget("d", d)
-    require(
-        len(p) > 0 and (all_sets or 0 in p or max(p) >= most), "p", sorted(p), f"give p_A, or p_S of {most} positions"
-    )
+    # p_S of fewer positions says nothing of edits elsewhere, unless it bounds p_S of every set of that size
+    covers = len(p) > 0 and (all_sets or all(j == 0 or j >= most for j in p))
+    require(covers, "p", sorted(p), f"give p_A, and p_S of at least {most} positions")
     return [sizes_for(e, p, all_sets=all_sets) for e in range(most + 1)]
 
 

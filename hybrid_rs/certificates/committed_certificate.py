@@ -112,8 +112,8 @@ class CommittedCertificate(Target):
         )
         for e, i in enumerate(self.choices):
             bound = self.bounds[i]
-            speaks = bound.replaced == 0 or bound.replaced >= e or bound.subsets is not None
-            require(speaks, "choices", self.choices, f"bound {i} does not cover {e} edits")
+            speaks = bound.replaced == 0 or bound.replaced >= self.d or bound.subsets is not None
+            require(speaks, "choices", self.choices, f"bound {i} does not cover any {e} of {self.d} edits")
             joins = bound.replaced >= max(e, 1) and self.bounds[0].replaced == 0
             joins = joins and isinstance(self.kernel, UniformKernel)
             remedy = f"bound {i} cannot be joined with p_A against {e} edits: give -inf"
@@ -127,12 +127,7 @@ class CommittedCertificate(Target):
         fields["bounds"] = tuple(_bound(bound) for bound in fields["bounds"])
 
     def __str__(self) -> str:
-        verdict = "certified" if self.certified else "not certified"
-        return (
-            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
-            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; p_A and p_S with confidence "
-            f"{1 - self.alpha:g}, {self.n} draws{self._law})"
-        )
+        return f"{self._claim}; p_A and p_S {self._drawn(self.alpha, f'{self.n} draws')})"
 
 
 def certify_committed(

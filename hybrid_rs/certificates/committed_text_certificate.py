@@ -129,13 +129,9 @@ class CommittedTextCertificate(Target):
         fields["witnesses"] = tuple(_read(w) for w in fields["witnesses"])
 
     def __str__(self) -> str:
-        verdict = "certified" if self.certified else "not certified"
         where = "any positions" if isinstance(self.counts, SubsetTextCounts) else "known positions"
-        return (
-            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
-            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.counts.texts} texts "
-            f"for each image, {where}, with confidence {1 - self.alpha:g}, {self.n} images{self._law})"
-        )
+        drawn = self._drawn(self.alpha, f"{self.n} images")
+        return f"{self._claim}; {self.counts.texts} texts for each image, {where}, {drawn})"
 
 
 def certify_committed_texts(

@@ -103,10 +103,15 @@ def _masked_absorbing(kernel: AbsorbingKernel, d: int) -> list[Atom]:
 
 
 def _uniform(kernel: UniformKernel, d: int) -> list[Atom]:
-    """Return one atom for each surplus of adversarial over clean tokens among those shown."""
+    """Return one atom for each surplus of adversarial over clean tokens among those shown.
+
+    Where a noisy token is uniform whatever the clean one, no edit changes the law: one atom, without rounding.
+    """
     with needs("verify"):
         from flint import arb
 
+    if Fraction(kernel.beta) * kernel.vocab_size == kernel.vocab_size - 1:
+        return [(arb(1), arb(1), arb(0))]
     beta = arb(kernel.beta)
     atoms: list[Atom] = []
     keep, hit = 1 - beta, beta / (kernel.vocab_size - 1)

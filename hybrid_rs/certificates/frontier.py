@@ -16,7 +16,7 @@ from hybrid_rs._checks import flag, integer, kind, nonnegative, one, probability
 from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.kernels import Kernel, text_budget
-from hybrid_rs.certificates.rounding import floored
+from hybrid_rs.certificates.rounding import confidence_text, floored, floored_text
 from hybrid_rs.certificates.several_texts import attacked_share, certified_radius_texts
 from hybrid_rs.certificates.threats import Threat
 from hybrid_rs.certificates.worst_case import certified_radius
@@ -105,9 +105,9 @@ class Frontier:
             stop, draws = (", whenever one stops", "draws so far") if self.anytime else ("", "draws")
             draws = f"images with {self.texts} texts each" if self.texts > 1 else draws
             if self.simultaneous:
-                confidence = f"simultaneously{stop}, with confidence {1 - self.alpha:g} ({self.n} {draws})"
+                confidence = f"simultaneously{stop}, with confidence {confidence_text(self.alpha)} ({self.n} {draws})"
             else:
-                each = f"each with confidence {1 - self.alpha:g} by itself{stop}"
+                each = f"each with confidence {confidence_text(self.alpha)} by itself{stop}"
                 confidence = f"{each} ({self.n} {draws}); not simultaneously"
         return f"{whom}; {confidence}."
 
@@ -170,7 +170,7 @@ class Frontier:
             f"  d = {d}: " + ("not certified" if np.isnan(radius) else f"epsilon <= {floored(radius, 3):.3f}")
             for d, radius in enumerate(self.radii)
         ]
-        return "\n".join([f"Certified at tau = {self.tau:g}, sigma = {self.sigma:g}:", *rows, self.claim])
+        return "\n".join([f"Certified at tau = {floored_text(self.tau)}, sigma = {self.sigma:g}:", *rows, self.claim])
 
 
 def frontier(

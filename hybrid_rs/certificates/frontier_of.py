@@ -135,9 +135,10 @@ def _committed(
         at = [i for i in everyone if shared or pays(kernel, d, counts[i].n, each_risk, first.tau, texts)]
         if at:
             both = {j: np.array([bounds[i][j] for i in at]) for j in (0, d)}
-            each, _ = radii_committed(both, kernel, d, sigma=first.sigma, tau=first.tau, texts=texts > 1)
+            levels = both[d].ndim > 1  # counts of several texts give levels, even if there is but one text
+            each, _ = radii_committed(both, kernel, d, sigma=first.sigma, tau=first.tau, texts=levels)
             radii[at, d] = each.min(axis=0)  # nan where some number of edits is not certified
-            p[at, d] = both[d] if texts == 1 else attacked_share(both[d], 0.0, sigma=1.0)
+            p[at, d] = attacked_share(both[d], 0.0, sigma=1.0) if levels else both[d]
     return [replace(front, radii=r, p=x) for front, r, x in zip(alone, radii, p, strict=True)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -34,3 +36,24 @@ def ceiled(values: ArrayLike, digits: int) -> FloatArray:
         array([7.23, 0.5 ])
     """
     return 0.0 - floored(-numbers("values", values), digits)
+
+
+def floored_text(value: float, *, up: bool = False) -> str:
+    """Return a number for a sentence, with up to six significant digits, rounded down (or up).
+
+    Example:
+        >>> floored_text(4.6494185), floored_text(4.6494185, up=True), floored_text(0.3)
+        ('4.64941', '4.64942', '0.3')
+    """
+    context = Context(prec=6, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return f"{float(context.create_decimal(repr(float(value)))):g}"  # of the shortest decimal number: 0.3 stays 0.3
+
+
+def confidence_text(alpha: float) -> str:
+    """Return the confidence 1 - alpha for a sentence, rounded down.
+
+    Example:
+        >>> confidence_text(0.07), confidence_text(1e-9)
+        ('0.93', '0.999999')
+    """
+    return f"{float(Context(prec=6, rounding=ROUND_FLOOR).subtract(Decimal(1), Decimal(repr(float(alpha))))):g}"

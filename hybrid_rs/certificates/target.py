@@ -11,6 +11,7 @@ from hybrid_rs._checks import kind, nonnegative, numbers, probability, require
 from hybrid_rs.certificates.deletion import DeletionKernel
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
+from hybrid_rs.certificates.rounding import confidence_text, floored_text
 
 SCHEMA = 4  # of a certificate's JSON; 1 carried no counts, 2 no distance, 3 no second witness
 KERNELS = {kind.__name__: kind for kind in (UniformKernel, AbsorbingKernel, FeatureKernel, DeletionKernel)}
@@ -20,6 +21,9 @@ class Target:
     """The base of all certificates: dataclasses with ``kernel``, ``d``, ``epsilon``, ``sigma``, ``tau``, ``p_adv``."""
 
     kernel: Kernel
+    d: int
+    epsilon: float
+    sigma: float
     tau: float
     p_adv: float
     distance: float
@@ -43,9 +47,18 @@ class Target:
         return json.dumps({"schema": SCHEMA} | _plain(fields), allow_nan=False)
 
     @property
-    def _law(self) -> str:
-        """Return words for the distance between the law of the draws and that of the theorem; empty if it is 0."""
-        return f" within {self.distance:.2g} of the law" if self.distance else ""
+    def _claim(self) -> str:
+        """Return the statement in words. It also holds for a smaller budget and threshold: these are rounded down."""
+        epsilon, value, tau = map(floored_text, (self.epsilon, self.p_adv, self.tau))
+        return (
+            f"{'certified' if self.certified else 'not certified'} at d = {self.d}, epsilon = {epsilon}: "
+            f"p_adv >= {value} against tau = {tau} (smoothed with {self.kernel} and sigma = {self.sigma:g}"
+        )
+
+    def _drawn(self, alpha: float, draws: str) -> str:
+        """Return words for the confidence, the draws, and the distance of their law from that of the theorem."""
+        law = f" within {self.distance:.2g} of the law" if self.distance else ""
+        return f"with confidence {confidence_text(alpha)}, {draws}{law}"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

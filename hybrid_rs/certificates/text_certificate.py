@@ -101,13 +101,9 @@ class TextCertificate(Target):
         fields["reached"] = None if fields["reached"] is None else tuple(fields["reached"])
 
     def __str__(self) -> str:
-        verdict = "certified" if self.certified else "not certified"
-        source = "as given" if self.alpha is None else f"with confidence {1 - self.alpha:g}, {self.n} images{self._law}"
-        return (
-            f"{verdict} at d = {self.d}, epsilon = {self.epsilon:g}: p_adv >= {self.p_adv:.6g} against "
-            f"tau = {self.tau:g} (smoothed with {self.kernel} and sigma = {self.sigma:g}; {self.texts} texts for each "
-            f"image, {'given that the edited positions were replaced, ' if self.masked else ''}{source})"
-        )
+        source = "as given" if self.alpha is None else self._drawn(self.alpha, f"{self.n} images")
+        given = "given that the edited positions were replaced, " if self.masked else ""
+        return f"{self._claim}; {self.texts} texts for each image, {given}{source})"
 
 
 def certify_texts(

@@ -128,9 +128,10 @@ def radii_below(
 def certified_radius_top(p_a: ArrayLike, p_b: ArrayLike, ratio: LikelihoodRatio, *, sigma: ArrayLike) -> FloatArray:
     r"""Return the largest image budget at which class A provably keeps more probability than class B.
 
-    A stays ahead while its least value exceeds B's largest, :math:`V(p_A) > 1 - V(1 - p_B)`. This is exact: where
-    :math:`p_A + p_B \le 1`, one classifier attains both extremes. With ``p_b`` a bound for *every* other class,
-    A stays the most probable class; with ``p_b = 1 - p_a`` the condition is :math:`V(p_A) > 1/2`.
+    A stays ahead while its least value exceeds B's largest, :math:`V(p_A) > 1 - V(1 - p_B)`. This is exact if there is
+    a third class: where :math:`p_A + p_B \le 1`, one classifier attains both extremes. If there are only two, give the
+    larger of p_A and 1 - p_B as ``p_a``, and the rest as ``p_b``: the condition is :math:`V(p_A) > 1/2`. With ``p_b`` a
+    bound for *every* other class, A stays the most probable class.
 
     Args:
         p_a: lower confidence bound of class A's clean probability; in [0, 1].

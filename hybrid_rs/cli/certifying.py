@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from hybrid_rs._checks import require, shown
 from hybrid_rs.certificates.deletion import DeletionKernel
+from hybrid_rs.certificates.rounding import floored_text
 from hybrid_rs.cli import options as o
 from hybrid_rs.cli.calibrating import check_file, chosen_tau
 from hybrid_rs.cli.data import Source
@@ -78,7 +79,7 @@ def certify(
     tau = report.tau
     if not as_json:
         evidence = "plain and masked together" if masked else "plain"
-        result(f"Certified at tau = {tau:g}; {smoothing}; certificate: {evidence}")
+        result(f"Certified at tau = {floored_text(tau)}; {smoothing}; certificate: {evidence}")
         result(alphabet_said(smoothed))
         result("p is the lower bound of the smoothed probability at d = 0; under each d the image radius.")
         if texts > 1:
@@ -203,7 +204,7 @@ def certify_alarms(
     smoothed, radii = work.smoothed, list[Any]()
     d_max = smoothed.threat.max_edits
     if not as_json:
-        result(f"Certified to stay below tau = {tau:g}; {law}; certificate: plain")
+        result(f"Certified to stay below tau = {floored_text(tau, up=True)}; {law}; certificate: plain")
         result("p is the upper bound of the smoothed probability at d = 0; under each d the image radius.")
         result(f"{'p':>9}" + "".join(f"{f'd = {d}':>8}" for d in range(d_max + 1)) + "  label   id")
     with resumable(work.counting.store):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs.certificates.rounding import ceiled, floored
+from hybrid_rs.certificates.rounding import ceiled, floored, floored_text
 from hybrid_rs.decisions.calibrate import flagged_share
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 from hybrid_rs.evidence.counts import Counts
@@ -59,11 +59,11 @@ def _certified(rows: list[dict[str, Any]], d: int, epsilon: float) -> list[str]:
         return ["Nothing: every example of this run is labelled safe."]
     reached = [sum(bool(row["radii"][edits] >= epsilon) for row in rows) for edits in (d, 0)]
     tokens = f"{d} token{'' if d == 1 else 's'}"
-    share = floored(100 * reached[0] / len(rows), 1)
+    share, reach = floored(100 * reached[0] / len(rows), 1), floored_text(epsilon)
     means = [row["radii"][d] for row in rows if not math.isnan(row["radii"][d])]
     said = [
         f"Of {len(rows)} examples that are not labelled safe, {reached[0]} ({share:.1f} %) are certified at d = {d} "
-        f"and epsilon = {epsilon:g}: whoever edits up to {tokens} and moves the image by at most {epsilon:g} cannot "
+        f"and epsilon = {reach}: whoever edits up to {tokens} and moves the image by at most {reach} cannot "
         "bring the value of the smoothed guard below tau.",
         f"Against changes of the image alone, of the same size, {reached[1]} are certified.",
     ]

@@ -167,6 +167,28 @@ def test_with_one_of_the_two_known_exactly_the_bound_is_attained():
         assert p_adv_committed({0: 0.0, 2: 0.999}, kernel, 2, 0.3, sigma=1.0) == pytest.approx(masked, rel=1e-12)
 
 
+def test_p_s_of_fewer_positions_says_nothing_of_edits_elsewhere():
+    """A guard that misses only an edit of the second token: p_S of the first is 1, and must not be used against it."""
+    beta, kernel = Fraction(1, 4), hrs.UniformKernel(0.25, 3)
+    flags = [(first, second) != (0, 1) for first, second in product(range(3), repeat=2)]
+    p = {
+        j: float(sum(x for x, yes in zip(word_law((0, 0), beta, 3, range(j)), flags, strict=True) if yes))
+        for j in range(3)
+    }
+    assert p[1] == p[2] == 1
+    attacked = sum(x for x, yes in zip(word_law((0, 1), beta, 3), flags, strict=True) if yes)
+    assert p_adv_committed({0: p[0], 2: p[2]}, kernel, 2, 0.0, sigma=1.0) <= attacked
+    for search in (lambda q: p_adv_committed(q, kernel, 2, 0.0, sigma=1.0),
+                   lambda q: radii_committed(q, kernel, 2, sigma=1.0, tau=0.5)):  # fmt: skip
+        with pytest.raises(ValueError, match="p_S of at least 2 positions"):
+            search(p)
+    made = hrs.certify(COUNTS, SMALL, **LAW)
+    fewer = (made.bounds[0], replace(made.bounds[1], replaced=made.d - 1))
+    choices = (*made.choices[:-1], 0)
+    with pytest.raises(ValueError, match="does not cover"):
+        replace(made, bounds=fewer, choices=choices)
+
+
 # --- order --------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,15 @@ def test_no_classifier_goes_below_it(size, beta):
     assert gained > 0
 
 
+def test_one_text_for_each_image_gives_the_frontier_that_is_certified():
+    kernel, law = hrs.UniformKernel(beta=0.769, vocab_size=3), {"sigma": 1.0, "tau": 0.05, "alpha": 0.9}
+    counts = [hrs.TextCounts(((x + 10,), (x,)), n=10_000) for x in (9_990, 9_970)]
+    for each, front in zip(counts, frontiers_of(counts, kernel, d_max=1, **law), strict=True):
+        at, beyond = (hrs.certify(each, kernel, d=1, epsilon=front.radius(1) * x, **law) for x in (1 - 1e-12, 1 + 1e-8))
+        assert isinstance(at, CommittedTextCertificate)
+        assert (at.certified, beyond.certified) == (True, False)
+
+
 @pytest.mark.seconds
 def test_the_price_is_half_of_the_risk_and_the_gain_is_large():
     """Never below either certificate at half the risk; where it cannot help, exactly the one from p_S."""

@@ -51,6 +51,13 @@ def test_a_classifier_that_is_always_right_is_proved_exactly(masked):
                 assert certificate.p_adv == 1.0  # every word is shown on both sides
 
 
+@pytest.mark.parametrize(("vocab_size", "beta"), [(2, 0.5), (4, 0.75), (1_024, 1 - 1 / 1_024)])
+def test_tokens_that_tell_nothing_are_proved_to_tell_nothing(vocab_size, beta):
+    for d in (1, 2, 7):
+        certificate = hrs.certify(0.9, hrs.UniformKernel(beta, vocab_size), d=d, epsilon=0.0, sigma=1.0, tau=0.1)
+        assert hrs.verify(certificate) >= certificate.p_adv == 0.9
+
+
 @pytest.mark.seconds
 @pytest.mark.parametrize("d", [100, pytest.param(512, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("vocab_size", "beta", "masked"), [(2, 0.3, False), (32_000, 0.995, False), (500, 0.9, True)])
