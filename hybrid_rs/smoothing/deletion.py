@@ -206,7 +206,8 @@ class DeletionSmoothedGuard:
         budget, shift = integer("d", d, at_least=0), one("epsilon", nonnegative("epsilon", epsilon))
         require(budget <= self.threat.max_edits, "d", d, f"give at most max_edits = {self.threat.max_edits}")
         law: dict[str, Any] = {"sigma": self.sigma, "tau": threshold(tau, [(example.id, seed)])}
-        least = max(float(required_p_a(shift, ratio, **law)) for ratio in self.kernel.likelihood_ratios(budget))
+        laws = self.kernel.likelihood_ratios(budget)
+        least = float(np.max([required_p_a(shift, ratio, **law) for ratio in laws]))  # nan if one is beyond reach
         limit = integer("max_draws", max_draws, at_least=0)
         batches = self._verdicts(example, limit, seed, batch_draws)
         return decide(batches, least, alpha=alpha, max_draws=limit, distance=self.distance(example))
