@@ -16,8 +16,8 @@ from hybrid_rs.smoothing.deletion import AnySmoothed, smooth
 from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
-from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import key, records
 
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
@@ -137,7 +137,7 @@ class AttackStore:
         budget = one("epsilon", nonnegative("epsilon", epsilon))
         budgets = {"d": integer("d", d, at_least=0), "epsilon": budget, "adaptive": adaptive, "effort": searched}
         law = {"seed": integer("seed", seed, at_least=0), "n": integer("n", n, 1, MAX_DRAWS)}
-        return described(self.classifier, smoothed, name_of(example)) | budgets | law
+        return described(self.classifier, smoothed, example) | budgets | law
 
 
 def _checked(row: Mapping[str, Any]) -> None:

@@ -17,8 +17,8 @@ from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import Records
 
 BoolArray = NDArray[np.bool_]
@@ -173,7 +173,7 @@ class StreamStore:
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
         law = {"seed": integer("seed", seed, at_least=0)}
-        return described(self.classifier, smoothed, name_of(example)) | law
+        return described(self.classifier, smoothed, example) | law
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:
