@@ -25,12 +25,16 @@ SETTING = (
     "n",
     "seed",
     "sigma",
+    "noise",
+    "texts",
     "kernel",
     "vocab_size",
     "mask",
     "beta",
     "threat",
     "max_edits",
+    "one_shot",
+    "edits_of",
     "claim",
 )
 SourceFile = Annotated[
@@ -245,17 +249,14 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     runs: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {}
     for number, (unit, counts) in enumerate(units(file), start=1):
         try:
-            integer("max_edits", unit["threat"]["max_edits"], at_least=1)
-            require(
-                unit["kernel"]["name"] in kernels,
-                "kernel",
-                unit["kernel"]["name"],
-                "radii of this kernel are not computed here",
-            )
+            integer("max_edits", unit["threat"]["max_edits"], at_least=0)
             _described([unit])
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{file}, line {number}: this line cannot be exported ({shown(error)})") from error
-        runs.setdefault(run_of(unit), {})[unit["example"]] = unit, counts  # a repeated line counts once
+        found = runs.setdefault(run_of(unit), {})
+        known, _ = found.setdefault(unit["example"], (unit, counts))  # a repeated line counts once
+        same, remedy = known.get("content") == unit.get("content"), "its text or image differs from an earlier line's"
+        require(same, "file", f"{file}, line {number}", f"{remedy}; export the output of certify --json")
     listed = "".join(f"\n  {name}: {_described([unit for unit, _ in found.values()])}" for name, found in runs.items())
     if run is None:
         require(len(runs) == 1, "run", "none given", f"the file has several runs; give --run with one of{listed}")
@@ -264,6 +265,8 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     radii = []
     for unit, counts in runs[run].values():
         most, law = unit["threat"]["max_edits"], dict(unit["kernel"])
+        remedy = "a store does not say which edits are allowed: export the output of certify --json"
+        require(law["name"] in kernels, "kernel", law["name"], remedy)
         require(d <= most, "d", d, f"give at most {most}, the largest budget that was drawn")
         kernel = kernels[law.pop("name")](**law)
         front = hrs.frontier_of(counts, kernel, sigma=unit["sigma"], tau=tau, d_max=d, alpha=alpha)
@@ -273,8 +276,10 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
 
 def _described(units: list[dict[str, Any]]) -> str:
     first = units[0]
-    facts = [f"{len(units)} examples", f"sigma {first['sigma']:g}", f"beta {first['kernel']['beta']:g}"]
+    facts = [f"{len(units)} examples", f"guard {shown(first['classifier'], most=12)}", f"sigma {first['sigma']:g}"]
+    facts += [*filter(None, [first.get("noise")]), f"{first['kernel']['name']}, beta {first['kernel']['beta']:g}"]
     threat = ", ".join(f"{name} {value}" for name, value in first["threat"].items() if name != "name")
     facts += [f"{first['threat']['name']} ({threat})", f"n {first['n']}", f"seed {first['seed']}"]
     facts += [f"margin {first['margin']:g}"] if first["margin"] else []
+    facts += [f"{first['texts']} texts"] if first.get("texts", 1) > 1 else []
     return ", ".join(facts + (["masked"] if first.get("masked") else []))
