@@ -112,6 +112,7 @@ class AttackStore:
         self._kept.read()
         left = {key(question, FOUND): (each, question) for each, question in asked if not self._kept.get(question)}
         if left:
+            self._kept.require_writable()
             bases = {id(smoothed.guard): smoothed.guard for (smoothed, *_), _ in left.values()}
             require(len(bases) == 1, "attacks", len(bases), "give attacks of one guard, smoothed in any ways")
             units = [Search(each[1], _smoothing(each[0]), question) for each, question in left.values()]

@@ -208,6 +208,8 @@ class CountsStore:
         to_draw = [
             (example, questions) for example, questions in zip(examples, asked, strict=True) if missing(questions)
         ]
+        if to_draw:
+            self._kept.require_writable()
         pending: deque[list[dict[str, Any]]] = deque()
         hidden = progress is not True or not to_draw
         with (

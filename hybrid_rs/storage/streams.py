@@ -146,6 +146,8 @@ class StreamStore:
         self._kept.read()
         rows = [self._known(smoothed, example, seed, known[i : i + 1], max_draws) for i, example in enumerate(inputs)]
         left = [i for i, row in enumerate(rows) if row.size < max_draws and not (row.size and enough(row))]
+        if left:
+            self._kept.require_writable()
         smoothing = smoothed.kernel, smoothed.sigma, smoothed.threat, smoothed.noise
         units = [Stream(inputs[i], smoothing, enough, rows[i].size, max_draws, seed) for i in left]
         with closing(self.engine.draw(smoothed.guard, units)) as drawing:

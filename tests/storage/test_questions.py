@@ -9,6 +9,7 @@ import hybrid_rs as hrs
 from hybrid_rs.storage.attacks import AttackStore
 from hybrid_rs.storage.counts import CountsStore, recorded
 from hybrid_rs.storage.questions import described
+from hybrid_rs.storage.records import records
 from hybrid_rs.storage.streams import StreamStore
 from tests.toys import EXAMPLE, KERNEL, SUFFIX, ToyGuard
 
@@ -60,3 +61,17 @@ def test_guards_of_this_package_cover_their_tokens_by_their_identity():
     law = hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, SUFFIX
     assert not {"alphabet", "content"} & set(described(guard.identity, hrs.SmoothedGuard(guard, *law), EXAMPLE))
     assert {"alphabet", "content"} <= set(described("toy", smoothed(ToyGuard()), EXAMPLE))
+
+
+def test_a_store_that_cannot_be_written_is_an_error_before_the_guard_is_asked(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    place, guard = tmp_path / "file" / "kept.jsonl", ToyGuard()
+    with pytest.raises(ValueError, match=r"store = '.*kept.jsonl': it cannot be written"):
+        CountsStore(place, "toy").sample(smoothed(guard), [EXAMPLE], n=64, progress=False)
+    with pytest.raises(ValueError, match="it cannot be written"):
+        StreamStore(place, "toy").until(smoothed(guard), EXAMPLE, lambda row: True, max_draws=64)
+    with pytest.raises(ValueError, match="it cannot be written"):
+        AttackStore(place, "toy").attack(smoothed(guard), EXAMPLE, 1, 0.1, n=8)
+    with pytest.raises(ValueError, match="it cannot be written"):
+        records(place, ["square"]).get_or_make({"schema": 2, "of": 3}, lambda: pytest.fail("it was made"))
+    assert not guard.seen
