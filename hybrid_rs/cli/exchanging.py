@@ -63,6 +63,11 @@ def export(
     from hybrid_rs.storage.exchange import certified_row, read_authors, read_table, write_table
 
     kind, label = _kind(file), 0 if safe else 1
+    for name, value, default in (("tau", tau, 4.6e-5), ("alpha", alpha, 0.01), ("run", run, None)):
+        remedy = "it is for a store of counts; the radii of this file are computed already: leave it out"
+        require(kind == "store" or value == default, name, value, remedy)
+    labelled = kind == "table" and safe
+    require(not labelled, "safe", safe, "it is for files without labels; a table has them: leave it out")
     if out is not None:
         check_writable("out", out)
     if kind == "table":

@@ -180,7 +180,9 @@ class Records(Generic[Value]):
         try:
             return self._value(row)
         except KeyError as error:
-            raise ValueError(f"{where}: {error} is missing or invalid: {REMEDY}") from error
+            raise ValueError(
+                f"{where}: there is no {error}, so a run of another kind wrote it: give another file"
+            ) from error
         except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
             raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
 

@@ -178,3 +178,16 @@ def test_import_says_the_same_in_json(run, tmp_path):
     assert first["larger"] == 0
     assert second["theirs"] == {"certified": 0, "mean_radius": None}
     assert "ours" not in json.loads(run("import", file, "--json")[1].out)["curve"][0]
+
+
+@pytest.mark.parametrize("option", [("--tau", 0.3), ("--alpha", 0.05), ("--run", "a")])
+def test_an_option_that_would_change_nothing_is_refused(run, tmp_path, option):
+    store = write(tmp_path / "counts.jsonl", UNIT)
+    run("export", store, "--out", "table.tsv")
+    code, printed = run("export", "table.tsv", *option)
+    assert (code, "leave it out" in printed.err, option[0][2:] in printed.err) == (1, True, True)
+
+
+def test_labels_of_a_table_are_not_replaced(run, tmp_path):
+    run("export", write(tmp_path / "counts.jsonl", UNIT), "--out", "table.tsv")
+    assert "leave it out" in run("export", "table.tsv", "--safe")[1].err

@@ -327,8 +327,14 @@ def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
     assert guessed_layout(notes) == guessed_layout(notes / "notes.jsonl") == "jsonl"
     for name, sign in (("hateful-memes", "img"), ("mm-safetybench", "processed_questions")):
         (tmp_path / name / sign).mkdir(parents=True)
-        (tmp_path / name / "dev_seen.jsonl").touch()
+        (tmp_path / name / "dev_seen.jsonl").write_text('{"id": 1, "img": "img/1.png", "text": "a"}')
     assert guessed_layout(tmp_path / "hateful-memes") == "hateful-memes"
+    (tmp_path / "own" / "img").mkdir(parents=True)  # one's own images may be in a folder of that name
+    (tmp_path / "own" / "test.jsonl").write_text('{"image": "img/1.png", "text": "a"}')
+    assert guessed_layout(tmp_path / "own") == "jsonl"
+    (tmp_path / "own" / "benign.jsonl").touch()
+    with pytest.raises(ValueError, match="give the path of a .jsonl file"):
+        guessed_layout(tmp_path / "own")
     with pytest.raises(ValueError, match="looks like jsonl and mm-safetybench"):
         guessed_layout(tmp_path / "mm-safetybench")
     with pytest.raises(ValueError, match="none of the known layouts"):

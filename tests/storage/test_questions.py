@@ -75,3 +75,11 @@ def test_a_store_that_cannot_be_written_is_an_error_before_the_guard_is_asked(tm
     with pytest.raises(ValueError, match="it cannot be written"):
         records(place, ["square"]).get_or_make({"schema": 2, "of": 3}, lambda: pytest.fail("it was made"))
     assert not guard.seen
+
+
+def test_a_store_of_another_kind_is_not_to_be_cut(tmp_path):
+    counts = CountsStore(tmp_path / "kept.jsonl", "toy")
+    counts.sample(smoothed(ToyGuard()), [EXAMPLE], n=64, progress=False)
+    for opened in (StreamStore, AttackStore):
+        with pytest.raises(ValueError, match=r"kept.jsonl, line 1: there is no .*: give another file$"):
+            opened(counts.path, "toy")
