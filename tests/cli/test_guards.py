@@ -333,7 +333,7 @@ def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
     (tmp_path / "own" / "test.jsonl").write_text('{"image": "img/1.png", "text": "a"}')
     assert guessed_layout(tmp_path / "own") == "jsonl"
     (tmp_path / "own" / "benign.jsonl").touch()
-    with pytest.raises(ValueError, match="give the path of a .jsonl file"):
+    with pytest.raises(ValueError, match=r"give the path of a \.jsonl file"):
         guessed_layout(tmp_path / "own")
     with pytest.raises(ValueError, match="looks like jsonl and mm-safetybench"):
         guessed_layout(tmp_path / "mm-safetybench")
