@@ -179,7 +179,7 @@ class Records(Generic[Value]):
     def _made(self, row: dict[str, Any], where: str) -> Value:
         try:
             return self._value(row)
-        except KeyError as name:
+        except KeyError as error:
             raise ValueError(
                 f"{where}: there is no {error}, so a run of another kind wrote it: give another file"
             ) from error
