@@ -131,7 +131,10 @@ class Report:
 
     def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
         s = self.work.smoothed
-        guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
+        guard: dict[str, Any] = {
+            "classifier": self.work.store.classifier,
+            "margin": float(getattr(s.guard, "margin", 0.0)),
+        }
         guard["guard"] = described(s.guard)
         law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
         law |= {"noise": s.noise, "distance": counts.distance}

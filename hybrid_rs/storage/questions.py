@@ -40,7 +40,7 @@ def described(classifier: str, smoothed: AnySmoothed, example: Example | None = 
     found = {
         "schema": SCHEMA,
         "classifier": classifier,
-        "margin": getattr(guard, "margin", 0.0),
+        "margin": float(getattr(guard, "margin", 0.0)),
         **({} if example is None else {"example": _example(example).id}),
         "kernel": _named(smoothed.kernel),
         "sigma": smoothed.sigma,

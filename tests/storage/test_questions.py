@@ -9,7 +9,7 @@ import hybrid_rs as hrs
 from hybrid_rs.storage.attacks import AttackStore
 from hybrid_rs.storage.counts import CountsStore, recorded
 from hybrid_rs.storage.questions import described
-from hybrid_rs.storage.records import records
+from hybrid_rs.storage.records import records, sealed
 from hybrid_rs.storage.streams import StreamStore
 from tests.toys import EXAMPLE, KERNEL, SUFFIX, ToyGuard
 
@@ -83,3 +83,24 @@ def test_a_store_of_another_kind_is_not_to_be_cut(tmp_path):
     for opened in (StreamStore, AttackStore):
         with pytest.raises(ValueError, match=r"kept.jsonl, line 1: there is no .*: give another file$"):
             opened(counts.path, "toy")
+
+
+@pytest.mark.parametrize("margin", [1, 1.0, np.float32(1), np.int64(1)])
+def test_a_margin_of_any_kind_of_number_is_one_question(tmp_path, margin):
+    guard = ToyGuard()
+    guard.margin = margin
+    assert sealed(described("toy", smoothed(guard), EXAMPLE)).count('"margin": 1.0') == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        *(("margin", value) for value in (None, "0", np.nan, lambda: 0)),
+        *(("max_length", value) for value in ("5", 5.5, lambda: 5)),
+    ],
+)
+def test_an_optional_member_of_the_wrong_kind_is_named(member, value):
+    guard = ToyGuard()
+    setattr(guard, member, value)
+    with pytest.raises(ValueError, match=rf"^guard\.{member} = .*: give "):
+        smoothed(guard)
