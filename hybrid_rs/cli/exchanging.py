@@ -223,6 +223,8 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
             require(name not in seen, "id", name, "this example has an earlier line", repr)
             seen.add(name)
             radii = value.get("radii")
+            below = "it was certified to stay below tau: this table has no such column; leave out --towards unsafe"
+            require("radii_below_tau" not in value, "radii", None, below)
             if radii is None and value["label"] == "safe":
                 continue
             settings.add(json.dumps([value.get(name) for name in SETTING]))
@@ -231,6 +233,7 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             said = f"{where} = {shown(line[:60], repr)}: not from certify --json ({shown(error)})"
             raise ValueError(said) from error
+    require(len(settings) > 0, "file", str(file), "no line has radii: every example is labelled safe", repr)
     require(len(settings) == 1, "file", str(file), f"give the lines of one run; these are of {len(settings)}", repr)
     return found
 
