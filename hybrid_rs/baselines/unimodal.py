@@ -22,7 +22,7 @@ from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import records
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def trials(
     for example in several("examples", examples, "give examples", Example):
         for d, epsilon in pairs:
             how = {"d": d, "epsilon": epsilon} | law
-            asked = described(classifier, smoothed, example.id) | how
+            asked = described(classifier, smoothed, example) | how
 
             def attacked(example: Example = example, d: int = d, epsilon: float = epsilon) -> dict[str, Any]:
                 lacks = f"it lacks {example.id} at d = {d}, epsilon = {epsilon:g}: make it first"

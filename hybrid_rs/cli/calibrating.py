@@ -156,9 +156,9 @@ class Choice:
 
 def setting_of(smoothed: AnySmoothed, name: str) -> dict[str, Any]:
     """Return the fields that distinguish a smoothed guard from others."""
-    from hybrid_rs.storage.counts import described
+    from hybrid_rs.storage.questions import described
 
-    return {key: value for key, value in described(name, smoothed, "").items() if key not in ("schema", "example")}
+    return {key: value for key, value in described(name, smoothed).items() if key != "schema"}
 
 
 def check_file(file: Path | None) -> None:

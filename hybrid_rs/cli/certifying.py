@@ -114,7 +114,8 @@ class Report:
             self.safe.append(counts)
             flagged = [bool(k / counts.n >= self.tau) for k in counts.unsafe]
             if self.as_json:
-                result(json_line(self._facts(example, counts) | {"flagged": flagged, "unsafe": counts.unsafe}))
+                facts = self.work.facts(example, counts, self.tau, self.alpha)
+                result(json_line(facts | {"flagged": flagged, "unsafe": counts.unsafe}))
             return
         law: dict[str, Any] = {"alpha": self.alpha, "tau": self.chosen, "simultaneous": self.simultaneous}
         front = self.work.smoothed.frontier(counts, **law)
@@ -123,25 +124,13 @@ class Report:
         if self.as_json:
             values = {"p": front.p.tolist(), "masked": front.masked.tolist(), "radii": front.radii.tolist()}
             values["radii_per_value"] = [per_value(radius, example.image.size) for radius in front.radii.tolist()]
+            facts = self.work.facts(example, counts, self.tau, self.alpha)
             claim = {"edits": front.edits(), "claim": front.claim}
-            result(json_line(self._facts(example, counts) | values | claim))
+            result(json_line(facts | values | claim))
             return
         image = "{} x {}".format(*example.image.shape[1:])
         row = f"{down(front.p[0]):>9}{front.edits():>7}{radii_row(front.radii.tolist())}{image:>12}"
         result(f"{row}  {LABEL[example.unsafe] or '?':<6}  {shown(example.id)}")
-
-    def _facts(self, example: Example, counts: Any) -> dict[str, Any]:
-        s = self.work.smoothed
-        guard: dict[str, Any] = {"classifier": self.work.store.classifier, "margin": getattr(s.guard, "margin", 0.0)}
-        guard["guard"] = described(s.guard)
-        law = {"tau": self.tau, "alpha": self.alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
-        law |= {"noise": s.noise, "distance": counts.distance}
-        law |= {"texts": counts.texts} if counts.texts > 1 else {}
-        kernel = {"kernel": type(s.kernel).__name__, "vocab_size": len(s.guard.alphabet), "mask": s.guard.mask_id}
-        threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
-        threat |= {"edits_of": s.kernel.edits} if isinstance(s.kernel, DeletionKernel) else {}
-        outside = {"outside": outside_alphabet(s, example), "image": list(example.image.shape)}
-        return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | kernel | threat | outside
 
     def close(self, problems: list[Problem]) -> None:
         """Print the summary of all examples; on stderr if stdout is for JSON."""
@@ -201,10 +190,11 @@ def certify_alarms(
     """Print for every example not labelled unsafe the budgets within which no adversary can raise a false alarm."""
     from hybrid_rs.certificates.upper import radii_below
 
-    smoothed, radii = work.smoothed, list[Any]()
+    smoothed, radii, resolutions = work.smoothed, list[Any](), Resolutions()
     d_max = smoothed.threat.max_edits
     if not as_json:
         result(f"Certified to stay below tau = {floored_text(tau, up=True)}; {law}; certificate: plain")
+        result(alphabet_said(smoothed))
         result("p is the upper bound of the smoothed probability at d = 0; under each d the image radius.")
         result(f"{'p':>9}" + "".join(f"{f'd = {d}':>8}" for d in range(d_max + 1)) + "  label   id")
     with resumable(work.counting.store):
@@ -212,18 +202,20 @@ def certify_alarms(
             law_of: dict[str, Any] = {"sigma": smoothed.sigma, "tau": tau, "d_max": d_max, "alpha": alpha}
             upper, radius = radii_below(counts, smoothed.kernel, **law_of)
             radii.append(radius)
-            label = LABEL[example.unsafe]
+            resolutions.add(example)
             if as_json:
                 values = {"upper": upper.tolist(), "radii_below_tau": radius.tolist(), "unsafe": counts.unsafe}
-                facts = {"tau": tau, "alpha": alpha, "n": counts.n, "seed": counts.seed, "sigma": smoothed.sigma}
-                result(json_line({"id": example.id, "label": label} | facts | values))
+                result(json_line(work.facts(example, counts, tau, alpha) | values))
                 continue
-            result(f"{up(upper[0]):>9}{radii_row(radius.tolist())}  {label or '?':<6}  {shown(example.id)}")
+            label = LABEL[example.unsafe] or "?"
+            result(f"{up(upper[0]):>9}{radii_row(radius.tolist())}  {label:<6}  {shown(example.id)}")
     say = note if as_json else result
     held = np.sum(~np.isnan(radii), axis=0) if radii else np.zeros(d_max + 1, dtype=int)
     if radii and not as_json:
         say(f"{'certified':>9}" + "".join(f"{k:>8}" for k in held))
     say(f"{held[0]} of {len(radii)} examples not labelled unsafe stay below tau at d = 0, each with risk {alpha:g}.")
+    for line in resolutions.lines():
+        say(line)
     for problem in [*entries.problems, *work.problems]:
         say(f"left out: {problem}")
 
@@ -279,3 +271,17 @@ class Work:
                     yield example, found[example.id]
         if taken > drawn:
             note(f"{taken - drawn} of {len(entries)} examples were already in {self.store.path}")
+
+    def facts(self, example: Example, counts: Any, tau: float, alpha: float) -> dict[str, Any]:
+        """What a line of JSON says of an example, whatever was certified: which guard, noise, threat and image."""
+        s = self.smoothed
+        guard: dict[str, Any] = {"classifier": self.store.classifier, "margin": float(getattr(s.guard, "margin", 0.0))}
+        guard["guard"] = described(s.guard)
+        law = {"tau": tau, "alpha": alpha, "n": counts.n, "seed": counts.seed, "sigma": s.sigma}
+        law |= {"noise": s.noise, "distance": counts.distance}
+        law |= {"texts": counts.texts} if counts.texts > 1 else {}
+        kernel = {"kernel": type(s.kernel).__name__, "vocab_size": len(s.guard.alphabet), "mask": s.guard.mask_id}
+        threat = {"beta": s.kernel.beta, "threat": type(s.threat).__name__, **vars(s.threat)}
+        threat |= {"edits_of": s.kernel.edits} if isinstance(s.kernel, DeletionKernel) else {}
+        outside = {"outside": outside_alphabet(s, example), "image": list(example.image.shape)}
+        return {"id": example.id, "label": LABEL[example.unsafe]} | guard | law | kernel | threat | outside

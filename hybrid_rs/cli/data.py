@@ -143,7 +143,8 @@ class Source:
         native = guard.image_size is None
         look = self.look or ("stock" if native else "web")
         how: dict[str, Any] = {"max_side": self.max_side, "max_pixels": self.max_pixels, "look": look}
-        fit: Any = self.fit or ("stretch" if native else getattr(guard, "fit", "stretch"))
+        own = getattr(guard, "fit", None)  # of a user's guard it may be a method that trains it
+        fit: Any = self.fit or (own if isinstance(own, str) and not native else "stretch")
         example = entry.example(token_ids, guard.image_size, fit=fit, **how)
         height, width = example.image.shape[1:]
         remedy = f"noise on it would take too much memory; give --max-side, such as {LARGE_SIDE}"

@@ -18,7 +18,7 @@ from hybrid_rs.cli.loading import Checkpoint, check_law
 from hybrid_rs.cli.resolution import Resolutions
 from hybrid_rs.cli.showing import LABEL, json_line, note, plain, result, resumable
 from hybrid_rs.cli.smoothing_options import Smoothing, alphabet_said
-from hybrid_rs.storage.counts import described
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import records
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def decide(
             bar.update()
             resolutions.add(example)
             threshold(chosen, [(example.id, seed)])  # refuses draws that chose it, also where the decision is stored
-            row = kept.get_or_make(described(checkpoint.name, smoothed, example.id) | asked, decided)
+            row = kept.get_or_make(described(checkpoint.name, smoothed, example) | asked, decided)
             found.append((example.unsafe, row))
             if as_json:
                 result(

@@ -25,12 +25,16 @@ SETTING = (
     "n",
     "seed",
     "sigma",
+    "noise",
+    "texts",
     "kernel",
     "vocab_size",
     "mask",
     "beta",
     "threat",
     "max_edits",
+    "one_shot",
+    "edits_of",
     "claim",
 )
 SourceFile = Annotated[
@@ -59,6 +63,11 @@ def export(
     from hybrid_rs.storage.exchange import certified_row, read_authors, read_table, write_table
 
     kind, label = _kind(file), 0 if safe else 1
+    for name, value, default in (("tau", tau, 4.6e-5), ("alpha", alpha, 0.01), ("run", run, None)):
+        remedy = "it is for a store of counts; the radii of this file are computed already: leave it out"
+        require(kind == "store" or value == default, name, value, remedy)
+    labelled = kind == "table" and safe
+    require(not labelled, "safe", safe, "it is for files without labels; a table has them: leave it out")
     if out is not None:
         check_writable("out", out)
     if kind == "table":
@@ -214,6 +223,8 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
             require(name not in seen, "id", name, "this example has an earlier line", repr)
             seen.add(name)
             radii = value.get("radii")
+            below = "it was certified to stay below tau: this table has no such column; leave out --towards unsafe"
+            require("radii_below_tau" not in value, "radii", None, below)
             if radii is None and value["label"] == "safe":
                 continue
             settings.add(json.dumps([value.get(name) for name in SETTING]))
@@ -222,6 +233,7 @@ def _certified(file: Path, d: int, label: int) -> list[tuple[int, int, float]]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             said = f"{where} = {shown(line[:60], repr)}: not from certify --json ({shown(error)})"
             raise ValueError(said) from error
+    require(len(settings) > 0, "file", str(file), "no line has radii: every example is labelled safe", repr)
     require(len(settings) == 1, "file", str(file), f"give the lines of one run; these are of {len(settings)}", repr)
     return found
 
@@ -245,17 +257,14 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     runs: dict[str, dict[str, tuple[dict[str, Any], Any]]] = {}
     for number, (unit, counts) in enumerate(units(file), start=1):
         try:
-            integer("max_edits", unit["threat"]["max_edits"], at_least=1)
-            require(
-                unit["kernel"]["name"] in kernels,
-                "kernel",
-                unit["kernel"]["name"],
-                "radii of this kernel are not computed here",
-            )
+            integer("max_edits", unit["threat"]["max_edits"], at_least=0)
             _described([unit])
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{file}, line {number}: this line cannot be exported ({shown(error)})") from error
-        runs.setdefault(run_of(unit), {})[unit["example"]] = unit, counts  # a repeated line counts once
+        found = runs.setdefault(run_of(unit), {})
+        known, _ = found.setdefault(unit["example"], (unit, counts))  # a repeated line counts once
+        same, remedy = known.get("content") == unit.get("content"), "its text or image differs from an earlier line's"
+        require(same, "file", f"{file}, line {number}", f"{remedy}; export the output of certify --json")
     listed = "".join(f"\n  {name}: {_described([unit for unit, _ in found.values()])}" for name, found in runs.items())
     if run is None:
         require(len(runs) == 1, "run", "none given", f"the file has several runs; give --run with one of{listed}")
@@ -264,6 +273,8 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
     radii = []
     for unit, counts in runs[run].values():
         most, law = unit["threat"]["max_edits"], dict(unit["kernel"])
+        remedy = "a store does not say which edits are allowed: export the output of certify --json"
+        require(law["name"] in kernels, "kernel", law["name"], remedy)
         require(d <= most, "d", d, f"give at most {most}, the largest budget that was drawn")
         kernel = kernels[law.pop("name")](**law)
         front = hrs.frontier_of(counts, kernel, sigma=unit["sigma"], tau=tau, d_max=d, alpha=alpha)
@@ -273,8 +284,10 @@ def _stored(file: Path, d: int, tau: float, alpha: float, run: str | None) -> li
 
 def _described(units: list[dict[str, Any]]) -> str:
     first = units[0]
-    facts = [f"{len(units)} examples", f"sigma {first['sigma']:g}", f"beta {first['kernel']['beta']:g}"]
+    facts = [f"{len(units)} examples", f"guard {shown(first['classifier'], most=12)}", f"sigma {first['sigma']:g}"]
+    facts += [*filter(None, [first.get("noise")]), f"{first['kernel']['name']}, beta {first['kernel']['beta']:g}"]
     threat = ", ".join(f"{name} {value}" for name, value in first["threat"].items() if name != "name")
     facts += [f"{first['threat']['name']} ({threat})", f"n {first['n']}", f"seed {first['seed']}"]
     facts += [f"margin {first['margin']:g}"] if first["margin"] else []
+    facts += [f"{first['texts']} texts"] if first.get("texts", 1) > 1 else []
     return ", ".join(facts + (["masked"] if first.get("masked") else []))

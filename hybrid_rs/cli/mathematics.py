@@ -75,10 +75,12 @@ def plan(
     law = {"sigma": sigma, "tau": tau, "alpha": alpha}
     if n is not None:
         require(p_a == 1, "p_a", p_a, "leave it out with --n: the ceiling assumes that all draws are unsafe")
+        require(power == 0.9, "power", power, "it is for a target: leave it out with --n")
         most = hrs.ceiling(n, kernel, **law, d_max=d_max, masked=masked)
         found = {"n": n, "vocab_size": vocab_size, "beta": beta, **law, "masked": masked, "radii": most.radii.tolist()}
         typer.echo(json_line(found) if as_json else f"If all {n} draws are unsafe, the best possible result:\n{most}")
     elif d is not None and epsilon is not None:
+        require(d_max == 8, "d_max", d_max, "it is for --n: leave it out with a target")
         made = hrs.plan(d, epsilon, kernel, **law, p_a=p_a, power=power, masked=masked)
         typer.echo(json_line(vars(made) | {"kernel": vars(kernel)}) if as_json else made)
 

@@ -19,7 +19,8 @@ NEEDED = (
     "id", "label", "classifier", "guard", "tau", "alpha", "n", "sigma", "kernel", "vocab_size", "beta", "threat",
     "max_edits", "image",
 )  # fmt: skip
-LAW = ("noise", "seed", "margin", "mask", "one_shot")  # further fields that all lines of a run share, in newer files
+# further fields that all lines of a run share, in newer files
+LAW = ("noise", "seed", "margin", "mask", "one_shot", "edits_of")
 GIVE = "give the output of hybrid-rs certify --json"
 ALIKE = tuple(name for name in (*NEEDED, *LAW) if name not in ("id", "label", "image"))
 WORDS = ("id", "classifier", "guard", "kernel", "threat")
@@ -63,6 +64,8 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{where} is not JSON; {GIVE}") from error
         require(isinstance(row, dict), "file", str(file), f"line {number} is not an object; {GIVE}", repr)
+        above = "radii_below_tau" not in row
+        require(above, "file", str(file), f"line {number} is of --towards unsafe; leave that option out", repr)
         safe = row.get("label") == "safe"
         lacking += [name for name in (("unsafe",) if safe else ("radii", "p", "claim")) if name not in row]
         if lacking:

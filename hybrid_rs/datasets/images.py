@@ -157,7 +157,7 @@ def decoded(data: bytes, max_pixels: int, look: str = "web") -> Any:
                     return ImageOps.exif_transpose(image).convert("RGB")
                 return _on_white(_upright(image), clear)
         except Image.UnidentifiedImageError as error:
-            raise ValueError(f"not an image of format {', '.join(FORMATS)}") from error
+            raise ValueError(f"not an image of format {', '.join(FORMATS)}; save it as PNG") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(f"more pixels than Pillow's limit of {Image.MAX_IMAGE_PIXELS}") from error
         except ValueError:

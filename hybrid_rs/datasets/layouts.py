@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 from hybrid_rs._checks import path as path_of, require
 from hybrid_rs.datasets.entries import Entries
-from hybrid_rs.datasets.hateful_memes import load_hateful_memes
+from hybrid_rs.datasets.hateful_memes import Split, load_hateful_memes
 from hybrid_rs.datasets.hugging_face import PARQUET, load_hugging_face
-from hybrid_rs.datasets.jsonl import load_jsonl
+from hybrid_rs.datasets.jsonl import MAX_LINE, load_jsonl
 from hybrid_rs.datasets.mm_safetybench import QUESTIONS, Kind, load_mm_safetybench
 
 
@@ -68,16 +68,29 @@ def guessed_layout(path: Path) -> str:
         require(path.suffix == ".jsonl", "data", str(path), "give a .jsonl file, or say --layout jsonl", repr)
         return "jsonl"
     signs = {
-        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not (path / "img").is_dir(),
-        "hateful-memes": (path / "img").is_dir() and any(path.glob("*.jsonl")),
+        "jsonl": len(list(path.glob("*.jsonl"))) == 1 and not _memes(path),
+        "hateful-memes": _memes(path),
         "mm-safetybench": any(_questions(home) for home in (path, path / "data")),
         "hugging-face": (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file(),
     }
     found = [name for name, shown in signs.items() if shown]
     seen = f"it looks like {' and '.join(found)}" if found else "it looks like none of the known layouts"
-    choice = f"say --layout {' or '.join(found)}" if found else "give a .jsonl file, or the folder of one"
+    choice = f"say --layout {' or '.join(found)}" if found else "give the path of a .jsonl file, or a folder with one"
     require(len(found) == 1, "data", str(path), f"{seen}; {choice}", repr)
     return found[0]
+
+
+def _memes(path: Path) -> bool:
+    """Return whether a folder holds Hateful Memes: a folder ``img``, and a split whose first line has a field "img"."""
+    if not (path / "img").is_dir():
+        return False
+    files = [file for split in get_args(Split) if (file := path / f"{split}.jsonl").is_file()]
+    return any(b'"img"' in _first_line(file) for file in files)
+
+
+def _first_line(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.readline(MAX_LINE)
 
 
 def _questions(home: Path) -> bool:

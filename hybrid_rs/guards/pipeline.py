@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, nonnegative, one, probability, require
+from hybrid_rs._checks import integer, nonnegative, one, probability, require, shown
 from hybrid_rs.datasets.entries import Entry
 from hybrid_rs.datasets.images import Fit, read_image
 from hybrid_rs.smoothing.answers import verdicts
@@ -37,7 +40,7 @@ class PipelineGuard:
     """
 
     classifier: Any
-    vocabulary: tuple[str, ...]
+    vocabulary: tuple[str, ...] = field(repr=False)
     image_size: tuple[int, int]
     positive: Any = None
 
@@ -65,6 +68,21 @@ class PipelineGuard:
     def mask_id(self) -> int:
         """The id of the mask; it is not a word, and not in the alphabet."""
         return len(self.vocabulary) + 1
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the pickled classifier, the vocabulary, the image size and ``positive``, for stores of counts.
+
+        Raises:
+            ValueError: if the classifier cannot be pickled.
+        """
+        try:
+            classifier = pickle.dumps(self.classifier, protocol=5)
+        except Exception as error:  # a foreign object may raise anything
+            remedy = f"it cannot be pickled ({error}); use functions that can be imported, not a lambda"
+            raise ValueError(f"classifier = {shown(self.classifier, repr)}: {remedy}") from error
+        rest = repr((self.vocabulary, tuple(self.image_size), self.positive))
+        return hashlib.sha256(classifier + rest.encode()).hexdigest()
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the ids of the words of a text, shape ``(length,)``."""

@@ -72,8 +72,7 @@ def answering(guard: Any, method: str) -> Iterator[None]:
     except (KeyboardInterrupt, AnswerError):
         raise
     except BaseException as error:
-        while _ours(guard) and hasattr(guard, "guard"):
-            guard = guard.guard
+        guard = _inner(guard)
         if _ours(guard):
             raise
         remedy = f"correct the guard's own code{failed_at(error)}"
@@ -111,6 +110,24 @@ def failed_at(error: BaseException) -> str:
     own = [(file, line) for file, line in calls if PACKAGE not in file.parents and "importlib" not in str(file)]
     last = max((i for i, (file, _) in enumerate(own) if file == own[0][0]), default=None)
     return "" if last is None else f" ({own[last][0].name}, line {own[last][1]})"
+
+
+def foreign(guard: Any) -> bool:
+    """Return whether a guard, or the one that a guard of this package wraps, is of a class outside this package.
+
+    Example:
+        >>> from hybrid_rs.attacks.exchanged import Exchanged
+        >>> foreign(Exchanged(object()))
+        True
+    """
+    return not _ours(_inner(guard))
+
+
+def _inner(guard: Any) -> Any:
+    """Return the guard that guards of this package wrap; a guard that wraps none is returned itself."""
+    while _ours(guard) and hasattr(guard, "guard"):
+        guard = guard.guard
+    return guard
 
 
 def _ours(guard: Any) -> bool:

@@ -87,6 +87,9 @@ class DifferentiableGuard(Guard, Protocol):
 def require_guard(guard: Any, name: str = "guard") -> None:
     """Require that an object has the members of a :class:`Guard`, of the right kinds; nothing is converted.
 
+    Two further members are checked where there are any: ``margin``, see :class:`DifferentiableGuard`, and
+    ``max_length``, the largest number of tokens that the guard reads (None: any).
+
     Args:
         guard: the object.
         name: its name in the error.
@@ -115,6 +118,11 @@ def require_guard(guard: Any, name: str = "guard") -> None:
     require(ascending, f"{name}.alphabet", alphabet, "give sorted ids from 0 on, each once")
     require(_whole(pad) and bool(np.isin(pad, alphabet)), f"{name}.pad_id", pad, "choose it from alphabet", repr)
     require(mask is None or _whole(mask), f"{name}.mask_id", mask, "give a whole number, or None", repr)
+    margin, longest = getattr(guard, "margin", 0.0), getattr(guard, "max_length", None)
+    number = isinstance(margin, int | float | np.integer | np.floating) and bool(np.isfinite(margin))
+    require(number, f"{name}.margin", margin, "give the number that an unsafe score exceeds, or rename it", repr)
+    remedy = "give the largest number of tokens that the guard reads, or None, or rename it"
+    require(longest is None or _whole(longest), f"{name}.max_length", longest, remedy, repr)
     require(callable(guard.unsafe), f"{name}.unsafe", guard.unsafe, "give a method unsafe(token_ids, images)", repr)
 
 

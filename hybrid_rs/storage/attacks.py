@@ -16,8 +16,8 @@ from hybrid_rs.smoothing.deletion import AnySmoothed, smooth
 from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
-from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import key, records
 
 FOUND = ("token_ids", "edits", "epsilon_used", "queries", "estimate", "unsafe")
@@ -113,6 +113,7 @@ class AttackStore:
         self._kept.read()
         left = {key(question, FOUND): (each, question) for each, question in asked if not self._kept.get(question)}
         if left:
+            self._kept.require_writable()
             bases = {id(smoothed.guard): smoothed.guard for (smoothed, *_), _ in left.values()}
             require(len(bases) == 1, "attacks", len(bases), "give attacks of one guard, smoothed in any ways")
             units = [Search(each[1], _smoothing(each[0]), question) for each, question in left.values()]
@@ -138,7 +139,7 @@ class AttackStore:
         budget = one("epsilon", nonnegative("epsilon", epsilon))
         budgets = {"d": integer("d", d, at_least=0), "epsilon": budget, "adaptive": adaptive, "effort": searched}
         law = {"seed": integer("seed", seed, at_least=0), "n": integer("n", n, 1, MAX_DRAWS)}
-        return described(self.classifier, smoothed, name_of(example)) | budgets | law
+        return described(self.classifier, smoothed, example) | budgets | law
 
 
 def _checked(row: Mapping[str, Any]) -> None:

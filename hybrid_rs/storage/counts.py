@@ -5,7 +5,6 @@ This module chooses the fields of a line; :mod:`hybrid_rs.storage.records` write
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,20 +14,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from tqdm import tqdm
 
-from hybrid_rs._checks import flag, integer, kind, path as path_of, require, several as listed, shown, text
+from hybrid_rs._checks import flag, integer, path as path_of, require, several as listed, shown, text
 from hybrid_rs.evidence.counts import Counts, MaskedCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 from hybrid_rs.smoothing.deletion import AnySmoothed
-from hybrid_rs.smoothing.draws import MAX_DRAWS, SAMPLERS
+from hybrid_rs.smoothing.draws import MAX_DRAWS
 from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.margins import at_margin, levels_of
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 from hybrid_rs.smoothing.together import require_alike
 from hybrid_rs.storage.engines import Engine, engine_or_local
-from hybrid_rs.storage.records import SCHEMA, Records, key, rows
+from hybrid_rs.storage.questions import OF_EXAMPLE, described, smoothing_of
+from hybrid_rs.storage.records import Records, key, rows
 from hybrid_rs.storage.units import Evidence, Unit
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class CountsStore:
         self, smoothed: AnySmoothed, example: Example, *, n: int, seed: int = 0, masked: bool = False, texts: int = 1
     ) -> Evidence | None:
         """Return the counts of a unit, or None if it is not in the store."""
-        return self._kept.get(self._question(smoothed, example.id, n, seed, masked, texts))
+        return self._kept.get(self._question(smoothed, example, n, seed, masked, texts))
 
     def sample(
         self,
@@ -125,7 +125,7 @@ class CountsStore:
         Returns:
             for each smoothed guard, what :meth:`sample` returns.
         """
-        smoothed = [_smoothing(each) for each in listed("smoothed", smoothed, "give smoothed guards")]
+        smoothed = [smoothing_of(each) for each in listed("smoothed", smoothed, "give smoothed guards")]
         first, kernels = require_alike(cast(Any, smoothed)), [each.kernel for each in smoothed]
 
         def unit(example: Example, missing: list[int]) -> Unit:
@@ -192,7 +192,7 @@ class CountsStore:
         require(callable(progress) or isinstance(progress, bool), "progress", progress, "give True or False", repr)
         examples = listed("examples", examples, "give examples", Example)
         require_own_ids(examples)
-        asked = [[self._question(each, example.id, **law) for each in variants] for example in examples]
+        asked = [[self._question(each, example, **law) for each in variants] for example in examples]
 
         def missing(questions: list[dict[str, Any]]) -> list[int]:
             return [i for i, question in enumerate(questions) if self._kept.get(question) is None]
@@ -210,6 +210,8 @@ class CountsStore:
         to_draw = [
             (example, questions) for example, questions in zip(examples, asked, strict=True) if missing(questions)
         ]
+        if to_draw:
+            self._kept.require_writable()
         pending: deque[list[dict[str, Any]]] = deque()
         hidden = progress is not True or not to_draw
         with (
@@ -224,7 +226,7 @@ class CountsStore:
         return [[self._kept.get(questions[i]) for questions in asked] for i in range(len(variants))]
 
     def _question(
-        self, smoothed: AnySmoothed, example: str, n: int, seed: int, masked: bool, texts: int = 1
+        self, smoothed: AnySmoothed, example: Example, n: int, seed: int, masked: bool, texts: int = 1
     ) -> dict[str, Any]:
         law: dict[str, Any] = {"n": integer("n", n, 1, MAX_DRAWS), "seed": integer("seed", seed, at_least=0)}
         several = {"texts": texts} if (texts := integer("texts", texts, at_least=1)) > 1 else {}
@@ -232,38 +234,6 @@ class CountsStore:
         question = described(self.classifier, smoothed, example) | more
         question["kernel"].pop("edits", None)  # the same draws serve every kind of edits
         return question
-
-
-def name_of(example: Example) -> str:
-    """Return the id of an example, which must be one."""
-    return str(kind("example", example, Example, "give a hybrid_rs.Example").id)
-
-
-def described(classifier: str, smoothed: AnySmoothed, example: str) -> dict[str, Any]:
-    """Return the fields by which stores distinguish questions: everything on which the guard's answer may depend.
-
-    Args:
-        classifier: the guard's identity, or a name for a guard that has none.
-        smoothed: the smoothed guard.
-        example: the example's id.
-
-    Raises:
-        ValueError: if the guard has its own identity, and the classifier's name differs from it.
-    """
-    _smoothing(smoothed)
-    text("example", example)
-    own = getattr(smoothed.guard, "identity", text("classifier", classifier))
-    require(own == classifier, "classifier", classifier, f"the guard has another name; give guard.identity, {own}")
-    return {
-        "schema": SCHEMA,
-        "classifier": classifier,
-        "margin": getattr(smoothed.guard, "margin", 0.0),
-        "example": example,
-        "kernel": _named(smoothed.kernel),
-        "sigma": smoothed.sigma,
-        "threat": _named(smoothed.threat),
-        "noise": SAMPLERS[smoothed.noise],
-    }
 
 
 def recorded(path: Path) -> pd.DataFrame:
@@ -301,20 +271,9 @@ def units(path: Path) -> list[tuple[dict[str, Any], Evidence]]:
 
 
 def run_of(unit: dict[str, Any]) -> str:
-    """Return a short hash of everything that the units of one run share: all fields except example and counts."""
-    shared = key(unit, ("example", *DRAWN))
+    """Return a short hash of what the units of one run share: all fields but those about the example and the counts."""
+    shared = key(unit, (*OF_EXAMPLE, *DRAWN))
     return hashlib.sha256(shared.encode()).hexdigest()[:12]
-
-
-def _smoothing(smoothed: Any) -> Any:
-    """Return the value, which must be a smoothed guard, or have the members of one, as a SubsampledGuard has."""
-    members = all(hasattr(smoothed, name) for name in ("guard", "kernel", "sigma", "threat", "noise"))
-    require(members, "smoothed", smoothed, "give a smoothed guard", repr)
-    return smoothed
-
-
-def _named(value: Any) -> dict[str, Any]:
-    return {"name": type(value).__name__} | dataclasses.asdict(value)
 
 
 def _evidence(unit: dict[str, Any]) -> Evidence:

@@ -96,9 +96,13 @@ class Records(Generic[Value]):
         Args:
             question: the fields that say what is asked for.
             make: returns the fields ``made``.
+
+        Raises:
+            ValueError: if there is no result and the file cannot be written; nothing is made then.
         """
         if (known := self.get(question)) is not None:
             return known
+        self.require_writable()
         row = question | make()
         self.append([row])
         found = self.get(row)
@@ -110,6 +114,16 @@ class Records(Generic[Value]):
         if self.file.exists() or self._end:
             with self.file.open("rb") as opened:
                 self._read(opened)
+
+    def require_writable(self) -> None:
+        """Require that lines can be written; call it before the work whose result goes there.
+
+        Raises:
+            ValueError: if the file, or the folder in which it will be made, cannot be written.
+        """
+        there = next(each for each in (self.file, *self.file.absolute().parents) if each.exists())
+        able = os.access(there, os.W_OK) and (there == self.file or there.is_dir())
+        require(able, "store", str(self.file), "it cannot be written; give another file", repr)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write lines in one piece, so that no line of another run comes between them; known lines are left out.
@@ -170,7 +184,9 @@ class Records(Generic[Value]):
         try:
             return self._value(row)
         except KeyError as error:
-            raise ValueError(f"{where}: {error} is missing or invalid: {REMEDY}") from error
+            raise ValueError(
+                f"{where}: there is no {error}, so a run of another kind wrote it: give another file"
+            ) from error
         except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
             raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
 

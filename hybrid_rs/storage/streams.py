@@ -17,8 +17,8 @@ from hybrid_rs.evidence.counts import Counts
 from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
-from hybrid_rs.storage.counts import described, name_of
 from hybrid_rs.storage.engines import Engine, engine_or_local
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import Records
 
 BoolArray = NDArray[np.bool_]
@@ -148,6 +148,8 @@ class StreamStore:
         self._kept.read()
         rows = [self._known(smoothed, example, seed, known[i : i + 1], max_draws) for i, example in enumerate(inputs)]
         left = [i for i, row in enumerate(rows) if row.size < max_draws and not (row.size and enough(row))]
+        if left:
+            self._kept.require_writable()
         smoothing = smoothed.kernel, smoothed.sigma, smoothed.threat, smoothed.noise
         units = [Stream(inputs[i], smoothing, enough, rows[i].size, max_draws, seed) for i in left]
         with closing(self.engine.draw(smoothed.guard, units)) as drawing:
@@ -178,7 +180,7 @@ class StreamStore:
 
     def _unit(self, smoothed: SmoothedGuard, example: Example, seed: int) -> dict[str, Any]:
         law = {"seed": integer("seed", seed, at_least=0)}
-        return described(self.classifier, smoothed, name_of(example)) | law
+        return described(self.classifier, smoothed, example) | law
 
 
 def _row(unit: dict[str, Any]) -> BoolArray:

@@ -239,6 +239,7 @@ def test_a_page_tells_what_was_certified(run, data, tmp_path):
         (lambda rows: [rows[0] | {"sigma": 0.1}, *rows[1:]], "give the lines of one run; these differ in sigma"),
         (lambda rows: [{"id": "a"}], "line 1 lacks label, classifier"),
         (lambda rows: [rows[0] | {"noise": "float32"}, *rows[1:]], "these differ in noise"),
+        (lambda rows: [rows[0] | {"edits_of": "insertions"}, *rows[1:]], "these differ in edits_of"),
         (lambda rows: [*rows[:-1], rows[-1] | {"claim": "Less."}], "these differ in claim"),
         (lambda rows: [*rows[:-1], rows[-1] | {"radii": [1.0]}], "give one for each d"),
         (lambda rows: [*rows[:-1], rows[-1] | {"radii": ["1.5", None, None]}], "line 18 is not from such a run (radii"),

@@ -70,6 +70,45 @@ def test_of_several_runs_in_a_store_one_must_be_named(run, tmp_path):
     assert run("export", store, "--run", "none")[0] == 1
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kernel": {"name": "AbsorbingKernel", "beta": 0.25}},
+        {"noise": "philox-float32"},
+        {"classifier": "another"},
+        {"texts": 2, "reached": [[10_000, 9_000]], "unsafe": None},
+        {"masked": True},
+    ],
+    ids=["kernel", "noise", "classifier", "texts", "masked"],
+)
+def test_runs_that_differ_look_different_where_one_must_be_chosen(run, tmp_path, other):
+    unit = {name: value for name, value in (UNIT | other).items() if value is not None}
+    store = write(tmp_path / "counts.jsonl", UNIT | {"noise": "philox-lattice"}, {"noise": "philox-lattice"} | unit)
+    _, first, second = run("export", store)[1].err.splitlines()
+    assert first.split(":")[1] != second.split(":")[1]
+
+
+def test_runs_that_cannot_be_exported_do_not_hinder_others(run, tmp_path):
+    deletion = {"kernel": {"name": "DeletionKernel", "beta": 0.25}}
+    store = write(tmp_path / "counts.jsonl", UNIT, UNIT | deletion)
+    listed = [line.split(":")[0].strip() for line in run("export", store)[1].err.splitlines()[1:]]
+    assert len(rows(run("export", store, "--d", 1, "--run", listed[0])[1].out)) == 1
+    code, printed = run("export", store, "--run", listed[1])
+    assert (code, "DeletionKernel" in printed.err, "certify --json" in printed.err) == (1, True, True)
+
+
+def test_counts_of_the_image_alone_are_exported(run, tmp_path):
+    store = write(tmp_path / "counts.jsonl", UNIT | {"threat": {"name": "SuffixThreat", "max_edits": 0}})
+    [[_, _, predict, radius, *_]] = rows(run("export", store)[1].out)
+    assert (predict, float(radius) > 7) == ("1", True)
+
+
+def test_one_example_with_two_contents_is_not_counted_once(run, tmp_path):
+    store = write(tmp_path / "counts.jsonl", UNIT | {"content": "a"}, UNIT | {"content": "b", "unsafe": [10]})
+    code, printed = run("export", store)
+    assert (code, "line 2" in printed.err, "certify --json" in printed.err) == (1, True, True)
+
+
 def test_what_certify_printed_is_exported_with_its_labels(run, tmp_path):
     law = {"tau": 4.6e-5, "alpha": 0.01, "n": 10, "sigma": 1.0, "beta": 0.25, "threat": "L0Threat", "max_edits": 1}
     lines = [law | {"label": "unsafe", "radii": [1.5, None]}, law | {"label": None, "radii": [None, None]}]
@@ -139,3 +178,16 @@ def test_import_says_the_same_in_json(run, tmp_path):
     assert first["larger"] == 0
     assert second["theirs"] == {"certified": 0, "mean_radius": None}
     assert "ours" not in json.loads(run("import", file, "--json")[1].out)["curve"][0]
+
+
+@pytest.mark.parametrize("option", [("--tau", 0.3), ("--alpha", 0.05), ("--run", "a")])
+def test_an_option_that_would_change_nothing_is_refused(run, tmp_path, option):
+    store = write(tmp_path / "counts.jsonl", UNIT)
+    run("export", store, "--out", "table.tsv")
+    code, printed = run("export", "table.tsv", *option)
+    assert (code, "leave it out" in printed.err, option[0][2:] in printed.err) == (1, True, True)
+
+
+def test_labels_of_a_table_are_not_replaced(run, tmp_path):
+    run("export", write(tmp_path / "counts.jsonl", UNIT), "--out", "table.tsv")
+    assert "leave it out" in run("export", "table.tsv", "--safe")[1].err

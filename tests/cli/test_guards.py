@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,8 +290,17 @@ def test_false_alarms_are_certified_and_attacked_in_what_is_not_labelled_unsafe(
         upper, radii = radii_below(smoothed.sample(example, 128), smoothed.kernel, sigma=0.5, tau=0.9, d_max=2)
         assert row["upper"] == upper.tolist()
         assert row["radii_below_tau"] == [None if radius != radius else radius for radius in radii]
+    lines = [json.loads(line) for line in run("certify", notes, *MODEL, *SMALL, "--json")[1].out.splitlines()]
+    [told] = [line for line in lines if line["id"] == rest[0].id]
+    about = set(told) - {"flagged", "tau"}  # which guard, noise, threat and image
+    assert {name: rows[0].get(name) for name in about} == {name: told[name] for name in about}
+    Path("alarms.jsonl").write_text(printed.out)
+    for command in ("report", "export"):  # these are about examples that are not missed
+        assert "leave" in run(command, "alarms.jsonl")[1].err
     code, table = run("certify", notes, *MODEL, *SMALL, *wanted)
     assert code == 0
+    assert "Noise writes" in table.out
+    assert "Image distances are l2" in table.out
     assert "examples not labelled unsafe stay below tau at d = 0" in table.out
     assert f"  safe    {rest[0].id}" in table.out
     budgets = ("--d", 1, "--epsilon", 0.5, "--fresh", 200)
@@ -327,8 +337,14 @@ def test_a_layout_is_guessed_where_the_files_show_it(notes, tmp_path):
     assert guessed_layout(notes) == guessed_layout(notes / "notes.jsonl") == "jsonl"
     for name, sign in (("hateful-memes", "img"), ("mm-safetybench", "processed_questions")):
         (tmp_path / name / sign).mkdir(parents=True)
-        (tmp_path / name / "dev_seen.jsonl").touch()
+        (tmp_path / name / "dev_seen.jsonl").write_text('{"id": 1, "img": "img/1.png", "text": "a"}')
     assert guessed_layout(tmp_path / "hateful-memes") == "hateful-memes"
+    (tmp_path / "own" / "img").mkdir(parents=True)  # one's own images may be in a folder of that name
+    (tmp_path / "own" / "test.jsonl").write_text('{"image": "img/1.png", "text": "a"}')
+    assert guessed_layout(tmp_path / "own") == "jsonl"
+    (tmp_path / "own" / "benign.jsonl").touch()
+    with pytest.raises(ValueError, match=r"give the path of a \.jsonl file"):
+        guessed_layout(tmp_path / "own")
     with pytest.raises(ValueError, match="looks like jsonl and mm-safetybench"):
         guessed_layout(tmp_path / "mm-safetybench")
     with pytest.raises(ValueError, match="none of the known layouts"):

@@ -46,6 +46,8 @@ def test_plan_says_what_so_many_draws_can_certify_at_most(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (("plan",), "give a target (--d and --epsilon) or a number of draws (--n)"),
+        (("plan", "--n", "100", "--power", "0.5"), "power = 0.5: it is for a target"),
+        (("plan", "--d", "1", "--epsilon", "1", "--d-max", "3"), "d_max = 3: it is for --n"),
         (("plan", "--d", "3"), "d, epsilon, n = 3, None, None"),
         (("plan", "--n", "9", "--d", "3", "--epsilon", "1"), "d, epsilon, n = 3, 1.0, 9"),
         (("plan", "--n", "9", "--p-a", "0.9"), "p_a = 0.9: leave it out with --n"),

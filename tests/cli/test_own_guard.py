@@ -105,6 +105,25 @@ def test_counts_are_kept_under_the_identity_of_the_guard(run, notes, tmp_path, m
 
 
 @pytest.mark.usefixtures("path")
+def test_a_pipeline_of_scikit_learn_serves_the_commands(run, tmp_path, monkeypatch, module):
+    save(tmp_path / "lamps.jsonl", 0, 8)
+    (tmp_path / f"{module}.py").write_text("""
+from sklearn.linear_model import LogisticRegression
+from hybrid_rs.datasets import load_jsonl
+from hybrid_rs.guards.pipeline import PipelineGuard
+
+def make():
+    entries = load_jsonl("lamps.jsonl").entries
+    return PipelineGuard.fit(LogisticRegression(), entries, (8, 8), sigma=0.5, beta=0.25, slot=2)
+""")
+    monkeypatch.chdir(tmp_path)
+    code, printed = run("certify", "lamps.jsonl", "--guard", f"{module}:make", "--tau", 0.05, *SMALL)
+    assert code == 0, printed.err
+    assert "Of 2 examples not labelled safe" in printed.out
+    assert "valve" not in printed.err  # a vocabulary of thousands of words is not printed
+
+
+@pytest.mark.usefixtures("path")
 def test_a_guard_whose_image_size_is_none_sees_images_in_their_own_size(run, tmp_path, module):
     (tmp_path / f"{module}.py").write_text(WHOLE.replace("(8, 8)", "None"))
     save(tmp_path / "few.jsonl", 0, 2)

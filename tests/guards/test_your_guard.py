@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import hybrid_rs as hrs
 from hybrid_rs.datasets import load_jsonl
 from hybrid_rs.guards.pipeline import PipelineGuard
+from hybrid_rs.storage.counts import CountsStore
 
 
 class RedAndOpen:
@@ -110,6 +113,24 @@ def test_a_pipeline_is_a_guard_that_learned_its_task(pipeline, entries):
     examples = list(entries.examples(pipeline.encode, pipeline.image_size))
     right = [pipeline.unsafe(e.token_ids[None], e.image[None])[0] == e.unsafe for e in examples]
     assert np.mean(right) > 0.9
+
+
+def test_a_pipeline_has_an_identity_of_all_that_its_verdicts_depend_on(pipeline, entries, tmp_path):
+    def fitted(strength=1.0, **changed):
+        law = {"image_size": (8, 8), "sigma": 0.25, "beta": 0.25, "slot": 4} | changed
+        return PipelineGuard.fit(LogisticRegression(C=strength), entries.entries, **law)
+
+    guard = fitted()
+    assert guard.identity == fitted().identity == pickle.loads(pickle.dumps(guard)).identity
+    others = [fitted(2.0), fitted(image_size=(4, 4)), replace(guard, positive=True)]
+    others.append(replace(guard, vocabulary=guard.vocabulary[::-1]))
+    assert len({each.identity for each in (guard, *others)}) == 5
+    (example,) = itertools.islice(entries.examples(guard.encode, guard.image_size), 1)
+    smoothed = hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.25, hrs.SuffixThreat(4))
+    (counts,) = CountsStore(tmp_path / "counts.jsonl", guard.identity).sample(smoothed, [example], n=64, progress=False)
+    assert counts.n == 64
+    with pytest.raises(ValueError, match="cannot be pickled"):
+        replace(guard, classifier=lambda features: features).identity  # noqa: B018
 
 
 def test_a_pipeline_sees_counts_of_words_and_pixels(pipeline):

@@ -12,7 +12,8 @@ from toys import EXAMPLE, KERNEL, SUFFIX, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.smoothing.lattice import rounded_gaussian
-from hybrid_rs.storage.counts import CountsStore, described
+from hybrid_rs.storage.counts import CountsStore
+from hybrid_rs.storage.questions import described
 
 SIGMAS = (1e-3, 0.01, 0.25, 0.5, 1.0)
 GREY = replace(EXAMPLE, image=np.full((3, 4, 4), 0.45, np.float32))  # not of 8 bits
@@ -156,7 +157,7 @@ def test_counts_of_another_noise_are_other_counts(tmp_path):
     store = CountsStore(tmp_path / "counts.jsonl", "toy")
     assert store.sample(levels, [ROUND], n=70, progress=False) == [levels.sample(ROUND, 70)]
     assert store.get(floats, ROUND, n=70) is None
-    assert {described("toy", each, ROUND.id)["noise"] for each in (floats, levels)} == {
+    assert {described("toy", each, ROUND)["noise"] for each in (floats, levels)} == {
         "philox-float32",
         "philox-lattice",
     }
