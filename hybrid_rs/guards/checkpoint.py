@@ -21,7 +21,7 @@ from hybrid_rs.guards.llava import LlavaVision
 from hybrid_rs.guards.llava_onevision import OnevisionVision
 from hybrid_rs.guards.loading import loaded, own_code, reading, require_whole
 from hybrid_rs.guards.prompt import opened, placeholders, prompt
-from hybrid_rs.guards.quantised import quantised
+from hybrid_rs.guards.quantised import quantised, same_everywhere
 from hybrid_rs.guards.spread import require_resident, spread
 from hybrid_rs.guards.still import still
 from hybrid_rs.guards.stock_images import StockVision
@@ -157,7 +157,7 @@ def parts(
         "pad_id": pad_of(tokenizer),
         "mask_id": tokenizer.mask_token_id if written is None else written,
         "tokenizer": tokenizer,
-        "model": (model if bits or device_map else model.to(device)).eval(),
+        "model": (same_everywhere(model) if bits or device_map else model.to(device)).eval(),
         "reads_text": wording.reads_text,
         "source": source,
     }

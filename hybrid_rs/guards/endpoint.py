@@ -45,7 +45,12 @@ class EndpointGuard:
     *What must not change.* A certificate is about one function. A server that samples, that is updated, or that rounds
     differently under load is several functions. This class asks with temperature 0. Change ``version`` whenever the
     weights or the software of the server change: counts are stored under it. An error is raised if an answer names
-    another model or ``system_fingerprint`` than the first answer did; few servers send more than the name.
+    another model or ``system_fingerprint`` than the first answer did. vLLM and llama.cpp send both, but neither
+    depends on the weights.
+
+    *What was run.* In November 2026, on a CPU: vLLM 0.32.0 and the server of llama.cpp (in xllamacpp 2026.10.11549),
+    with a tiny Qwen2.5-VL of random weights. No other server that lists log-probabilities, no GPU and no real weights
+    were tried.
 
     Args:
         url: address of the server up to ``/v1``, such as ``"http://localhost:8000/v1"``.
@@ -209,8 +214,12 @@ class EndpointGuard:
             sums.append(float(np.logaddexp.reduce(values)) if values else None)
         safe, unsafe = sums
         likely = ", ".join(repr(token) for token, _ in listed[:5])
-        remedy = f"of {len(listed)} listed tokens the likeliest are {likely}; "
-        remedy += "give answers that are one token each for the model there, or an answer prefix"
+        remedy = "give answers that are one token each for the model there, or an answer prefix"
+        if not both:
+            remedy = "a noisy input made the model begin another answer; a policy or an answer prefix may prevent that"
+        if all(token.startswith("token_id:") for token, _ in listed):
+            remedy = "the server must list the text of tokens: serve without --return-tokens-as-token-ids"
+        remedy = f"of {len(listed)} listed tokens the likeliest are {likely}; {remedy}"
         enough = sum(each is not None for each in sums) >= (2 if both or len(listed) < LISTED else 1)
         require(enough, "answers", self.wording.answers, remedy)
         least = min(value for _, value in listed)
@@ -218,6 +227,8 @@ class EndpointGuard:
 
     def tried(self) -> EndpointGuard:
         """Ask the server one question twice, and return this guard.
+
+        The transport's ``note`` is told if the two scores differ: verdicts that close to the margin may differ, too.
 
         Raises:
             ValueError: if an answer does not list both words (one may be several tokens for the model); or if the two
@@ -230,6 +241,9 @@ class EndpointGuard:
         same = (first > self.margin) == (second > self.margin)
         remedy = "the server answers one question in two ways; serve one model, without sampling"
         require(same, "endpoint", f"scores {first:g} and {second:g}", remedy)
+        if first != second and self.transport.note is not None:
+            apart = f"one question got two scores, {abs(first - second):.1g} apart"
+            self.transport.note(f"endpoint = {self.url}: {apart}; verdicts so close to the margin are not repeatable")
         return self
 
 

@@ -42,3 +42,16 @@ def quantised(bits: int | None, dtype: str, device: str) -> dict[str, Any]:
         kept = getattr(torch, dtype)
         how = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kept)
     return {"quantization_config": how, "device_map": {"": device}}
+
+
+def same_everywhere(model: Any) -> Any:
+    """Return a model whose 4-bit layers compute the same function on every CPU; it is changed in place.
+
+    On a CPU with AVX512-BF16, ``bitsandbytes`` packs the weights in the first forward pass, unless told otherwise. That
+    rounds their scales to bfloat16, so weights and identity would change with use. Widths that are no multiples of 64
+    would fail.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+    return model

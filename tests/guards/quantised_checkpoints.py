@@ -6,13 +6,17 @@ It is not in the locked environment, so pytest does not collect this file by its
     python -m pytest -n 0 tests/guards/quantised_checkpoints.py
 """
 
+import bitsandbytes
 import numpy as np
 import pytest
+import torch
 from small_families import save_family
 from small_models import save_llava, save_onevision
 
 import hybrid_rs as hrs
+from hybrid_rs.guards import identity
 from hybrid_rs.guards.measured import measured
+from hybrid_rs.guards.quantised import same_everywhere
 from hybrid_rs.guards.reasoning import ReasoningGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
@@ -71,6 +75,19 @@ def test_its_identity_has_the_bits_and_does_not_change_with_use(pair, folders):
     size = {"image_size": guard.image_size, "policy": "Say safe or unsafe.\n"}
     assert VisionLanguageGuard.from_pretrained(folder, bits=bits, **size).identity == before
     assert VisionLanguageGuard.from_pretrained(folder, bits=12 - bits, **size).identity != before
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_4_bit_weights_change_with_use_only_where_they_are_packed(packs):
+    """Left alone, the library packs them in the first pass on a CPU with AVX512-BF16, and rounds their scales."""
+    layer = bitsandbytes.nn.Linear4bit(128, 64, quant_type="nf4", compute_dtype=torch.float32)
+    model = torch.nn.Sequential(layer).to("cpu").eval()
+    if not (packs and layer.support_avx512bf16_for_cpu):
+        same_everywhere(model)
+    before, asked = identity.weights(model), torch.randn(3, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model(asked)
+    assert (identity.weights(model) == before) is not layer.support_avx512bf16_for_cpu
 
 
 def test_it_reads_what_the_stock_model_in_the_same_bits_reads(pair):

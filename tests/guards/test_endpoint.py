@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 import threading
 from base64 import b64decode
 from dataclasses import replace
@@ -39,7 +40,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self):
-        self.asked, self.faults, self.answer, self.about = [], [], None, {}
+        self.asked, self.faults, self.answer, self.answers, self.about = [], [], None, [], {}
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -51,8 +52,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.server.faults:
-            status, head = self.server.faults.pop()
-            self.reply(status, b'{"error": "busy"}', head, cut=5 if status == 200 else 0)
+            status, head, *body = self.server.faults.pop()
+            self.reply(status, *body or [b'{"error": "busy"}'], head, cut=5 if status == 200 else 0)
             return
         assert self.path == "/v1/chat/completions"
         self.server.asked.append((asked, self.headers.get("Authorization")))
@@ -66,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         listed += [{"token": "safe", "logprob": math.log(1 - unsafe)}, {"token": "The", "logprob": -30.0}]
         made = {"choices": [{"logprobs": {"content": [{"token": "safe", "top_logprobs": listed}]}}]}
         made |= self.server.about
-        answer = self.server.answer or made
+        answer = self.server.answers.pop() if self.server.answers else self.server.answer or made
         self.reply(200, answer.raw if isinstance(answer, SimpleNamespace) else json.dumps(answer).encode(), {})
 
     def reply(self, status, data, head, cut=0):
@@ -228,6 +229,7 @@ def test_a_fault_that_stays_is_said_at_once(guard, server):
     ("answer", "message"),
     [
         ({"choices": [{"logprobs": None}]}, "the server must list log-probabilities"),
+        ({"choices": [{"message": {"content": "unsafe"}}]}, "the server must list log-prob"),  # transformers serve
         ({"choices": []}, "the server must list log-probabilities"),
         (["text"], "the server must list log-probabilities"),
         (listing(("The", -0.1)), "answers = .*of 1 listed tokens the likeliest are 'The'; give answers that are one"),
@@ -235,6 +237,7 @@ def test_a_fault_that_stays_is_said_at_once(guard, server):
         (listing(("safe", True), ("unsafe", -2.0)), "top_logprobs = 'safe': True: the server must list tokens"),
         (listing(("safe", 2.5), ("unsafe", -2.0)), "top_logprobs = 'safe': 2.5: the server must list .*none above 0"),
         (listing((7, -0.1), ("unsafe", -2.0)), "top_logprobs = 7: -0.1: the server must list tokens"),
+        # llama.cpp sent null for every token of a network whose scores were not numbers
         (listing(("safe", None), ("unsafe", -2.0)), "top_logprobs = 'safe': None: the server must list tokens"),
         (listing(("safe", math.nan), ("unsafe", -2.0)), "its answer .* is not JSON .NaN is not a JSON number.$"),
         (
@@ -247,6 +250,61 @@ def test_an_answer_without_a_verdict_is_an_error(guard, server, answer, message)
     server.answer = answer
     with pytest.raises(ValueError, match=message):
         guard.tried()
+
+
+def test_answers_of_real_servers_are_read(guard):
+    """As vLLM 0.32.0 sent one: more fields, special tokens as empty texts; and the log 0 in the source of llama.cpp."""
+    bytes_of = {"safe": [115, 97, 102, 101], " unsafe": [32, 117, 110, 115, 97, 102, 101], "": []}
+    listed = [{"token": token, "logprob": -1.5 * i, "bytes": each} for i, (token, each) in enumerate(bytes_of.items())]
+    first = {"token": "safe", "logprob": 0.0, "bytes": bytes_of["safe"], "top_logprobs": listed}
+    message = {"role": "assistant", "content": "safe", "refusal": None, "reasoning": None}
+    vllm = {"choices": [{"index": 0, "message": message, "logprobs": {"content": [first]}, "finish_reason": "length"}]}
+    assert guard.score_of(vllm) == -1.5
+    least = -3.4028234663852886e38  # of a probability that is 0 in 32 bits
+    llama = listing(("safe", 0.0), *((f"{i}", -9.0) for i in range(17)), ("", least), ("unsafe", least))
+    assert guard.score_of(llama) == least
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"Requested sample logprobs of 20, which is greater than max allowed: 5'
+        b' (parameter=logprobs, value=20)","type":"BadRequestError","param":"logprobs","code":400}}',
+        b'{"error":{"code":400,"message":"request (15037 tokens) exceeds the available context size (2048 tokens),'
+        b' try increasing it","type":"exceed_context_size_error","n_prompt_tokens":15037,"n_ctx":2048}}',
+    ],
+    ids=["vLLM", "llama.cpp"],
+)
+def test_a_refusal_of_a_real_server_is_quoted_whole_and_not_repeated(guard, server, body):
+    server.faults = [(400, {}, body)] * 2
+    with pytest.raises(ValueError, match="it refuses the request, status 400: " + re.escape(body.decode()) + "$"):
+        guard.tried()
+    assert len(server.faults) == 1
+
+
+def test_two_scores_of_one_question_are_told(guard, server):
+    """So it was with llama.cpp, which reads the second prompt from its cache: 1.6e-4 apart."""
+    told = []
+    telling = replace(guard, transport=replace(QUICK, note=told.append))
+    telling.tried()
+    assert told == []
+    server.answers = [listing(("safe", -0.1), ("unsafe", value)) for value in (-3.0, -3.00016)]
+    telling.tried()
+    [line] = told
+    assert "one question got two scores, 0.0002 apart; verdicts so close to the margin are not repeatable" in line
+    server.answers = [listing(("safe", -0.6), ("unsafe", value)) for value in (-0.7, -0.5)]
+    with pytest.raises(ValueError, match=r"endpoint = scores .*: the server answers one question in two ways"):
+        guard.tried()
+
+
+def test_what_is_missing_for_a_verdict_is_said(guard):
+    others = [(str(i), -5.0) for i in range(20)]
+    with pytest.raises(ValueError, match=r"likeliest are '0', .*; a noisy input made the model begin another answer"):
+        guard.score_of(listing(*others))
+    with pytest.raises(ValueError, match=r"likeliest are '0', .*; give answers that are one token each"):
+        guard.score_of(listing(*others), both=True)
+    with pytest.raises(ValueError, match="serve without --return-tokens-as-token-ids"):
+        guard.score_of(listing(*((f"token_id:{i}", -5.0) for i in range(20))), both=True)
 
 
 def test_a_word_that_is_not_listed_is_less_likely_than_all_that_are(guard):
