@@ -21,8 +21,9 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 LINT := $(MAKE) --no-print-directory lint
 LOWEST := .venv-lowest
+OPTIONAL := .venv-optional
 
-.PHONY: help env check test lint format coverage lowest book pages serve clean
+.PHONY: help env check test lint format coverage lowest optional book pages serve clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,12 @@ lowest: ## run the fast tests with the oldest packages that pyproject.toml admit
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q -n $(WORKERS) -m "not slow" -W default hybrid_rs tests --deselect tests/test_environment.py
+
+optional: ## run the tests of guards in 8 and 4 bits and over several devices, in .venv-optional
+	$(PYTHON) -m venv $(OPTIONAL)
+	$(OPTIONAL)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(OPTIONAL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[quantised,spread]"
+	OMP_NUM_THREADS=1 $(OPTIONAL)/bin/python -m pytest -n 0 tests/guards/quantised_checkpoints.py tests/guards/spread_checkpoints.py
 
 lint: env ## ruff (rules and format) and mypy, changing nothing
 	$(BIN)/ruff check

@@ -29,7 +29,10 @@ CONDA_PIP = pins(CONDA[-1]["pip"])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-APART = ("quantised", "spread")  # packages for some machines only: in neither environment; tests are run by hand
+APART = (
+    "quantised",
+    "spread",
+)  # packages for some machines only: in neither environment; make optional runs their tests
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in APART}
 
 

@@ -1,9 +1,6 @@
 """Guards in 8 and 4 bits, on tiny random checkpoints; run where the extra ``quantised`` is installed.
 
-It is not in the locked environment, so pytest does not collect this file by itself:
-
-    pip install "hybrid_rs[guard,test,quantised]"
-    python -m pytest -n 0 tests/guards/quantised_checkpoints.py
+It is not in the locked environment, so pytest does not collect this file by itself; ``make optional`` runs it.
 """
 
 import bitsandbytes
