@@ -22,12 +22,17 @@ settings.load_profile("project")
 
 LONGEST = (  # files, from the one that takes the most seconds on
     "tests/test_plain_tools.py",
+    "tests/test_built_book.py",
     "tests/storage/test_engines.py",
+    "tests/cli/test_guards.py",
+    "tests/cli/test_options.py",
     "tests/test_wheel.py",
     "notebooks/theory/sequential.ipynb",
     "tests/attacks/test_attacks.py",
-    "tests/certificates/test_worst_case.py",
+    "tests/guards/test_reasoning.py",
+    "tests/small_guard/test_guard.py",
     "tests/test_ledger.py",
+    "tests/certificates/test_worst_case.py",
 )
 
 

@@ -10,10 +10,11 @@ import shutil
 import struct
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 import build
 import check_pages
@@ -91,6 +92,19 @@ def browser():
     with Chromium() as opened:
         opened.look(1280)
         yield opened
+
+
+@pytest.fixture
+def one_browser(browser, monkeypatch):
+    """Checks take turns with the browser that is open: a start costs more than looking at a few small pages."""
+    turn = Lock()
+
+    @contextmanager
+    def taken():
+        with turn:
+            yield browser
+
+    monkeypatch.setattr(check_pages, "Chromium", taken)
 
 
 def test_nothing_is_wrong_with_the_pages_from_disk_on_a_phone_in_the_dark(finished):
@@ -188,6 +202,7 @@ PAGE = """<!doctype html><html lang="en"><title>a page</title><style>body { back
 <main><article>{}</article></main>"""
 
 
+@pytest.mark.usefixtures("one_browser")
 def test_the_check_sees_what_it_is_there_to_see(tmp_path):
     for number, body in enumerate([GOOD, *BAD]):
         (tmp_path / f"{number}.html").write_text(PAGE.replace("{}", body))
@@ -197,6 +212,7 @@ def test_the_check_sees_what_it_is_there_to_see(tmp_path):
         assert any(problem.startswith(f"{number}.html") and said in problem for problem in found), (said, found)
 
 
+@pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize(
     "alike", ["<p style='color: #444'>x</p>", "<p style='color: #444' aria-disabled='true'>not</p>"]
 )
@@ -207,6 +223,7 @@ def test_what_axe_does_not_judge_hides_nothing_on_other_pages(tmp_path, alike):
     assert sum("color-contrast" in problem for problem in problems_on_screen(tmp_path)) >= 8
 
 
+@pytest.mark.usefixtures("one_browser")
 def test_the_command_says_what_is_wrong_and_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check_pages, "HTML", tmp_path)
     assert check_pages.main() == 1
@@ -219,6 +236,7 @@ def test_the_command_says_what_is_wrong_and_fails(tmp_path, monkeypatch, capsys)
     assert capsys.readouterr().err.startswith("error: index.html: ")
 
 
+@pytest.mark.usefixtures("one_browser")
 def test_a_page_that_leads_on_is_not_looked_at(tmp_path):
     (tmp_path / "0.html").write_text(PAGE.replace("{}", GOOD))
     (tmp_path / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=0.html" />\n')

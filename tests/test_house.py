@@ -105,16 +105,21 @@ def test_every_name_of_the_face_can_be_had() -> None:
     assert all(getattr(hybrid_rs, name) is not None for name in hybrid_rs.__all__)
 
 
-@pytest.mark.parametrize("rooms", [(), ("evidence", "certificates", "decisions")], ids=["the face", "the mathematics"])
+@pytest.mark.parametrize(
+    "rooms",
+    [(), ("evidence", "certificates", "decisions"), ("cli",)],
+    ids=["the face", "the mathematics", "the commands"],
+)
 def test_without_torch(rooms: tuple[str, ...]) -> None:
-    """The mathematics can be read, and used, where no deep learning library is installed."""
-    names = [f"hybrid_rs.{name}" for name in NAMES if name.partition(".")[0] in rooms]
+    """The mathematics can be used where no deep learning library is installed, and nothing slow delays its import."""
+    found = [name for name in NAMES if name.partition(".")[0] in rooms and not name.endswith("__main__")]
+    names = [f"hybrid_rs.{name}" for name in found]
     program = f"""
 import importlib, sys
 import hybrid_rs
 for name in {names!r}:
     importlib.import_module(name)
-heavy = {{"torch", "transformers", "PIL", "sklearn", "ray"}} & {{*sys.modules}}
+heavy = {{"torch", "transformers", "PIL", "sklearn", "ray", "scipy.stats", "pandas"}} & {{*sys.modules}}
 sys.exit(f"imported: {{heavy}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import pytest
 
 from hybrid_rs.checkout import checkout
 
-THEORY, EXPERIMENT = (checkout(f"notebooks/{name}.ipynb") for name in ("theory/audit", "experiments/T3"))
+THEORY, EXPERIMENT = (checkout(f"notebooks/{name}.ipynb") for name in ("theory/audit", "experiments/T1"))
 BIN = os.path.dirname(sys.executable)
 SLOW = "--ExecutePreprocessor.startup_timeout=600"  # seconds, for a busy machine
 

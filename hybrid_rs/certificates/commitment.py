@@ -27,7 +27,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from hybrid_rs._checks import integer, kind, probability, require
 from hybrid_rs.certificates.joint_evidence import joint_bound, joint_radius
@@ -223,7 +223,8 @@ def pays(kernel: TokenKernel, d: int, n: int, alpha: float, tau: float, texts: i
     if texts == 1:
         half, whole = (clopper_pearson_lower(np.floor(n * rates), n, share) for share in (alpha / 2, alpha))
     else:
-        alike, independent = np.repeat(rates[:, None], texts, axis=1), binom.sf(np.arange(texts), texts, rates[:, None])
+        k = np.arange(1, texts + 1)  # at least k of independent texts are flagged with the chance of a binomial tail
+        alike, independent = np.repeat(rates[:, None], texts, axis=1), betainc(k, texts + 1 - k, rates[:, None])
         reached = np.floor(n * np.concatenate([alike, np.minimum(independent, 1.0)]))
         half, whole = (level_bounds(reached, n, share) for share in (alpha / 2, alpha))
     alone = search(whole, kernel.likelihood_ratio(d, masked=True), sigma=1.0, tau=tau)

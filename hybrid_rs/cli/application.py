@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -76,6 +77,12 @@ for command in (
     app.command(command.__name__.rstrip("_"))(interruptible(naming_guard(grouped(command))))
 
 
+@cache
+def _command() -> Any:
+    """Return the command line as Click runs it: made once, for a process that runs several commands."""
+    return typer.main.get_command(app)
+
+
 def run() -> None:
     """Run the command line; an error gives one message on stderr (or a traceback, for debugging) and exit status 1."""
     for stream in (sys.stdout, sys.stderr):
@@ -84,7 +91,7 @@ def run() -> None:
                 errors="backslashreplace"
             )  # a letter that the console cannot show is printed as its code
     try:
-        app()
+        _command()()
     except Exception as error:
         if os.environ.get("HYBRID_RS_DEBUG"):
             raise

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from hybrid_rs._checks import integer, kind, require
 from hybrid_rs.certificates.frontier_of import frontier_of
@@ -75,6 +74,8 @@ def expected_counts(
 
 def _thinned(row: Sequence[int], drawn: int, texts: int, images: int) -> tuple[int, ...]:
     """Predict the row for ``images`` images with ``texts`` texts each, from a row of ``drawn`` images with more."""
+    from scipy.stats import hypergeom  # its import doubles the start of every command, and only this needs it
+
     many = len(row)
     shares = -np.diff([drawn, *row, 0]) / drawn  # of images with exactly 0..M flagged texts
     tails = hypergeom.sf(np.arange(texts)[:, None], many, np.arange(many + 1), texts)  # k = 1..m, by the number flagged

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from hybrid_rs._checks import integer, one, probability, require, risk, several
 from hybrid_rs.evidence.counts import far, lowered, source
@@ -47,7 +47,8 @@ def texts_of_size(texts: int, beta: float, size: int) -> int:
     """
     if size == 0:
         return texts
-    chances = binom.sf(np.arange(texts), texts, beta**size)  # of at least 1..m texts
+    k = np.arange(1, texts + 1)
+    chances = betainc(k, texts + 1 - k, beta**size)  # of at least k texts
     return max(1, int((chances >= ENOUGH).sum()))
 
 
@@ -60,7 +61,8 @@ def images_of_size(n: int, texts: int, beta: float, size: int) -> int:
     """
     if size == 0:
         return n
-    chance = float(binom.sf(texts_of_size(texts, beta, size) - 1, texts, beta**size))
+    k = texts_of_size(texts, beta, size)
+    chance = float(betainc(k, texts + 1 - k, beta**size))  # a binomial tail, without the import of scipy.stats
     return max(1, math.floor(n * chance - 3 * math.sqrt(n * chance * (1 - chance))))
 
 

@@ -290,6 +290,8 @@ def _distinct(texts: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.i
     Of equal texts the last is evaluated; nested texts are in ascending order of their replacements.
     """
     images, count, length = texts.shape
+    if count == 1:
+        return np.ones((images, 1), dtype=bool), np.arange(images)[:, None]
     keys = [[b""] * count] * images  # empty texts are all equal
     if length:
         keys = np.ascontiguousarray(texts).view(f"V{length * texts.itemsize}").reshape(images, -1).tolist()
