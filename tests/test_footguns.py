@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import hybrid_rs as hrs
 from hybrid_rs.checkout import checkout
 from hybrid_rs.decisions.select import mean_radius
 from hybrid_rs.experiments.alarms import share_interval
+from hybrid_rs.small_guard import notes as bay_notes
+from hybrid_rs.small_guard.guard import load_bay_guard
 from hybrid_rs.storage.counts import CountsStore
 
 PAGE = " ".join((Path(__file__).resolve().parents[1] / "book" / "footguns.md").read_text().split())
@@ -76,12 +79,19 @@ NOISES = [
 ]
 
 
-def test_a_store_serves_the_counts_of_an_id_whatever_its_content(tmp_path):
-    store = CountsStore(tmp_path / "counts.jsonl", classifier="recorder")
-    (bright,) = store.sample(smoothed(), [example("a", light=1.0)], n=64, progress=False)
-    (dark,) = store.sample(smoothed(), [example("a", light=0.0)], n=64, progress=False)
-    assert dark == bright  # which is why the loaders' ids hold a digest
-    assert smoothed().sample(example("a", light=0.0), 64) != bright
+def test_a_store_serves_the_counts_of_an_id_whatever_its_content_unless_the_guard_is_ones_own(tmp_path):
+    guard = load_bay_guard()
+    ours = hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, hrs.SuffixThreat(2))
+    unsafe, safe = (replace(bay_notes.examples("test", 1, unsafe=kind)[0], id="a") for kind in (True, False))
+    store = CountsStore(tmp_path / "ours.jsonl", classifier=guard.identity)
+    (first,), (second,) = (store.sample(ours, [each], n=64, progress=False) for each in (unsafe, safe))
+    assert second == first  # which is why the loaders' ids hold a digest
+    assert ours.sample(safe, 64) != first
+
+    store = CountsStore(tmp_path / "own.jsonl", classifier="recorder")
+    bright, dark = (example("a", light=light) for light in (1.0, 0.0))
+    (first,), (second,) = (store.sample(smoothed(), [each], n=64, progress=False) for each in (bright, dark))
+    assert second == smoothed().sample(dark, 64) != first
 
 
 def test_a_token_outside_the_alphabet_is_read_as_the_pad_where_it_is_noised():

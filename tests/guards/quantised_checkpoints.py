@@ -1,9 +1,8 @@
 """Guards in 8 and 4 bits, on tiny random checkpoints; run where the extra ``quantised`` is installed.
 
-It is not in the locked environment, so pytest does not collect this file by itself; ``make optional`` runs it.
+It is not in the locked environment, so ``make test`` skips this file; ``make optional`` runs it.
 """
 
-import bitsandbytes
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from hybrid_rs.guards.quantised import same_everywhere
 from hybrid_rs.guards.reasoning import ReasoningGuard
 from hybrid_rs.guards.vlm import VisionLanguageGuard
 
+bitsandbytes = pytest.importorskip("bitsandbytes")
 KINDS = ("llava", "llava_onevision", "qwen2_5_vl")
 SAVED = {"llava": save_llava, "llava_onevision": save_onevision}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:MatMul8bitLt")

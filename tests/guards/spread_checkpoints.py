@@ -1,6 +1,6 @@
 """Guards that are put on devices by ``accelerate``, on tiny random checkpoints; run where the extra ``spread`` is.
 
-It is not in the locked environment, so pytest does not collect this file by itself; ``make optional`` runs it.
+It is not in the locked environment, so ``make test`` skips this file; ``make optional`` runs it.
 
 Here all parts are on the CPU. No machine with several cards was at hand.
 """

@@ -103,6 +103,7 @@ ROOM = Room(
         "rows": lambda r: [certified_row(0, 1, 0.5)],
         "time": lambda r: "nan",
         "workers": lambda r: 1,
+        "gpus": lambda r: r.choice((0, 0.25, 1)),
     },
     own={
         "AttackStore": {"engine": lambda r: None},
