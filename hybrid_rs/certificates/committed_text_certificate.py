@@ -16,7 +16,7 @@ from hybrid_rs._checks import kind, probability, require, risk
 from hybrid_rs.certificates.commitment import TokenKernel, ratio_of, sizes_for
 from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_budget
 from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
-from hybrid_rs.certificates.text_certificate import ImageTests
+from hybrid_rs.certificates.text_certificate import witnessing
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
@@ -165,10 +165,10 @@ def certify_committed_texts(
     _fits(counts, kernel, budget)
     reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     levels, found = _levels(counts, budget, alpha), []
-    tests = {size: ImageTests.of(row, reach, deviation) for size, row in levels.items()}
+    tests = {size: witnessing(row, reach, deviation) for size, row in levels.items()}
     for e in range(budget + 1):
         speaking = sizes_for(e, [*levels], all_sets=isinstance(counts, SubsetTextCounts))
-        each = [tests[j].against(ratio_of(kernel, j, e)) for j in speaking]
+        each = [tests[j](ratio_of(kernel, j, e)) for j in speaking]
         best = int(np.argmax([value for value, _, _ in each]))
         found.append((each[best][0], Witness(speaking[best], *each[best][1:])))
     law = (kernel, budget, reach, deviation, at)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -158,41 +159,32 @@ def certify_texts(
     level = threshold(tau, [(counts.example, counts.seed)] if counts else [])
     reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     ratio = kernel.likelihood_ratio(budget, masked=given)
-    value, image, log_t = ImageTests.of(levels, reach, deviation).against(ratio)
+    value, image, log_t = witnessing(levels, reach, deviation)(ratio)
     law = (kernel, budget, reach, deviation, at)
     off = counts.distance if counts else 0.0
     return TextCertificate(tuple(levels.tolist()), *law, image, log_t, value, given, *evidence, off)
 
 
-class ImageTests(NamedTuple):
-    """The levels of one row after an image perturbation: the same for every number of edits.
+def witnessing(
+    levels: NDArray[np.float64], epsilon: float, sigma: float
+) -> Callable[[LikelihoodRatio], tuple[float, tuple[float, ...], float]]:
+    """Return a function of the token ratio: the worst-case value, the image tests' witnesses, and the text's witness.
 
-    Args:
-        log_t: the witnesses of the image tests, one per level.
-        share: the least share of flagged texts under the perturbation.
-        pooled: the share without it.
-        shift: the size of the perturbation, epsilon / sigma.
+    The image tests are the same for every number of edits, so they are computed once. Their witnesses are none if the
+    joint certificate of the pooled share is better.
     """
+    shift = attack_shift(epsilon, sigma)
+    image = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
+    share, pooled = attacked_share(levels, epsilon, sigma=sigma), attacked_share(levels, 0.0, sigma=1.0)
 
-    log_t: tuple[float, ...]
-    share: NDArray[np.float64]
-    pooled: NDArray[np.float64]
-    shift: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, levels: NDArray[np.float64], epsilon: float, sigma: float) -> ImageTests:
-        """Return the tests of these levels."""
-        shift = attack_shift(epsilon, sigma)
-        log_t = tuple(neyman_pearson.log_threshold(levels, IMAGE_ALONE, shift).tolist())
-        return cls(log_t, attacked_share(levels, epsilon, sigma=sigma), attacked_share(levels, 0.0, sigma=1.0), shift)
-
-    def against(self, ratio: LikelihoodRatio) -> tuple[float, tuple[float, ...], float]:
-        """Return the worst-case value, the witnesses of the image tests (none if pooled), and the text's."""
-        value, log_t = _witnessed(self.share, ratio, np.zeros(()))
+    def against(ratio: LikelihoodRatio) -> tuple[float, tuple[float, ...], float]:
+        value, log_t = _witnessed(share, ratio, np.zeros(()))
         if straight(ratio):
-            return value, self.log_t, log_t
-        joint = _witnessed(self.pooled, ratio, self.shift)
-        return (joint[0], (), joint[1]) if joint[0] > value else (value, self.log_t, log_t)
+            return value, image, log_t
+        joint = _witnessed(pooled, ratio, shift)
+        return (joint[0], (), joint[1]) if joint[0] > value else (value, image, log_t)
+
+    return against
 
 
 def _witnessed(p: ArrayLike, ratio: LikelihoodRatio, shift: np.ndarray) -> tuple[float, float]:
