@@ -159,7 +159,8 @@ Generate = Annotated[
 Undecided = Annotated[
     Literal["unsafe", "safe"] | None,
     typer.Option(
-        help="With --generate: the verdict if an answer has none; a part of the classifier.", rich_help_panel=GUARD
+        help="With --generate or --endpoint: the verdict if an answer has none; a part of the classifier.",
+        rich_help_panel=GUARD,
     ),
 ]
 VerdictAfter = Annotated[

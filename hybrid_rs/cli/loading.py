@@ -89,13 +89,15 @@ class Checkpoint:
                 self.image_size is not None, "image_size", None, "give one with --endpoint, such as 336x448 or native"
             )
             self._require_unused("the server decides this itself: leave it out with --endpoint", "dtype", "bits", *runs)
-            self._require_unused("a server is asked for one token: leave it out with --endpoint", *parsed)
+            one = "a server is asked for one token: leave it out with --endpoint"
+            self._require_unused(one, "generate", "verdict_after")
             if self.tokenizer is None:
                 self._require_unused("it is about tokens: give --tokenizer, too", *letters)
         else:
             self._require_unused("it is about a server: leave it out without --endpoint", *served)
         if self.generate is None:
-            self._require_unused("it is for answers that are generated: give --generate, too", *parsed)
+            served_too = ("verdict_after",) if self.endpoint is not None else parsed
+            self._require_unused("it is for answers that are generated: give --generate, too", *served_too)
         else:
             require(self.undecided is not None, "undecided", None, "give the verdict for answers that have none")
             self._require_unused("a generated verdict has no logits: leave it out with --generate", "margin")
@@ -158,7 +160,12 @@ class Checkpoint:
         elif self.guard is not None:
             make = partial(own_guard, str(self.guard), str(Path.cwd()))
         else:
-            server = {"url": str(self.endpoint), "served": str(self.served), "version": self.served_version}
+            server: dict[str, Any] = {
+                "url": str(self.endpoint),
+                "served": str(self.served),
+                "version": self.served_version,
+            }
+            server |= {"undecided": self.undecided}
             make = partial(load_endpoint, server, self.tokenizer, self._sending, self.options)
         how: dict[str, Any] = {"device": self.device, "batch_size": self.batch_size, "download": download}
         return partial(load_guard, make, self.denoiser, self.sigma, **how)

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import kind, require, shown, text
+from hybrid_rs._checks import choice, kind, require, shown, text
 from hybrid_rs._extras import needs
 from hybrid_rs.datasets.images import sides
 from hybrid_rs.guards import identity
 from hybrid_rs.guards.spelling import Letters, Tokens
 from hybrid_rs.guards.transport import Transport, address
-from hybrid_rs.guards.wording import Wording
+from hybrid_rs.guards.wording import ANSWERS, Undecided, Wording
 from hybrid_rs.smoothing import answers
 from hybrid_rs.smoothing.draws import require_readable
 
 LEVELS = 255
 LISTED = 20  # log-probabilities that are asked for; servers list no more
+FAR = 1e6  # the score of an undecided answer, beyond every margin
 ROUNDED = 1e-3  # by how much a log-probability may exceed 0 because of rounding
 
 
@@ -35,7 +36,8 @@ class EndpointGuard:
     Each pair of text and image is one request for one token of answer. The score is the log-sum-exp of the listed
     log-probabilities of the spellings of "unsafe", less that of "safe". If one of the words is not among the 20
     likeliest tokens, it counts with the least log-probability of the list, which none of its spellings can exceed. If a
-    server lists fewer tokens, both words must be there.
+    server lists fewer tokens, both words must be there. If a noisy input makes the model begin another answer, so that
+    neither word is listed, the verdict is ``undecided``.
 
     *What the noise goes through.* An image travels as a PNG file of 8 bits a channel. Noise on the lattice of 8-bit
     images keeps every value that lies in [0, 255]; a value outside is clipped to 0 or 255. Other noise is rounded, too.
@@ -58,8 +60,10 @@ class EndpointGuard:
         image_size: (height, width) of the images; None: every image keeps its own size.
         spelling: what a token is; by default a character.
         wording: the words of the prompt; the server applies the chat template.
-        margin: the verdict is unsafe where the score exceeds this, in units of log-probability.
+        margin: the verdict is unsafe where the score exceeds this, in units of log-probability; within a million.
         version: any text that changes whenever the answers of the server may change.
+        undecided: the verdict where an answer lists neither word, "unsafe" or "safe": a part of the classifier. By
+            default such an answer is an error.
         transport: how requests are sent.
 
     Raises:
@@ -73,6 +77,7 @@ class EndpointGuard:
     wording: Wording = field(default_factory=Wording)
     margin: float = 0.0
     version: str = ""
+    undecided: Undecided | None = None
     transport: Transport = field(default_factory=Transport)
     _first: dict[str, Any] = field(default_factory=dict, init=False)  # what the first answer said of the server
 
@@ -81,7 +86,10 @@ class EndpointGuard:
         require(bool(text("served", self.served)), "served", self.served, "give the name of the model", repr)
         text("version", self.version)
         number = isinstance(self.margin, float | int) and not isinstance(self.margin, bool)
-        require(number and math.isfinite(self.margin), "margin", self.margin, "give a finite number")
+        inside = number and -FAR < self.margin < FAR
+        require(inside, "margin", self.margin, f"give a number between {-FAR:g} and {FAR:g}")
+        if self.undecided is not None:
+            choice("undecided", self.undecided, ANSWERS)
         if self.image_size is not None:
             sides("image_size", self.image_size)
         kind("spelling", self.spelling, (Letters, Tokens), "give Letters() or Tokens.load(folder)")
@@ -124,7 +132,8 @@ class EndpointGuard:
     def identity(self) -> str:
         """A digest of the server's address and model name, the request and ``version``, but not of the weights."""
         asked = {"url": self.url, "served": self.served, "version": self.version, "words": vars(self.wording)}
-        facts = {"size": self.image_size, "spelling": self.spelling.facts, "listed": LISTED}
+        facts: dict[str, Any] = {"size": self.image_size, "spelling": self.spelling.facts, "listed": LISTED}
+        facts |= {"undecided": self.undecided} if self.undecided else {}
         return identity.digest({"kind": type(self).__name__} | asked | facts)
 
     def encode(self, words: str) -> NDArray[np.int64]:
@@ -205,7 +214,8 @@ class EndpointGuard:
             both: require both words in the list.
 
         Raises:
-            ValueError: if it lists no log-probabilities, or too few to compare the two words.
+            ValueError: if it lists no log-probabilities, too few to compare the two words, or neither of them where
+                nothing was said of undecided answers.
         """
         listed = _listed(answer)
         sums: list[float | None] = []
@@ -216,9 +226,14 @@ class EndpointGuard:
         likely = ", ".join(repr(token) for token, _ in listed[:5])
         remedy = "give answers that are one token each for the model there, or an answer prefix"
         if not both:
-            remedy = "a noisy input made the model begin another answer; a policy or an answer prefix may prevent that"
+            remedy = (
+                "a noisy input made the model begin another answer; an answer prefix may prevent that, and undecided"
+            )
+            remedy += " (--undecided unsafe or safe) says how it counts"
         if all(token.startswith("token_id:") for token, _ in listed):
             remedy = "the server must list the text of tokens: serve without --return-tokens-as-token-ids"
+        elif safe is unsafe is None and self.undecided is not None and not both:
+            return FAR if self.undecided == "unsafe" else -FAR
         remedy = f"of {len(listed)} listed tokens the likeliest are {likely}; {remedy}"
         enough = sum(each is not None for each in sums) >= (2 if both or len(listed) < LISTED else 1)
         require(enough, "answers", self.wording.answers, remedy)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,13 @@ from hybrid_rs._checks import choice, integer, require, text
 from hybrid_rs._extras import needs
 from hybrid_rs.guards import identity
 from hybrid_rs.guards.forwarding import forwarded
+from hybrid_rs.guards.wording import ANSWERS, Undecided
 from hybrid_rs.smoothing.draws import require_readable
 
 with needs("guard"):
     from hybrid_rs.guards import limits, passes
     from hybrid_rs.guards.native import NativeGuard
     from hybrid_rs.guards.vlm import VisionLanguageGuard
-
-Undecided = Literal["unsafe", "safe"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,7 +61,7 @@ class ReasoningGuard:
 
     def __post_init__(self) -> None:
         integer("limit", self.limit, at_least=1)
-        choice("undecided", self.undecided, ("unsafe", "safe"))
+        choice("undecided", self.undecided, ANSWERS)
         text("after", self.after)
         remedy = "load it with ReasoningGuard.from_pretrained"
         require(self._model.source is not None, "guard", "without a checkpoint", remedy)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from hybrid_rs._checks import choice, flag, require, several, text
 
 ANSWERS = ("safe", "unsafe")
+Undecided: TypeAlias = Literal["unsafe", "safe"]  # the verdict for answers that have none
 
 
 @dataclass(frozen=True)

@@ -307,6 +307,24 @@ def test_what_is_missing_for_a_verdict_is_said(guard):
         guard.score_of(listing(*((f"token_id:{i}", -5.0) for i in range(20))), both=True)
 
 
+@pytest.mark.parametrize("verdict", ["unsafe", "safe"])
+def test_an_undecided_answer_counts_as_the_user_says_and_only_if_neither_word_is_there(guard, server, verdict):
+    decided = replace(guard, undecided=verdict, margin=-5.0 if verdict == "safe" else 5.0)
+    others = [(str(i), -5.0) for i in range(20)]
+    assert abs(decided.score_of(listing(*others))) > 1e5
+    server.answer = listing(*others)
+    texts, images = np.full((1, 2), 44), np.zeros((1, 3, *SIZE), np.float32)
+    assert decided.unsafe(texts, images).tolist() == [verdict == "unsafe"]
+    one_word = listing(("Unsafe", -3.0), *others[:18], ("a", -6.0))
+    assert decided.score_of(one_word) == guard.score_of(one_word) == 3.0
+    with pytest.raises(ValueError, match="give answers that are one token each"):
+        decided.tried()
+    with pytest.raises(ValueError, match="of 1 listed tokens"):
+        decided.score_of(listing(("unsafe", -0.01)))
+    with pytest.raises(ValueError, match="--undecided unsafe or safe"):
+        guard.score_of(listing(*others))
+
+
 def test_a_word_that_is_not_listed_is_less_likely_than_all_that_are(guard):
     others = [("The", -0.1), *((str(i), -3.5) for i in range(17)), ("a", -4.0)]
     assert guard.score_of(listing(("Unsafe", -3.0), *others)) == 1.0
@@ -368,8 +386,9 @@ def test_its_identity_covers_what_is_asked_and_what_the_user_says_of_the_server(
     others = [
         {"url": "http://127.0.0.1:1/v1"}, {"served": "large"}, {"image_size": None}, {"version": "2"},
         {"wording": Wording("Policy.")}, {"spelling": Tokens(tokenizer("<s>"), np.arange(20, 40), 21, None)},
+        {"undecided": "unsafe"}, {"undecided": "safe"},
     ]  # fmt: skip
-    assert len({guard.identity} | {replace(guard, **other).identity for other in others}) == 7
+    assert len({guard.identity} | {replace(guard, **other).identity for other in others}) == 9
     assert replace(guard, transport=Transport()).identity == guard.identity
 
 
@@ -396,6 +415,8 @@ def test_tokens_of_a_tokenizer_give_the_text_back(tmp_path):
         ({"url": "localhost:8000"}, "give an address such as http"),
         ({"served": ""}, "served = '': give the name of the model"),
         ({"margin": math.nan}, "margin = nan"),
+        ({"margin": 1e6}, "margin = 1000000.0: give a number between"),
+        ({"undecided": "maybe"}, "undecided = 'maybe': give one of"),
         ({"image_size": 8}, "image_size = 8"),
         ({"wording": "Policy."}, "wording = 'Policy.': give a Wording"),
         ({"spelling": "letters"}, "spelling = 'letters': give"),
@@ -410,11 +431,11 @@ def test_what_is_no_server_is_refused(guard, change, message):
 def test_the_command_line_asks_the_server_and_a_worker_asks_it_too(server, tmp_path):
     tokenizer("<s>").save_pretrained(tmp_path)
     chosen = {"served": "small", "image_size": "6x8", "margin": 1.0, "tokenizer": tmp_path, "mask": "?", "requests": 2}
-    chosen |= {"retries": 1, "timeout": 9.5}
+    chosen |= {"retries": 1, "timeout": 9.5, "undecided": "unsafe"}
     checkpoint = Checkpoint(endpoint=server.url, **chosen)
     there = pickle.loads(pickle.dumps(checkpoint.load))()
     assert isinstance(there, EndpointGuard)
-    assert (there.image_size, there.margin) == (SIZE, 1.0)
+    assert (there.image_size, there.margin, there.undecided) == (SIZE, 1.0, "unsafe")
     sent = there.transport
     assert (sent.at_once, sent.retries, sent.timeout, sent.note) == (2, 1, 9.5, note)
     assert there.identity == checkpoint.name

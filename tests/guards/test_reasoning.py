@@ -149,7 +149,7 @@ def test_room_is_left_for_the_answer(folder):
     [
         ({"limit": 0}, "limit = 0: give"),
         ({"limit": True}, "limit = True: give"),
-        ({"undecided": "maybe"}, "undecided = 'maybe': give one of unsafe, safe"),
+        ({"undecided": "maybe"}, "undecided = 'maybe': give one of safe, unsafe"),
         ({"after": 3}, "after = 3: give a string"),
         ({"margin": 1.0}, "margin = 1.0: a generated verdict has no score: leave it out"),
     ],
