@@ -227,9 +227,9 @@ class EndpointGuard:
         remedy = "give answers that are one token each for the model there, or an answer prefix"
         if not both:
             remedy = (
-                "a noisy input made the model begin another answer; an answer prefix may prevent that, and undecided"
+                "a noisy input made the model begin another answer; give an answer prefix, or say how that counts: "
             )
-            remedy += " (--undecided unsafe or safe) says how it counts"
+            remedy += "--undecided unsafe or safe"
         if all(token.startswith("token_id:") for token, _ in listed):
             remedy = "the server must list the text of tokens: serve without --return-tokens-as-token-ids"
         elif safe is unsafe is None and self.undecided is not None and not both:
