@@ -100,8 +100,8 @@ class Entry:
     ) -> Example:
         """Return the example for a guard: the image at the guard's resolution, and the text as token ids.
 
-        The example's id is the entry's id with a digest of the image file, the text and how the image was resized.
-        Noise and stored counts depend on the id, so two contents never share them.
+        The example's id is the entry's id with a digest of 128 bits of the image file, the text and how the image was
+        resized. Noise and stored counts depend on the id, so two contents do not share them, whoever made them.
 
         Args:
             token_ids: shape ``(length,)``, the text as the guard's tokenizer encodes it.
@@ -128,7 +128,7 @@ class Entry:
             how = how if image.width * size[0] != image.height * size[1] else "stretch"  # of one shape: all the same
         pixels = fitted(image, size, how)
         looked = () if seen == "web" else (seen,)
-        name = f"{self.id}@{_digest(data, self.text, *size, how, *looked)[:12]}"
+        name = f"{self.id}@{_digest(data, self.text, *size, how, *looked)[:32]}"
         return Example(name, np.asarray(token_ids, np.int64), pixels, self.unsafe, self.text)
 
 

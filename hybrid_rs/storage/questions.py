@@ -75,4 +75,4 @@ def _digest(*arrays: NDArray[Any]) -> str:
     for array in arrays:
         found.update(f"{array.dtype.str} {array.shape}\n".encode())
         found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:16]
+    return found.hexdigest()[:32]
