@@ -77,7 +77,8 @@ class PipelineGuard:
             ValueError: if the classifier cannot be pickled.
         """
         try:
-            classifier = pickle.dumps(self.classifier, protocol=5)
+            # pickled twice: the first time equal strings may be one object or several, by how the classifier was made
+            classifier = pickle.dumps(pickle.loads(pickle.dumps(self.classifier, protocol=5)), protocol=5)
         except Exception as error:  # a foreign object may raise anything
             remedy = f"it cannot be pickled ({error}); use functions that can be imported, not a lambda"
             raise ValueError(f"classifier = {shown(self.classifier, repr)}: {remedy}") from error

@@ -25,6 +25,7 @@ from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.storage.units import Work
 
 ATTEMPTS = 3  # the run stops when this many workers have died on one unit
+LEAST_GPU = 1e-4  # the smallest share that Ray knows
 STARTS = 10  # attempts to start a cluster: Ray gives its helpers 15 seconds each time, too few on a busy machine
 PATIENCE = {  # how long Ray waits for its own processes, unless the user has set it
     "RAY_gcs_server_port_wait_time_s": "300",
@@ -95,8 +96,8 @@ class Ray:
             remedy = f"this machine has {here} processors; give fewer, or the address of a cluster"
             require(self.workers <= here, "workers", self.workers, remedy)
         self.gpus = one("gpus", nonnegative("gpus", gpus))
-        whole = self.gpus <= 1 or self.gpus.is_integer()
-        require(whole, "gpus", gpus, "give a share of one GPU, such as 0.25, or a whole number of GPUs")
+        possible = self.gpus == 0 or LEAST_GPU <= self.gpus <= 1 or self.gpus.is_integer()
+        require(possible, "gpus", gpus, "give a share of one GPU, such as 0.25, or a whole number of GPUs")
         self.load, self.address = load, address
         self._actors: list[Any] = []
         self._started = False
@@ -221,7 +222,7 @@ def engine_name(
         text("address", address)
     if workers is not None:
         integer("workers", workers, at_least=1)
-    share = "" if gpus is None else f":{one('gpus', nonnegative('gpus', gpus)):g}"
+    share = "" if gpus is None else ":" + np.format_float_positional(one("gpus", nonnegative("gpus", gpus)), trim="-")
     given = ("" if workers is None and not share else f":{'' if workers is None else workers}") + share
     kind = ("ray" if given or address else "local") if engine is None else text("engine", engine)
     name = kind + given + (f"@{address}" if address else "")

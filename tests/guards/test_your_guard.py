@@ -118,10 +118,14 @@ def test_a_pipeline_is_a_guard_that_learned_its_task(pipeline, entries):
 def test_a_pipeline_has_an_identity_of_all_that_its_verdicts_depend_on(pipeline, entries, tmp_path):
     def fitted(strength=1.0, **changed):
         law = {"image_size": (8, 8), "sigma": 0.25, "beta": 0.25, "slot": 4} | changed
-        return PipelineGuard.fit(LogisticRegression(C=strength), entries.entries, **law)
+        return PipelineGuard.fit(
+            make_pipeline(StandardScaler(), LogisticRegression(C=strength)), entries.entries, **law
+        )
 
     guard = fitted()
-    assert guard.identity == fitted().identity == pickle.loads(pickle.dumps(guard)).identity
+    assert guard.identity == fitted().identity
+    read = pickle.loads(pickle.dumps(guard.classifier))  # as from a file
+    assert replace(guard, classifier=read).identity == guard.identity
     others = [fitted(2.0), fitted(image_size=(4, 4)), replace(guard, positive=True)]
     others.append(replace(guard, vocabulary=guard.vocabulary[::-1]))
     assert len({each.identity for each in (guard, *others)}) == 5

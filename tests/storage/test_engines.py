@@ -157,7 +157,7 @@ def test_a_worker_needs_a_processor_and_its_share_of_one_gpu(gpus, node, room):
     assert Ray(ToyGuard, address="auto", gpus=gpus)._room(node) == room
 
 
-@pytest.mark.parametrize("gpus", [-1, 1.5, float("nan"), "1", [1]])
+@pytest.mark.parametrize("gpus", [-1, 1.5, 1e-5, 1e-320, float("nan"), float("inf"), "1", [1]])
 def test_gpus_that_no_worker_can_be_given_are_refused(gpus):
     with pytest.raises(ValueError, match="gpus = "):
         Ray(ToyGuard, gpus=gpus)
@@ -180,6 +180,8 @@ def test_a_loader_of_another_guard_is_refused(other):
         ((None, 2, "ray://host:10001"), "ray:2@ray://host:10001"),
         ((None, 2, "auto", 0.25), "ray:2:0.25@auto"),
         ((None, None, None, 1), "ray::1"),
+        ((None, None, None, 1 / 3), "ray::0.3333333333333333"),
+        ((None, None, None, 1e-4), "ray::0.0001"),
     ],
 )
 def test_an_engine_is_named_in_full(options, name, monkeypatch):
