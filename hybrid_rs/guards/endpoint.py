@@ -243,7 +243,7 @@ class EndpointGuard:
     def tried(self) -> EndpointGuard:
         """Ask the server one question twice, and return this guard.
 
-        The transport's ``note`` is told if the two scores differ: verdicts that close to the margin may differ, too.
+        If the two scores differ, the transport's ``note`` says so: verdicts that close to the margin may differ, too.
 
         Raises:
             ValueError: if an answer does not list both words (one may be several tokens for the model); or if the two
