@@ -79,19 +79,15 @@ NOISES = [
 ]
 
 
-def test_a_store_serves_the_counts_of_an_id_whatever_its_content_unless_the_guard_is_ones_own(tmp_path):
+def test_a_store_keeps_the_counts_of_two_contents_of_one_id_apart(tmp_path):
     guard = load_bay_guard()
     ours = hrs.SmoothedGuard(guard, hrs.UniformKernel(0.25, guard.alphabet.size), 0.5, hrs.SuffixThreat(2))
     unsafe, safe = (replace(bay_notes.examples("test", 1, unsafe=kind)[0], id="a") for kind in (True, False))
-    store = CountsStore(tmp_path / "ours.jsonl", classifier=guard.identity)
-    (first,), (second,) = (store.sample(ours, [each], n=64, progress=False) for each in (unsafe, safe))
-    assert second == first  # which is why the loaders' ids hold a digest
-    assert ours.sample(safe, 64) != first
-
-    store = CountsStore(tmp_path / "own.jsonl", classifier="recorder")
-    bright, dark = (example("a", light=light) for light in (1.0, 0.0))
-    (first,), (second,) = (store.sample(smoothed(), [each], n=64, progress=False) for each in (bright, dark))
-    assert second == smoothed().sample(dark, 64) != first
+    dark, bright = (example("a", light=light) for light in (0.0, 1.0))
+    for smooth, pair, name in ((ours, (unsafe, safe), guard.identity), (smoothed(), (dark, bright), "recorder")):
+        store = CountsStore(tmp_path / f"{name}.jsonl", classifier=name)
+        first, second = (store.sample(smooth, [each], n=64, progress=False)[0] for each in pair)
+        assert second == smooth.sample(pair[1], 64) != first
 
 
 def test_a_token_outside_the_alphabet_is_read_as_the_pad_where_it_is_noised():

@@ -20,7 +20,7 @@ def train(
     out: Annotated[
         Path, typer.Option(help="Folder of the checkpoint: a new one, or that of an earlier training.")
     ] = OUT,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 4000,
     batch_size: Annotated[int, typer.Option(help="Prompts per step.")] = 128,
     seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",

@@ -23,6 +23,7 @@ SCANS: dict[Split, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 _FAMILY_NAMES = tuple(FAMILIES)
 _DIGIT_SIDE = 26  # pixels of the 32 that the digit's 8 x 8 scan is enlarged to
+_GREYS = 16  # the ink of a scan's pixel is a multiple of 1/16
 _SCAN_SEED = 20_240  # the one shuffle that splits the scans
 
 
@@ -69,7 +70,7 @@ def _all_scans() -> dict[Split, list[NDArray[np.float32]]]:
     rng = np.random.default_rng(_SCAN_SEED)
     parts: dict[Split, list[NDArray[np.float32]]] = {split: [] for split in get_args(Split)}
     for digit in range(BAYS):
-        mine = rng.permutation(digits.images[digits.target == digit] / 16).astype(np.float32)
+        mine = rng.permutation(digits.images[digits.target == digit] / _GREYS).astype(np.float32)
         cuts = np.rint(np.cumsum(list(SCANS.values()))[:-1] * len(mine)).astype(int)
         for split, part in zip(SCANS, np.split(mine, cuts), strict=True):
             parts[split].append(part)
@@ -86,20 +87,30 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
     Returns:
         shape ``(3, 32, 32)``, float32, in [0, 1], of 8 bits a channel.
     """
+    return draw_ink(rng, enlarged(scan))
+
+
+def enlarged(scan: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a scan, shape ``(8, 8)``, interpolated linearly to ``(26, 26)``, with the same bits on all machines."""
+    matrix, ink = _enlarger(), np.rint(scan * _GREYS).astype(np.int64)
+    return (matrix @ ink @ matrix.T) / (_GREYS * (_DIGIT_SIDE - 1) ** 2)  # whole numbers until the end
+
+
+def draw_ink(rng: np.random.Generator, digit: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Draw ink of shape ``(26, 26)``, from 0 to 1, as :func:`draw_image` draws an enlarged scan."""
     side, margin = _DIGIT_SIDE, IMAGE_SHAPE[1] - _DIGIT_SIDE
-    enlarge = _enlarger()
     top, left = rng.integers(margin // 2 - 2, margin // 2 + 3, size=2)
-    ink = np.zeros(IMAGE_SHAPE[1:], np.float32)
-    ink[top : top + side, left : left + side] = enlarge @ scan @ enlarge.T
+    ink = np.zeros(IMAGE_SHAPE[1:])
+    ink[top : top + side, left : left + side] = digit
     paper, pen = rng.uniform(0.85, 1.0, size=(3, 1, 1)), rng.uniform(0.0, 0.4, size=(3, 1, 1))
     return eight_bits(paper + (pen - paper) * ink)
 
 
 @cache
-def _enlarger() -> NDArray[np.float32]:
-    """Return the matrix, shape ``(26, 8)``, that interpolates 8 pixels linearly to 26."""
-    at = np.linspace(0, 7, _DIGIT_SIDE)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(8))).astype(np.float32)
+def _enlarger() -> NDArray[np.int64]:
+    """Return the matrix, shape ``(26, 8)``, of the weights that interpolate 8 pixels to 26, times 25."""
+    at = 7 * np.arange(_DIGIT_SIDE)
+    return np.maximum(0, _DIGIT_SIDE - 1 - np.abs(at[:, None] - (_DIGIT_SIDE - 1) * np.arange(8)))
 
 
 def examples(

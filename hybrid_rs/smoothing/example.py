@@ -84,7 +84,7 @@ class Example:
 
 
 def require_own_ids(examples: Iterable[Example]) -> None:
-    """Require that no two contents share an id: draws depend on the id, and stored counts are found by it.
+    """Require that no two contents share an id: draws depend on the id, so both would get the same noise.
 
     Args:
         examples: the inputs of one run; the same content may occur several times.

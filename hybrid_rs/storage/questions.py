@@ -22,9 +22,9 @@ OF_EXAMPLE = ("example", "content")  # fields about the example; all others are 
 def described(classifier: str, smoothed: AnySmoothed, example: Example | None = None) -> dict[str, Any]:
     """Return the fields by which stores distinguish questions: everything on which the guard's answer may depend.
 
-    The identity of a user's own guard may be a hash of its weights, which stays the same when the guard gets another
-    alphabet, pad, mask or tokenizer. For such a guard there are two more fields: ``alphabet``, a hash of alphabet, pad
-    and mask, and ``content``, a hash of the example's token ids and pixels.
+    An example is named by its id and by ``content``, a hash of its token ids and pixels. The identity of a user's own
+    guard may be a hash of its weights, which stays the same when the guard gets another alphabet, pad or mask. For such
+    a guard there is one more field, ``alphabet``, a hash of all three.
 
     Args:
         classifier: the guard's identity, or a name for a guard that has none.
@@ -41,7 +41,7 @@ def described(classifier: str, smoothed: AnySmoothed, example: Example | None = 
         "schema": SCHEMA,
         "classifier": classifier,
         "margin": float(getattr(guard, "margin", 0.0)),
-        **({} if example is None else {"example": _example(example).id}),
+        **({} if example is None else _named_example(example)),
         "kernel": _named(smoothed.kernel),
         "sigma": smoothed.sigma,
         "threat": _named(smoothed.threat),
@@ -50,7 +50,6 @@ def described(classifier: str, smoothed: AnySmoothed, example: Example | None = 
     if foreign(guard):
         mask = -1 if guard.mask_id is None else guard.mask_id
         found["alphabet"] = _digest(np.asarray(guard.alphabet, np.int64), np.array([guard.pad_id, mask], np.int64))
-        found |= {} if example is None else {"content": _digest(example.token_ids, example.image)}
     return found
 
 
@@ -61,9 +60,9 @@ def smoothing_of(smoothed: Any) -> Any:
     return smoothed
 
 
-def _example(example: Example) -> Example:
+def _named_example(example: Example) -> dict[str, str]:
     found: Example = kind("example", example, Example, "give a hybrid_rs.Example")
-    return found
+    return {"example": found.id, "content": _digest(found.token_ids, found.image)}
 
 
 def _named(value: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hybrid_rs._checks import kind, path as path_of, require, shown
 from hybrid_rs._files import parsed_json, strict_json
 from hybrid_rs.checkout import TREE
 
-SCHEMA = 2  # 1 had no checksums
+SCHEMA = 3  # 1 had no checksums, 2 named an example by its id alone
 CHECK = "check"
 DATA = TREE / "data"
 BEGINNING = b'{"schema"'  # every line begins so; only an incomplete line with this beginning is removed
@@ -55,12 +55,12 @@ class Records(Generic[Value]):
     Example:
         >>> from tempfile import mkdtemp
         >>> squares = records(Path(mkdtemp()) / "squares.jsonl", made=["square"])
-        >>> squares.get_or_make({"schema": 2, "of": 3}, lambda: {"square": 3 * 3})["square"]
+        >>> squares.get_or_make({"schema": 3, "of": 3}, lambda: {"square": 3 * 3})["square"]
         9
-        >>> records(squares.path, made=["square"]).get({"schema": 2, "of": 3})["square"]
+        >>> records(squares.path, made=["square"]).get({"schema": 3, "of": 3})["square"]
         9
         >>> squares.path.read_text()
-        '{"schema": 2, "of": 3, "square": 9, "check": "00e2d0f6fce095ae"}\n'
+        '{"schema": 3, "of": 3, "square": 9, "check": "00e2d0f6fce095ae"}\n'
     """
 
     def __init__(
@@ -235,8 +235,8 @@ def sealed(row: dict[str, Any]) -> str:
         ValueError: if a number is nan or infinite, which JSON cannot express.
 
     Example:
-        >>> opened(sealed({"schema": 2, "of": 3}).encode(), "line 1")
-        {'schema': 2, 'of': 3}
+        >>> opened(sealed({"schema": 3, "of": 3}).encode(), "line 1")
+        {'schema': 3, 'of': 3}
     """
     kind("row", row, dict, "give a dict that JSON can hold")
     rest = {name: value for name, value in row.items() if name != CHECK}
