@@ -60,7 +60,7 @@ class Records(Generic[Value]):
         >>> records(squares.path, made=["square"]).get({"schema": 3, "of": 3})["square"]
         9
         >>> squares.path.read_text()
-        '{"schema": 3, "of": 3, "square": 9, "check": "00e2d0f6fce095ae"}\n'
+        '{"schema": 3, "of": 3, "square": 9, "check": "0923512261325306"}\n'
     """
 
     def __init__(
