@@ -125,8 +125,8 @@ def model_card(figures: dict[str, Any], training: dict[str, Any]) -> str:
             "A LLaVA-architecture model (CLIP vision tower 48 x 2, Llama 64 x 3) of"
             f" {training['parameters']:,} parameters, trained from scratch on",
             "BayNotes to answer `safe` or `unsafe`: first the vision tower alone, to read digits, then the whole.",
-            "Scans of the training split were tilted, slanted and stretched a little. The guard exists to be smoothed, certified and",
-            "attacked in this book; it is not a safety filter for anything else.",
+            "Scans of the training split were tilted, slanted and stretched a little. The guard exists to be",
+            "smoothed, certified and attacked in this book; it is not a safety filter for anything else.",
             "",
             f"Made by `{training['command']}` in {training['seconds']:.0f} s ({training['threads']} CPU threads,"
             f" torch {training['versions']['torch']},",
