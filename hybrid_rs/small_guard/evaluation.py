@@ -24,6 +24,7 @@ from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
 
 BETA = 0.25
 SIGMAS = (0.5, 1.0)
+DRAWS = 16  # of noise, for each example
 
 
 def evaluate_bay_guard(checkpoint: Path, *, n: int = 1000, seed: int = 1) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def evaluate_bay_guard(checkpoint: Path, *, n: int = 1000, seed: int = 1) -> dic
         the figures, as written.
     """
     guard, n = load_bay_guard(checkpoint), integer("n", n, at_least=10)
-    figures: dict[str, Any] = {"n": n, "seed": seed, "beta": BETA, "accuracy": {}}
+    figures: dict[str, Any] = {"n": n, "seed": seed, "beta": BETA, "draws": DRAWS, "accuracy": {}}
     languages: tuple[Language, ...] = ("seen", "unseen")
     for language in languages:
         examples = bay_notes.examples("test", n, seed=seed, language=language)
@@ -55,12 +56,13 @@ def evaluate_bay_guard(checkpoint: Path, *, n: int = 1000, seed: int = 1) -> dic
     return figures
 
 
-def _rates(verdicts: np.ndarray, examples: list[Example]) -> dict[str, float]:
+def _rates(unsafe: np.ndarray, examples: list[Example]) -> dict[str, float]:
+    """Return the rates from the share of unsafe verdicts of each example."""
     truth = np.array([bool(example.unsafe) for example in examples])
     return {
-        "accuracy": float((verdicts == truth).mean()),
-        "false alarms": float(verdicts[~truth].mean()),
-        "misses": float((~verdicts[truth]).mean()),
+        "accuracy": float(np.where(truth, unsafe, 1 - unsafe).mean()),
+        "false alarms": float(unsafe[~truth].mean()),
+        "misses": float(1 - unsafe[truth].mean()),
     }
 
 
@@ -70,10 +72,10 @@ def _clean(guard: VisionLanguageGuard, examples: list[Example]) -> dict[str, flo
 
 
 def _noisy(guard: VisionLanguageGuard, examples: list[Example], sigma: float, threat: Threat) -> dict[str, float]:
-    """Return the rates with one draw of noise per example."""
+    """Return the rates of single draws of noise."""
     smoothed = SmoothedGuard(guard, UniformKernel(BETA, guard.alphabet.size), sigma, threat)
-    draws = [smoothed.sample(example, 1).unsafe[-1] for example in tqdm(examples, desc=f"sigma {sigma:g}", leave=False)]
-    return _rates(np.array(draws, dtype=bool), examples)
+    bar = tqdm(examples, desc=f"sigma {sigma:g}", leave=False)
+    return _rates(np.array([smoothed.sample(example, DRAWS).unsafe[-1] / DRAWS for example in bar]), examples)
 
 
 def _unimodal(guard: VisionLanguageGuard, n: int, seed: int) -> dict[str, float]:
@@ -135,7 +137,8 @@ def model_card(figures: dict[str, Any], training: dict[str, Any]) -> str:
             "",
             "## Accuracy",
             "",
-            f"Test digits, {figures['n']} examples per language, one draw of noise each (beta = {figures['beta']}).",
+            f"Test digits, {figures['n']} examples per language; with noise (beta = {figures['beta']}), the mean over"
+            f" {figures['draws']} single draws of each.",
             "*Suffix noise* touches the 8 pads after the text, *l0 noise* every word. *Unseen* language: templates",
             "that training never used, and cue words whose family training taught in glossary sentences but never used",
             "in a note with a verdict. False alarms are safe examples called unsafe, misses unsafe ones called safe.",
