@@ -197,9 +197,9 @@ AbsorbingKernel(beta=0.5) and sigma = 1.0; give that kernel and sigma
     """
     beta, given = getattr(counts, "beta", None), getattr(kernel, "beta", None)
     require(beta in (None, given), "kernel", kernel, f"give the kernel of the draws, with beta = {beta}")
-    if counts.smoothing and counts.smoothing != (other := smoothing_text(kernel, sigma)):
-        remedy = f"the counts were drawn with {shown(counts.smoothing)}; give that kernel and sigma"
-        require(False, "kernel, sigma", other, remedy)
+    asked = smoothing_text(kernel, sigma) if counts.smoothing else ""
+    remedy = f"the counts were drawn with {shown(counts.smoothing)}; give that kernel and sigma"
+    require(counts.smoothing == asked, "kernel, sigma", asked, remedy)
 
 
 def source(example: object, seed: object, distance: float, smoothing: object) -> float:
