@@ -16,7 +16,7 @@ from hybrid_rs.certificates.kernels import Kernel
 from hybrid_rs.certificates.upper import p_adv_upper
 from hybrid_rs.certificates.worst_case import p_adv
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
-from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, require_smoothing
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 
 THREATS = {
@@ -135,6 +135,8 @@ def _pairs(
     rows = several("attacks", attacks, "give rows of an AttackStore", Mapping)
     counts = several("evidence", evidence, *kinds)
     require(len(counts) == len(rows), "evidence", len(counts), f"give one for each of {len(rows)} attacks")
+    for attack, drawn in zip(rows, counts, strict=True):
+        require_smoothing(drawn, kernel, attack["sigma"])
     each = risk_of("risk", risk) / (bounds * max(len(rows), 1))
     return list(zip(rows, counts, strict=True)), risk_of("alpha", alpha), each
 

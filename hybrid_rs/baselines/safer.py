@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, kind, nonnegative, one, require
 from hybrid_rs.certificates.kernels import DIGITS, ratio_of_decimals
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, smoothing_text
 from hybrid_rs.smoothing.deletion import Groups, verdicts_of
 from hybrid_rs.smoothing.draws import BLOCK, SAMPLERS, Noise
 from hybrid_rs.smoothing.example import Example
@@ -149,7 +149,8 @@ class SynonymGuard:
         batches = verdicts_of(self, example, draws, seed, batch_draws, SYNONYMS, noisy)
         unsafe = sum(int(verdicts.sum()) for verdicts in batches)
         off = example.image.size * rounded_gaussian(self.sigma).distance if self.noise == "lattice" else 0.0
-        return Counts((unsafe,), n, example.id, seed, float(np.nextafter(off, 1.0)) if off else 0.0)
+        noise = smoothing_text({"name": "SynonymKernel"}, self.sigma)  # without its sets, which may be long
+        return Counts((unsafe,), n, example.id, seed, float(np.nextafter(off, 1.0)) if off else 0.0, noise)
 
 
 def _product(factors: Sequence[Fraction]) -> Decimal:

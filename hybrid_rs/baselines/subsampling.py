@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, kind, one, probability, require
 from hybrid_rs.baselines.mmcert import SubsamplingLaw
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, smoothing_text
 from hybrid_rs.smoothing.answers import about, asked
 from hybrid_rs.smoothing.draws import BLOCK, MAX_DRAWS, Noise, Stream, at_once
 from hybrid_rs.smoothing.example import Example
@@ -110,7 +110,7 @@ class SubsampledGuard:
         batches = (self._shown(example, stream, start, min(n, start + step)) for start in range(0, n, step))
         with about(example.id):
             unsafe = sum(int(asked(self.guard, "unsafe", *batch).sum()) for batch in batches)
-        return Counts((unsafe,), n, example.id, seed)
+        return Counts((unsafe,), n, example.id, seed, smoothing=smoothing_text(self.kernel, self.sigma))
 
     def _shown(
         self, example: Example, stream: Stream, start: int, stop: int

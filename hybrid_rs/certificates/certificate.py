@@ -18,7 +18,7 @@ from hybrid_rs.certificates.target import Target, check_target, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
-from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, require_smoothing
 from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
 
 
@@ -123,7 +123,7 @@ def certify(
         masked: whether a known probability is p_S (default: p_A). For counts, their type says which of the two it is.
 
     Raises:
-        ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
+        ValueError: if an argument is outside its range, or contradicts the draws.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -141,6 +141,8 @@ def certify(
     evidence = bool(masked) if counts is None else not isinstance(counts, Counts)
     require(masked in (None, evidence), "masked", masked, "the draws come from the other law; leave it out")
     subsets, k = None, None
+    if counts is not None:
+        require_smoothing(counts, kernel, sigma)
     if counts is None:
         given = probability("counts_or_p_a", counts_or_p_a)
     elif isinstance(counts, Counts):
@@ -151,7 +153,6 @@ def certify(
         require(budget < len(bounds), "d", d, f"give at most {len(bounds) - 1}, the largest budget sampled")
         given = bounds[budget]
         if isinstance(counts, SubsetCounts):
-            require(counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, beta = {counts.beta}")
             subsets = counts.subsets(budget, alpha)
             k = counts.n - counts.safe[subsets.size]
         else:

@@ -16,7 +16,7 @@ from hybrid_rs.certificates.target import Target, check_target, infinite, one_st
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
 from hybrid_rs.evidence.clopper_pearson import MAX_COUNT
-from hybrid_rs.evidence.counts import MaskedCounts
+from hybrid_rs.evidence.counts import MaskedCounts, require_smoothing
 from hybrid_rs.evidence.subset_counts import SubsetCounts, Subsets
 
 
@@ -152,10 +152,11 @@ def certify_committed(
         alpha: risk, in (0, 1), of all bounds together.
 
     Raises:
-        ValueError: if an argument is outside its range.
+        ValueError: if an argument is outside its range, or contradicts the counts.
     """
     kind("counts", counts, (MaskedCounts, SubsetCounts), "give MaskedCounts or SubsetCounts")
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
+    require_smoothing(counts, kernel, sigma)
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
     reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     bounds, shift = _bounds(counts, kernel, budget, alpha), attack_shift(epsilon, sigma)
@@ -174,7 +175,6 @@ def _bounds(counts: MaskedCounts | SubsetCounts, kernel: TokenKernel, d: int, al
     if isinstance(counts, MaskedCounts):
         half = counts.p_s(alpha / 2)
         return tuple(Bound(j, float(half[j]), counts.unsafe[j]) for j in (0, d))
-    require(counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {counts.beta}")
     sets = [counts.subsets(j, alpha) for j in range(largest + 1)]
     each = zip(counts.p_s(alpha).tolist(), sets, strict=True)
     return tuple(Bound(j, p, counts.n - counts.safe[s.size], s) for j, (p, s) in enumerate(each))

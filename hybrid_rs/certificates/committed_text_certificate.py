@@ -18,6 +18,7 @@ from hybrid_rs.certificates.kernels import AbsorbingKernel, UniformKernel, text_
 from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.text_certificate import witnessing
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.evidence.counts import require_smoothing
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
 
@@ -88,7 +89,7 @@ class CommittedTextCertificate(Target):
         edits = check_target(self, "alpha")
         require(0 < self.alpha < 1, "alpha", self.alpha, "give a risk in (0, 1)")
         require(isinstance(self.kernel, UniformKernel | AbsorbingKernel), "kernel", self.kernel, "give a kernel", repr)
-        _fits(self.counts, self.kernel, self.d)
+        _fits(self.counts, self.kernel, self.d, self.sigma)
         rows = type(self.levels) is tuple and all(type(row) is tuple for row in self.levels)
         shape = [len(self.counts.reached[size]) for size in self.sizes]
         require(rows and [*map(len, self.levels)] == shape, "levels", self.levels, f"give rows of {shape} levels", repr)
@@ -157,12 +158,12 @@ def certify_committed_texts(
         alpha: risk, in (0, 1).
 
     Raises:
-        ValueError: if an argument is outside its range, or the counts do not cover d edits.
+        ValueError: if an argument is outside its range, or contradicts the counts.
     """
     kind("counts", counts, (TextCounts, SubsetTextCounts), "give TextCounts or SubsetTextCounts")
     kind("kernel", kernel, (UniformKernel, AbsorbingKernel), "give the kernel of the draws, uniform or absorbing")
     budget, level = text_budget("d", d), threshold(tau, [(counts.example, counts.seed)])
-    _fits(counts, kernel, budget)
+    _fits(counts, kernel, budget, sigma)
     reach, deviation, at = one_statement(epsilon=epsilon, sigma=sigma, tau=level)
     levels, found = _levels(counts, budget, alpha), []
     tests = {size: witnessing(row, reach, deviation) for size, row in levels.items()}
@@ -178,12 +179,10 @@ def certify_committed_texts(
     )
 
 
-def _fits(counts: TextCounts | SubsetTextCounts, kernel: TokenKernel, d: int) -> None:
-    """Refuse counts that do not cover d edits, or come from another kernel."""
+def _fits(counts: TextCounts | SubsetTextCounts, kernel: TokenKernel, d: int, sigma: float) -> None:
+    """Refuse counts that do not cover d edits, or come from another smoothing."""
+    require_smoothing(counts, kernel, sigma)
     if isinstance(counts, SubsetTextCounts):
-        require(
-            counts.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {counts.beta}"
-        )
         require(d <= counts.length, "d", d, f"give at most {counts.length}, the number of positions")
     else:
         largest = len(counts.reached) - 1

@@ -17,6 +17,7 @@ from hybrid_rs.certificates.frontier import Frontier, frontiers
 from hybrid_rs.certificates.kernels import AbsorbingKernel, Kernel, UniformKernel, text_budget
 from hybrid_rs.certificates.several_texts import attacked_share
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
+from hybrid_rs.evidence.counts import require_smoothing
 from hybrid_rs.evidence.kinds import KINDS, AnyCounts
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
@@ -87,6 +88,8 @@ def frontiers_of(
     require(len(kinds) == 1, "counts", sorted({k.__name__ for k, _, _ in kinds}), "give counts of one kind")
     known = not (counts[0].masked and isinstance(kernel, FeatureKernel))
     require(known, "kernel", kernel, "masked counts are for tokens: give the kernel of the draws, uniform or absorbing")
+    for c in counts:
+        require_smoothing(c, kernel, sigma)
     many = counts[0].by_budget
     each_risk = alpha / (d_max + 1) if simultaneous and many else alpha
     law = (kernel, sigma, threshold(tau, [(c.example, c.seed) for c in counts]))
@@ -157,7 +160,6 @@ def _of_subsets(
     alike: dict[tuple[int, int], list[int]] = {}  # by the largest size counted, and the most positions to edit
     for i, c in enumerate(counts):
         largest = len(c.safe if isinstance(c, SubsetCounts) else c.reached) - 1
-        require(c.beta == kernel.beta, "kernel", kernel, f"give the kernel of the draws, with beta = {c.beta}")
         alike.setdefault((largest, min(c.length, d_max)), []).append(i)
     for (largest, edits), which in alike.items():
         p = np.array([counts[i].bounds(alpha) for i in which])

@@ -115,7 +115,7 @@ def certify(
           together, by the same rule as for one text; otherwise a :class:`hybrid_rs.TextCertificate`.
 
     Raises:
-        ValueError: if an argument is outside its range, or ``masked`` contradicts the draws.
+        ValueError: if an argument is outside its range, or contradicts the draws.
 
     Example:
         >>> import hybrid_rs as hrs

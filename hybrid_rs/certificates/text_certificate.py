@@ -17,6 +17,7 @@ from hybrid_rs.certificates.several_texts import IMAGE_ALONE, attacked_share, st
 from hybrid_rs.certificates.target import Target, check_target, infinite, one_statement
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import attack_shift
+from hybrid_rs.evidence.counts import require_smoothing
 from hybrid_rs.evidence.text_counts import TextCounts
 
 
@@ -132,7 +133,7 @@ def certify_texts(
             For counts it follows from their rows: yes if there is a row for each d, no if there is one row.
 
     Raises:
-        ValueError: if an argument is outside its range, or ``masked`` contradicts the counts.
+        ValueError: if an argument is outside its range, or contradicts the counts.
 
     Example:
         >>> import hybrid_rs as hrs
@@ -148,6 +149,7 @@ def certify_texts(
     evidence: tuple[tuple[int, ...] | None, int | None, float | None] = (None, None, None)
     if isinstance(counts_or_levels, TextCounts):
         counts, given = counts_or_levels, len(counts_or_levels.reached) > 1
+        require_smoothing(counts, kernel, sigma)
         require(masked in (None, given), "masked", masked, "the counts come from the other law; leave it out")
         row = budget if given else 0  # a single row comes from the clean law, and serves every budget
         largest = len(counts.reached) - 1

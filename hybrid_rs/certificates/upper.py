@@ -18,7 +18,7 @@ from hybrid_rs.certificates.feature_kernel import worst_ratios
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.certificates.likelihood_ratio import LikelihoodRatio, a_ratio
 from hybrid_rs.certificates.worst_case import certified_radius, p_adv
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, require_smoothing
 
 FloatArray = NDArray[np.float64]
 
@@ -114,6 +114,7 @@ def radii_below(
         array([2.185, 1.513,   nan])
     """
     kind("counts", counts, Counts, "give plain counts: masked ones bound the value only from below")
+    require_smoothing(counts, kernel, sigma)
     bounds, d_max = counts.p_a_upper(alpha), text_budget("d_max", d_max)
     require(len(bounds) in (1, d_max + 1), "d_max", d_max, f"give {len(bounds) - 1}, the largest budget sampled")
     upper = np.broadcast_to(bounds, d_max + 1) if len(bounds) == 1 else bounds

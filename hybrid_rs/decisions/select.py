@@ -18,7 +18,8 @@ from hybrid_rs.certificates.frontier import Frontier
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.certificates.kernels import Kernel, text_budget
 from hybrid_rs.decisions.calibrate import Calibration, calibrate, flagged_share
-from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, require_smoothing
+from hybrid_rs.evidence.kinds import KINDS
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Candidate:
 
     def __post_init__(self) -> None:
         one("sigma", nonnegative("sigma", self.sigma))
+        for name, of in (("benign", (Counts,)), ("unsafe", KINDS)):
+            for counts in several(name, getattr(self, name), "give counts, one per example", of):
+                require_smoothing(counts, self.kernel, self.sigma)
 
     def frontiers(self, tau: float | Calibration, *, d_max: int, alpha: float = 0.01) -> list[Frontier]:
         """Return the frontier of every unsafe example."""

@@ -52,9 +52,10 @@ def expected_counts(
     kind("pilot", pilot, (TextCounts, SubsetTextCounts), "give counts of several texts for each image, of pilot draws")
     m, images = integer("texts", texts, at_least=1), integer("n", n, at_least=1)
     require(m <= pilot.texts, "texts", m, f"give at most {pilot.texts}, the pilot's number of texts")
+    source: dict[str, Any] = {"example": pilot.example, "smoothing": pilot.smoothing}
     if isinstance(pilot, TextCounts):
-        return TextCounts(tuple(_thinned(row, pilot.n, m, images) for row in pilot.reached), images, pilot.example)
-    law: dict[str, Any] = {"length": pilot.length, "beta": pilot.beta, "example": pilot.example}
+        return TextCounts(tuple(_thinned(row, pilot.n, m, images) for row in pilot.reached), images, **source)
+    law: dict[str, Any] = source | {"length": pilot.length, "beta": pilot.beta}
     sizes = range(len(pilot.reached))
     if m == 1:
         missed = [1 - sum(row) / (len(row) * pilot.images(j)) for j, row in enumerate(pilot.reached)]

@@ -9,13 +9,23 @@ has its own type, so that one kind is never mistaken for another.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_rs._checks import integer, one, probability, require, risk, several, text
+from hybrid_rs._checks import (
+    integer,
+    nonnegative_or_infinite,
+    one,
+    probability,
+    require,
+    risk,
+    several,
+    shown,
+    text,
+)
 from hybrid_rs.evidence.clopper_pearson import clopper_pearson_lower, clopper_pearson_upper
 
 FloatArray = NDArray[np.float64]
@@ -32,6 +42,7 @@ class Counts:
         example: the example's id.
         seed: the seed of the draws; None if unknown.
         distance: total variation between the law of a draw and that of the theorem; taken off every bound.
+        smoothing: kernel and sigma of the draws, in words; a certificate for others is refused. "" if unknown.
 
     Raises:
         ValueError: if a count is not in 0..n.
@@ -46,11 +57,12 @@ class Counts:
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
     distance: float = 0.0
+    smoothing: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         unsafe = self.unsafe if isinstance(self.unsafe, Sequence | np.ndarray) else (self.unsafe,)
         object.__setattr__(self, "unsafe", whole_counts("unsafe", unsafe, self.n))
-        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance, self.smoothing))
 
     masked: ClassVar[bool] = False
     texts: ClassVar[int] = 1
@@ -88,7 +100,7 @@ class Counts:
         if self.one_classifier:
             return self
         require(budget < len(self.unsafe), "d", d, f"give at most {len(self.unsafe) - 1}, the largest budget sampled")
-        return Counts((self.unsafe[budget],), self.n, self.example, self.seed, self.distance)
+        return replace(self, unsafe=(self.unsafe[budget],))
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,7 @@ class MaskedCounts:
         example: the example's id.
         seed: the seed of the draws; None if unknown.
         distance: total variation between the law of a draw and that of the theorem; taken off every bound.
+        smoothing: kernel and sigma of the draws, in words; a certificate for others is refused. "" if unknown.
 
     Raises:
         ValueError: if a count is not in 0..n.
@@ -115,10 +128,11 @@ class MaskedCounts:
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
     distance: float = 0.0
+    smoothing: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unsafe", whole_counts("unsafe", self.unsafe, self.n))
-        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance, self.smoothing))
 
     masked: ClassVar[bool] = True
     texts: ClassVar[int] = 1
@@ -138,7 +152,7 @@ class MaskedCounts:
     @property
     def clean(self) -> Counts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return Counts((self.unsafe[0],), self.n, self.example, self.seed, self.distance)
+        return Counts((self.unsafe[0],), self.n, self.example, self.seed, self.distance, self.smoothing)
 
 
 def lowered(bounds: FloatArray, distance: float) -> FloatArray:
@@ -153,9 +167,45 @@ def far(distance: float) -> dict[str, float]:
     return {"distance": distance} if distance else {}
 
 
-def source(example: object, seed: object, distance: float) -> float:
-    """Check the origin of draws: a string, a whole number or None, and the distance of their law; return the last."""
+def smoothing_text(kernel: Any, sigma: float) -> str:
+    """Return the text by which counts remember their noise; the kind of edits is left out, as it changes no draw.
+
+    Args:
+        kernel: the token kernel, or its fields as a store writes them.
+        sigma: standard deviation of the image noise.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> smoothing_text(hrs.UniformKernel(beta=0.5, vocab_size=9), sigma=1)
+        'UniformKernel(beta=0.5, vocab_size=9) and sigma = 1.0'
+    """
+    law = kernel if isinstance(kernel, dict) else {"name": type(kernel).__name__} | getattr(kernel, "__dict__", {})
+    fields = ", ".join(f"{name}={law[name]!r}" for name in sorted(law) if name not in ("name", "edits"))
+    return f"{law['name']}({fields}) and sigma = {one('sigma', nonnegative_or_infinite('sigma', sigma))}"
+
+
+def require_smoothing(counts: Any, kernel: Any, sigma: float) -> None:
+    """Refuse counts, of any kind, that were drawn with another kernel or sigma; counts that were typed in are believed.
+
+    Example:
+        >>> import hybrid_rs as hrs
+        >>> drawn = Counts((9,), n=10, smoothing=smoothing_text(hrs.AbsorbingKernel(0.5), sigma=1.0))
+        >>> require_smoothing(drawn, hrs.AbsorbingKernel(0.5), sigma=0.25)
+        Traceback (most recent call last):
+        ValueError: kernel, sigma = AbsorbingKernel(beta=0.5) and sigma = 0.25: the counts were drawn with \
+AbsorbingKernel(beta=0.5) and sigma = 1.0; give that kernel and sigma
+    """
+    beta, given = getattr(counts, "beta", None), getattr(kernel, "beta", None)
+    require(beta in (None, given), "kernel", kernel, f"give the kernel of the draws, with beta = {beta}")
+    asked = smoothing_text(kernel, sigma) if counts.smoothing else ""
+    remedy = f"the counts were drawn with {shown(counts.smoothing)}; give that kernel and sigma"
+    require(counts.smoothing == asked, "kernel, sigma", asked, remedy)
+
+
+def source(example: object, seed: object, distance: float, smoothing: object) -> float:
+    """Check where draws come from, and return the distance of their law as a float."""
     text("example", example)
+    text("smoothing", smoothing)
     if seed is not None:
         integer("seed", seed, at_least=0)
     return one("distance", probability("distance", distance))

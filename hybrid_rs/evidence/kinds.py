@@ -1,6 +1,7 @@
 """The kinds of counts, and the members that they have in common.
 
 - ``n``, ``example`` and ``seed``: the number of draws, and what they are a function of;
+- ``smoothing``: the noise of the draws (see :func:`hybrid_rs.evidence.counts.require_smoothing`);
 - ``masked``: whether the bounds are of p_S;
 - ``by_budget``: whether each text budget has its own bound and its own risk;
 - ``texts``: the number of texts for each image;

@@ -70,6 +70,7 @@ class SubsetCounts:
         example: the example's id.
         seed: the seed of the draws; None if unknown.
         distance: total variation between the law of a draw and that of the theorem; taken off every bound.
+        smoothing: kernel and sigma of the draws, in words; a certificate for others is refused. "" if unknown.
 
     Raises:
         ValueError: if a count is not in 0..n, counts grow with j, or there are sizes beyond the length.
@@ -90,10 +91,11 @@ class SubsetCounts:
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
     distance: float = 0.0
+    smoothing: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "safe", whole_counts("safe", self.safe, self.n))
-        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance, self.smoothing))
         object.__setattr__(self, "length", integer("length", self.length, at_least=1))
         beta = one("beta", probability("beta", self.beta))
         require(beta > 0, "beta", self.beta, "give beta > 0, so that positions are replaced")
@@ -138,7 +140,7 @@ class SubsetCounts:
     @property
     def clean(self) -> Counts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return Counts((self.n - self.safe[0],), self.n, self.example, self.seed, self.distance)
+        return Counts((self.n - self.safe[0],), self.n, self.example, self.seed, self.distance, self.smoothing)
 
     @classmethod
     def from_failures(
@@ -151,6 +153,7 @@ class SubsetCounts:
         example: str = "",
         seed: int | None = None,
         distance: float = 0.0,
+        smoothing: str = "",
     ) -> SubsetCounts:
         """Return counts, given the replaced positions of each draw that the guard called safe.
 
@@ -162,12 +165,13 @@ class SubsetCounts:
             example: the example's id.
             seed: the seed of the draws.
             distance: between the law of a draw and that of the theorem.
+            smoothing: kernel and sigma of the draws, in words.
         """
         rows = isinstance(replaced, np.ndarray) and replaced.ndim == 2 and replaced.dtype == bool
         require(rows, "replaced", replaced, "give bools of shape (failures, L)", repr)
         d_max = integer("d_max", d_max, at_least=0)
         safe = most_replaced(replaced, min(d_max, replaced.shape[1]))
-        return cls(safe, n, replaced.shape[1], beta, example, seed, distance)
+        return cls(safe, n, replaced.shape[1], beta, example, seed, distance, smoothing)
 
 
 MAX_SETS = 2_000_000  # after this many sets, larger sizes are bounded instead of counted

@@ -82,6 +82,7 @@ class SubsetTextCounts:
         seed: the seed of the draws; None if unknown.
         distance: total variation between the law of an image with its texts and that of the theorem; taken off every
             bound.
+        smoothing: kernel and sigma of the draws, in words; a certificate for others is refused. "" if unknown.
 
     Raises:
         ValueError: if a row is not one of m_j falling counts from 0 to N_j, or there are sizes beyond the length.
@@ -103,6 +104,7 @@ class SubsetTextCounts:
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
     distance: float = 0.0
+    smoothing: str = field(default="", compare=False, repr=False)
 
     masked: ClassVar[bool] = True
     by_budget: ClassVar[bool] = False
@@ -114,7 +116,7 @@ class SubsetTextCounts:
         beta = float(one("beta", probability("beta", self.beta)))
         require(beta > 0, "beta", self.beta, "nothing is ever replaced; give beta > 0")
         object.__setattr__(self, "beta", beta)
-        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance, self.smoothing))
         rows = several("reached", self.reached, "give one row of counts per size of sets")
         require(0 < len(rows) <= self.length + 1, "reached", rows, f"give sizes 0 to at most length = {self.length}")
         made = []
@@ -156,7 +158,7 @@ class SubsetTextCounts:
     @property
     def clean(self) -> TextCounts:
         """The counts without a condition: the evidence of the plain certificate."""
-        return TextCounts(self.reached[:1], self.n, self.example, self.seed, self.distance)
+        return TextCounts(self.reached[:1], self.n, self.example, self.seed, self.distance, self.smoothing)
 
     @classmethod
     def from_draws(
@@ -169,6 +171,7 @@ class SubsetTextCounts:
         example: str = "",
         seed: int | None = None,
         distance: float = 0.0,
+        smoothing: str = "",
         max_sets: int = MAX_SETS,
     ) -> SubsetTextCounts:
         """Return counts, given the verdict of every text and the positions replaced in it.
@@ -184,6 +187,7 @@ class SubsetTextCounts:
             example: the example's id.
             seed: the seed of the draws.
             distance: between the law of an image with its texts and that of the theorem.
+            smoothing: kernel and sigma of the draws, in words.
             max_sets: largest number of sets of one size. It bounds the time: counting one set takes about as long as
                 reading all verdicts once.
         """
@@ -200,12 +204,13 @@ class SubsetTextCounts:
             for hit in _sets(columns, size, np.ones_like(flagged)):
                 least = np.minimum(least, _reached(flagged, hit, m, images))
             rows.append(tuple(least.tolist()))
-        return cls(tuple(rows), n, texts, length, beta, example, seed, distance)
+        return cls(tuple(rows), n, texts, length, beta, example, seed, distance, smoothing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain values, for JSON; :meth:`from_dict` reads them."""
         fields = {name: getattr(self, name) for name in FIELDS if name != "reached"}
-        return {"reached": [list(row) for row in self.reached]} | fields
+        more = {"smoothing": self.smoothing} if self.smoothing else {}
+        return {"reached": [list(row) for row in self.reached]} | fields | more
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SubsetTextCounts:
@@ -214,7 +219,7 @@ class SubsetTextCounts:
         Raises:
             ValueError: if they are not such counts.
         """
-        known = isinstance(values, dict) and set(values) == set(FIELDS)
+        known = isinstance(values, dict) and set(values) - {"smoothing"} == set(FIELDS)
         require(known, "values", values, f"give the fields {sorted(FIELDS)}")
         return cls(**values)
 

@@ -36,6 +36,7 @@ class TextCounts:
         seed: the seed of the draws; None if unknown.
         distance: total variation between the law of an image with its texts and that of the theorem; taken off every
             bound.
+        smoothing: kernel and sigma of the draws, in words; a certificate for others is refused. "" if unknown.
 
     Raises:
         ValueError: if a count is not in 0..n, counts grow with k, or rows differ in length.
@@ -51,6 +52,7 @@ class TextCounts:
     example: str = field(default="", compare=False)
     seed: int | None = field(default=None, compare=False)
     distance: float = 0.0
+    smoothing: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         remedy = "give one row of counts per condition, each with a count per k = 1..m"
@@ -62,7 +64,7 @@ class TextCounts:
             require(max(counts, default=0) <= draws, "reached", counts, f"give counts from 0 to n = {draws}")
             rows.append(counts)
         require(bool(rows) and len(rows[0]) > 0 and len({*map(len, rows)}) == 1, "reached", rows, remedy)
-        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance))
+        object.__setattr__(self, "distance", source(self.example, self.seed, self.distance, self.smoothing))
         object.__setattr__(self, "reached", tuple(rows))
         object.__setattr__(self, "n", draws)
 
@@ -93,7 +95,14 @@ class TextCounts:
 
     @classmethod
     def from_flagged(
-        cls, flagged: ArrayLike, texts: int, *, example: str = "", seed: int | None = None, distance: float = 0.0
+        cls,
+        flagged: ArrayLike,
+        texts: int,
+        *,
+        example: str = "",
+        seed: int | None = None,
+        distance: float = 0.0,
+        smoothing: str = "",
     ) -> TextCounts:
         """Return counts, given the number of flagged texts of each image.
 
@@ -103,6 +112,7 @@ class TextCounts:
             example: the example's id.
             seed: the seed of the draws.
             distance: between the law of an image with its texts and that of the theorem.
+            smoothing: kernel and sigma of the draws, in words.
 
         Example:
             >>> TextCounts.from_flagged([[2], [0], [1], [2]], texts=2).reached
@@ -113,7 +123,7 @@ class TextCounts:
         inside = (each >= 0) & (each <= m) & (each == np.floor(each))
         require(bool(inside.all()), "flagged", each[~inside], f"give whole numbers from 0 to texts = {m}")
         reached = (each[:, :, None] >= np.arange(1, m + 1)).sum(axis=0)
-        return cls(tuple(map(tuple, reached.tolist())), len(each), example, seed, distance)
+        return cls(tuple(map(tuple, reached.tolist())), len(each), example, seed, distance, smoothing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as plain values, for JSON; :meth:`from_dict` reads them.
@@ -122,8 +132,9 @@ class TextCounts:
             >>> TextCounts(((9, 7),), n=10, example="a").to_dict()
             {'reached': [[9, 7]], 'n': 10, 'example': 'a', 'seed': None, 'distance': 0.0}
         """
-        reached = [list(row) for row in self.reached]
-        return {"reached": reached, "n": self.n, "example": self.example, "seed": self.seed, "distance": self.distance}
+        fields = {"n": self.n, "example": self.example, "seed": self.seed, "distance": self.distance}
+        more = {"smoothing": self.smoothing} if self.smoothing else {}
+        return {"reached": [list(row) for row in self.reached]} | fields | more
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextCounts:
@@ -133,7 +144,8 @@ class TextCounts:
             ValueError: if they are not such counts.
         """
         known = {"reached", "n", "example", "seed", "distance"}
-        require(isinstance(values, dict) and set(values) == known, "values", values, f"give the fields {sorted(known)}")
+        fits = isinstance(values, dict) and set(values) - {"smoothing"} == known
+        require(fits, "values", values, f"give the fields {sorted(known)}")
         return cls(**values)
 
 

@@ -19,7 +19,7 @@ from hybrid_rs.certificates.threats import EditDistanceThreat, Threat
 from hybrid_rs.certificates.threshold import CalibratedThreshold, threshold
 from hybrid_rs.certificates.worst_case import required_p_a
 from hybrid_rs.decisions.decide import Decision, decide
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, smoothing_text
 from hybrid_rs.smoothing.answers import about, asked
 from hybrid_rs.smoothing.draws import (
     BLOCK,
@@ -120,7 +120,8 @@ class DeletionSmoothedGuard:
             for verdicts in batches:
                 unsafe += int(verdicts.sum())
                 bar.update(len(verdicts))
-        return Counts((unsafe,), n, example.id, seed, self.distance(example))
+        noise = smoothing_text(self.kernel, self.sigma)
+        return Counts((unsafe,), n, example.id, seed, self.distance(example), noise)
 
     def _verdicts(self, example: Example, n: int, seed: int, batch_draws: int) -> Iterator[NDArray[np.bool_]]:
         length = kind("example", example, Example, "give a hybrid_rs.Example").token_ids.size

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from hybrid_rs._checks import integer, kind, numbers, one, require, several
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, smoothing_text
 from hybrid_rs.smoothing.draws import distance, drawn
 from hybrid_rs.smoothing.example import Example
 from hybrid_rs.smoothing.guard import Guard
@@ -96,5 +96,5 @@ def sample_margins(
     batches = drawn([smoothed], example, n, seed, batch_draws, forced=None, ask="scores", progress=progress)
     for [(scores, _)] in batches:  # one margin at a time, in the precision of the scores, as the guard compares
         totals = [total + (scores > level).sum(axis=0) for total, level in zip(totals, levels, strict=True)]
-    off = distance(smoothed, example)
-    return [Counts(tuple(total.tolist()), n, example.id, seed, off) for total in totals]
+    source = (n, example.id, seed, distance(smoothed, example), smoothing_text(smoothed.kernel, smoothed.sigma))
+    return [Counts(tuple(total.tolist()), *source) for total in totals]

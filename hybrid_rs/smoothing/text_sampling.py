@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hybrid_rs._checks import flag, integer, kind
+from hybrid_rs.evidence.counts import smoothing_text
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import MAX_TEXTS, TextCounts
 from hybrid_rs.smoothing.draws import (
@@ -83,6 +84,7 @@ def sample_texts(
     law: dict[str, Any] = {"forced": given if masked else None, "progress": progress}
     draws = _drawn(smoothed, example, n, m, seed, batch_draws, **law)
     source: dict[str, Any] = {"example": example.id, "seed": seed, "distance": distance(smoothed, example, m)}
+    source["smoothing"] = smoothing_text(smoothed.kernel, smoothed.sigma)
     if masked and given is None:  # positions unknown: the ordinary draws serve all sets
         verdicts, replaced = (np.concatenate(parts) for parts in zip(*draws, strict=True))
         return SubsetTextCounts.from_draws(

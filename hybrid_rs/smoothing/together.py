@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hybrid_rs._checks import flag, integer, kind, require, several
 from hybrid_rs.certificates.threats import Threat
-from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, smoothing_text
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.smoothing.draws import Smoothing, distance, drawn
 from hybrid_rs.smoothing.example import Example
@@ -72,7 +72,13 @@ def sample_together(
         for failures, (verdicts, replaced) in zip(missed, parts, strict=True):
             failures.append(replaced[~verdicts[:, 0]])
     sources: list[dict[str, Any]] = [
-        {"example": example.id, "seed": seed, "distance": distance(each, example)} for each in smoothed
+        {
+            "example": example.id,
+            "seed": seed,
+            "distance": distance(each, example),
+            "smoothing": smoothing_text(each.kernel, each.sigma),
+        }
+        for each in smoothed
     ]
     if not masked or forced is not None:
         of_kind = MaskedCounts if masked else Counts

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from tqdm import tqdm
 
 from hybrid_rs._checks import flag, integer, path as path_of, require, several as listed, shown, text
-from hybrid_rs.evidence.counts import Counts, MaskedCounts
+from hybrid_rs.evidence.counts import Counts, MaskedCounts, smoothing_text
 from hybrid_rs.evidence.subset_counts import SubsetCounts
 from hybrid_rs.evidence.subset_text_counts import SubsetTextCounts
 from hybrid_rs.evidence.text_counts import TextCounts
@@ -278,6 +278,7 @@ def run_of(unit: dict[str, Any]) -> str:
 
 def _evidence(unit: dict[str, Any]) -> Evidence:
     source = {"example": unit["example"], "seed": unit["seed"], "distance": unit.get("distance", 0.0)}
+    source["smoothing"] = smoothing_text(unit["kernel"], unit["sigma"])
     if "safe" in unit:
         return SubsetCounts(tuple(unit["safe"]), unit["n"], unit["length"], unit["kernel"]["beta"], **source)
     if "reached" in unit and "length" in unit:

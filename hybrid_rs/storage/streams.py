@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_rs._checks import integer, kind, require, several
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, require_smoothing
 from hybrid_rs.smoothing.example import Example, require_own_ids
 from hybrid_rs.smoothing.guard import Guard
 from hybrid_rs.smoothing.smoothed_guard import SmoothedGuard
@@ -169,6 +169,7 @@ class StreamStore:
             ours = each.example in ("", example.id) and each.seed in (None, seed)
             said = f"those of {each.example!r} with seed {each.seed}"
             require(ours, "counts", said, f"give those of {example.id!r} with seed {seed}")
+            require_smoothing(each, smoothed.kernel, smoothed.sigma)
             if each.n > known.size and each.unsafe in ((0,), (each.n,)):
                 known = np.full(each.n, each.unsafe[0] > 0)
         return known[:max_draws]

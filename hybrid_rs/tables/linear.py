@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hybrid_rs._checks import integer, nonnegative, one, positive
 from hybrid_rs._extras import needs
 from hybrid_rs.certificates.feature_kernel import FeatureKernel
-from hybrid_rs.evidence.counts import Counts
+from hybrid_rs.evidence.counts import Counts, smoothing_text
 from hybrid_rs.smoothing.answers import verdicts
 from hybrid_rs.tables.data import TabularData
 from hybrid_rs.tables.lattice import categories, distance
@@ -141,4 +141,5 @@ def sample(
     noisy = data.lattice.noisy(data.levels[row], deviation, draws, entropy)
     found = classifier.predict(noisy, kernel.sample(data.codes[row], draws, categories(entropy)))
     yes = int(verdicts(found, draws, f"{type(classifier).__name__}.predict").sum())
-    return Counts((yes,), draws, distance=distance(data.lattice, kernel, deviation))
+    off, noise = distance(data.lattice, kernel, deviation), smoothing_text(kernel, deviation)
+    return Counts((yes,), draws, distance=off, smoothing=noise)

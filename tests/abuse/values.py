@@ -151,6 +151,7 @@ GOOD: dict[str, Callable[[Random], Any]] = {
     "sigma": lambda r: r.choice((0.5, 1.0)),
     "simultaneous": lambda r: r.random() < 0.5,
     "smoothed": smoothed,
+    "smoothing": lambda r: r.choice(("", "UniformKernel(beta=0.25, vocab_size=8) and sigma = 0.5")),
     "tau": lambda r: r.choice((4.6e-5, 0.3, 1.0)),
     "taus": lambda r: [0.1, 0.5],
     "text": lambda r: "a text",
