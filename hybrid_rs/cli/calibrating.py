@@ -187,6 +187,7 @@ def read_calibration(file: Path, smoothed: AnySmoothed, name: str) -> Calibratio
         ValueError: if the file is not one of ``--save``, or none of its lines is for this smoothed guard.
     """
     from hybrid_rs.decisions.calibrate import Calibration
+    from hybrid_rs.evidence.counts import smoothing_text
 
     wanted, others = setting_of(smoothed, name), set[str]()
     for number, line in enumerate(read_text("tau_from", file).splitlines(), start=1):
@@ -200,7 +201,8 @@ def read_calibration(file: Path, smoothed: AnySmoothed, name: str) -> Calibratio
             remedy = "give a file that hybrid-rs calibrate --save wrote"
             raise ValueError(f"tau_from = {str(file)!r}: line {number} is not a calibration; {remedy}") from error
         if setting == wanted:
-            return Calibration(tau=tau, alpha=alpha, used=used, **counts)
+            noise = smoothing_text(smoothed.kernel, smoothed.sigma)
+            return Calibration(tau=tau, alpha=alpha, used=used, smoothing=noise, **counts)
         others |= {key for key in wanted if setting.get(key) != wanted[key]}
     differ = f"another {', another '.join(sorted(others))}" if others else "no line"
     raise ValueError(f"tau_from = {str(file)!r}: it has {differ}; calibrate this guard with this noise and threat")

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ class Calibration:
         alpha: risk of each upper bound, and of passing an input whose smoothed value is tau or more.
         used: every (example id, seed) whose draws were used to choose tau.
         candidates: the number of classifiers that were calibrated on these examples, of which one is chosen.
+        smoothing: the noise of the draws, as the counts name it; empty if unknown.
     """
 
     tau: float
@@ -54,6 +56,7 @@ class Calibration:
     alpha: float
     used: frozenset[Draws]
     candidates: int = 1
+    smoothing: str = ""
 
     def false_alarm_bound(self, confidence: float = 0.99) -> float:
         """Return an upper confidence bound of the share of the benign population that is flagged.
@@ -91,10 +94,12 @@ class Calibration:
         """Return the deployed verdicts, shape ``(classifiers,)``: True unless the upper bound is below tau.
 
         Raises:
-            ValueError: if tau was calibrated for another number of draws.
+            ValueError: if tau was calibrated for another number of draws, or under other noise.
         """
         kind("counts", counts, Counts, "give hybrid_rs.Counts")
         require(counts.n == self.n, "counts.n", counts.n, f"tau was calibrated for n = {self.n}")
+        same = "" in (counts.smoothing, self.smoothing) or counts.smoothing == self.smoothing
+        require(same, "counts", counts.smoothing, f"tau was calibrated with {self.smoothing}")
         return counts.p_a_upper(self.alpha) >= self.tau
 
     def __str__(self) -> str:
@@ -131,8 +136,8 @@ def calibrate(
             the risk.
 
     Raises:
-        ValueError: if an argument is out of range, or if examples are not distinct, have no id or seed, are too few for
-            the confidence, or are unsafe in all draws.
+        ValueError: if an argument is out of range, or if examples are not distinct, have no id or seed, were drawn with
+            different noise, are too few for the confidence, or are unsafe in all draws.
 
     References:
         Clopper and Pearson (1934) for the bounds; Wilks (1941) for the tolerance limit.
@@ -154,6 +159,7 @@ share of 0.25 only with confidence 0.679; give 9 examples, a larger share, or le
     m, tried = len(benign), integer("candidates", candidates, at_least=1, at_most=10**9)
     require(m > 0, "benign", m, "give counts of at least one benign example")
     (n,) = _only({counts.n for counts in benign}, "n", "give counts of one number of draws")
+    (noise,) = _only({counts.smoothing for counts in benign}, "smoothing", "give counts of one kernel and sigma")
     names = [(counts.example, counts.seed) for counts in benign]
     known = all(example != "" and seed is not None for example, seed in names)
     require(known, "benign", "counts without example or seed", "give counts with their example and seed")
@@ -162,7 +168,7 @@ share of 0.25 only with confidence 0.679; give 9 examples, a larger share, or le
     bounds = np.sort(_uppers(benign, alpha), axis=0)
     largest = float(bounds[m - 1 - above].max())
     require(largest < 1, "benign", "examples unsafe in all draws", f"no threshold is above all but {above} of them")
-    return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried)
+    return Calibration(float(np.nextafter(largest, 1.0)), above, m, n, float(alpha), frozenset(names), tried, noise)
 
 
 def most_above(m: int, false_alarms: float, alpha: float, confidence: float, candidates: int = 1) -> int:
@@ -246,6 +252,6 @@ def _too_few(share: float, m: int, alpha: float, confidence: float, candidates: 
     return f"{m} examples show a share of {shown:.3f} at best with confidence {confidence:g}{there}; {give}"
 
 
-def _only(values: set[int], name: str, remedy: str) -> set[int]:
+def _only(values: set[Any], name: str, remedy: str) -> set[Any]:
     require(len(values) == 1, name, sorted(values), remedy)
     return values

@@ -1,5 +1,7 @@
 """Calibration: the least threshold, the promise it makes of the population, and draws that are refused twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -7,6 +9,7 @@ from scipy.stats import binom
 import hybrid_rs as hrs
 from hybrid_rs.certificates.frontier_of import frontiers_of
 from hybrid_rs.decisions.calibrate import flagged_share
+from hybrid_rs.evidence.counts import smoothing_text
 
 KERNEL = hrs.UniformKernel(beta=0.25, vocab_size=1000)
 
@@ -161,3 +164,14 @@ def test_the_smoothed_guard_refuses_them_before_it_decides():
         with pytest.raises(ValueError, match="helped to choose tau"):
             ask()
     assert not smoothed.certify(dark, 500, tau=made, seed=1).certified
+
+
+def test_a_threshold_belongs_to_the_noise_of_its_draws():
+    law, other = (smoothing_text(KERNEL, sigma) for sigma in (0.5, 1.0))
+    drawn = [replace(counts, smoothing=law) for counts in benign(0, 1, 2)]
+    with pytest.raises(ValueError, match="give counts of one kernel and sigma"):
+        hrs.calibrate([*drawn[:2], replace(drawn[2], smoothing=other)], 0.05)
+    made = hrs.calibrate(drawn, 0.05)
+    with pytest.raises(ValueError, match=r"sigma = 1.0: tau was calibrated with .* sigma = 0.5"):
+        made.flags(replace(drawn[0], smoothing=other))
+    assert made.flags(drawn[0]) == made.flags(replace(drawn[0], smoothing=""))
