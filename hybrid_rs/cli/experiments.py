@@ -30,7 +30,7 @@ def train(
 ) -> None:
     """Train the small guard from scratch, measure it, and write its checkpoint with its model card.
 
-    With the default options, training takes about 8 minutes on two CPU cores, and measuring about one minute. The
+    With the default options, training takes about 16 minutes on two CPU cores, and measuring about two. The
     guard of the book was made by: hybrid-rs train --out data/bay_guard
     """
     from hybrid_rs.small_guard.evaluation import evaluate_bay_guard
