@@ -26,7 +26,7 @@ from hybrid_rs.small_guard.language import VOCABULARY
 
 HERE = Path(__file__).resolve().parent
 SIGMA, BETA, TAU, EDITS, ALPHA = 0.5, 0.25, 0.05, 8, 0.01
-ATTACK = (1, 1.03)  # words, and l2 length in pixel units
+ATTACK = (1, 1.65)  # words, and l2 length in pixel units
 DRAWS = 2_000  # of the smoothed guard at the attacked pair
 BLUE, RED, INK = "#1f4e79", "#b3541e", "#333333"
 
@@ -70,14 +70,14 @@ def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, t
     plt.rcParams |= {"svg.hashsalt": "front page", "font.size": 9, "svg.fonttype": "path"}
     room: dict[str, Any] = {"figsize": (8.6, 3.3), "width_ratios": (1, 1, 1.5)}
     if tall:
-        room = {"figsize": (4.1, 6.4), "height_ratios": (1.25, 1)}
+        room = {"figsize": (4.1, 6.7), "height_ratios": (1.4, 1)}
     places: list[Any] = [["pair", "attack"], ["front", "front"]] if tall else [["pair", "attack", "front"]]
     figure, axes = plt.subplot_mosaic(places, layout="constrained", **room)
     note = " ".join(VOCABULARY[i] for i in example.token_ids)
     added = " ".join(VOCABULARY[i] for i in found.token_ids[example.token_ids.size :][:1])
     panels = (("An unsafe pair", example.image, "", "guard: unsafe", BLUE),
               ("The same under attack", found.image, added, "guard alone: safe", RED))  # fmt: skip
-    letters, below, lowest = (27, -0.64, -0.79) if tall else (34, -0.5, -0.62)
+    letters, below, lowest = (27, -0.6, -0.74) if tall else (34, -0.5, -0.62)
     for place, (title, image, more, verdict, colour) in zip(("pair", "attack"), panels, strict=True):
         ax = axes[place]
         ax.imshow(image.transpose(1, 2, 0), interpolation="nearest")
@@ -90,7 +90,7 @@ def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, t
     ax, edits = axes["front"], np.flatnonzero(~np.isnan(front.radii))
     ax.bar(edits, front.radii[edits], color=BLUE, alpha=0.25, edgecolor=BLUE, width=0.7)
     ax.plot(found.edits, found.epsilon_used, "x", color=RED, ms=9, mew=2.5)
-    ax.annotate(f"the attack: {said}", (found.edits, found.epsilon_used), (1.5, 1.55), fontsize=7.5, color=RED,
+    ax.annotate(f"the attack: {said}", (found.edits, found.epsilon_used), (1.6, 1.9), fontsize=7.5, color=RED,
                 arrowprops={"arrowstyle": "-", "color": RED, "lw": 0.8})  # fmt: skip
     ax.set(
         xlabel="words that the adversary edits, $d$",
@@ -98,7 +98,7 @@ def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, t
         xlim=(-0.6, 4.4),
     )
     ax.set_xticks(range(5))
-    ax.set_title("No attack inside the bars\nbrings the smoothed guard below $\\tau$", fontsize=10)
+    ax.set_title("No attack inside the bars\nbrings the smoothed guard below $\\tau$", fontsize=10, pad=12 if tall else 6)
     ax.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, facecolor="white")

@@ -54,15 +54,19 @@ def test_the_picture_shows_an_attack_that_the_guard_misses_and_its_smoothed_vers
     assert tried.lower > front_page.TAU
     share = int(kept["share"].removesuffix(" %").removesuffix("%"))
     assert tried.unsafe / front_page.DRAWS == pytest.approx(share / 100, abs=0.01)
-    radii = [f"{hrs.floored(front.radius(d), 1):.1f}" for d in range(3)]
-    assert np.isnan(front.radii[3:]).all()
-    assert set(alarms.values()) == {0.05}
+    radii = [f"{hrs.floored(front.radius(d), 1):.1f}" for d in range(4)]
+    assert np.isnan(front.radii[4:]).all()
+    assert set(alarms.values()) == {0.0}
     for page in PAGES.values():
         pictures = len(re.findall("which the guard calls unsafe", page))  # by their descriptions
-        assert page.count("up to {} with no edited word, {} with one and {} with two".format(*radii)) == pictures > 0
+        assert (
+            page.count("up to {} with no edited word, {} with one, {} with two and {} with three".format(*radii))
+            == pictures
+            > 0
+        )
         assert page.count(f"perturbation of length {length:.1f}") == pictures
         assert page.count(f"{share} % of the noisy copies of the attacked pair") == pictures
-        assert "5 % of 40 safe" in " ".join(page.split())
+        assert "none of 40 safe" in " ".join(page.split())
 
 
 def test_the_ledger_calls_a_finding_what_the_readme_calls_it():
