@@ -98,7 +98,9 @@ def drawn(example: hrs.Example, found: Any, front: hrs.Frontier, said: str, *, t
         xlim=(-0.6, 4.4),
     )
     ax.set_xticks(range(5))
-    ax.set_title("No attack inside the bars\nbrings the smoothed guard below $\\tau$", fontsize=10, pad=12 if tall else 6)
+    ax.set_title(
+        "No attack inside the bars\nbrings the smoothed guard below $\\tau$", fontsize=10, pad=12 if tall else 6
+    )
     ax.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, facecolor="white")
