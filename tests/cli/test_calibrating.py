@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -168,15 +169,16 @@ def test_what_cannot_be_calibrated_is_one_message(run, data, options, message):
 def test_a_calibration_with_another_kind_of_value_is_refused(tmp_path, change):
     """The line of a file is checked before it is compared with the guard that is certified."""
     good = {"tau": 0.1, "above": 0, "benign": 9, "n": 8, "alpha": 0.01, "candidates": 1, "used": [["a", 0]]}
+    smoothed = SimpleNamespace(kernel=hrs.AbsorbingKernel(0.25), sigma=1.0)
     (tmp_path / "tau.jsonl").write_text(json.dumps(good | {"setting": {}} | change))
     with (
         mock.patch.object(calibrating, "setting_of", return_value={}),
         pytest.raises(ValueError, match="line 1 is not a calibration"),
     ):
-        calibrating.read_calibration(tmp_path / "tau.jsonl", None, "a")
+        calibrating.read_calibration(tmp_path / "tau.jsonl", smoothed, "a")
     (tmp_path / "tau.jsonl").write_text(json.dumps(good | {"setting": {}}))
     with mock.patch.object(calibrating, "setting_of", return_value={}):
-        assert calibrating.read_calibration(tmp_path / "tau.jsonl", None, "a").used == {("a", 0)}
+        assert calibrating.read_calibration(tmp_path / "tau.jsonl", smoothed, "a").used == {("a", 0)}
 
 
 def test_one_margin_beside_several_is_refused_before_a_guard_is_loaded(run, data):

@@ -73,7 +73,7 @@ def test_a_template_that_ends_with_the_text_is_served_too(guard, example):
 def test_smoothed_verdicts_are_those_of_whole_prompts(guard, example, masked):
     kernel, threat = hrs.UniformKernel(0.25, guard.alphabet.size), hrs.SuffixThreat(8, one_shot=masked)
     counts = [
-        hrs.SmoothedGuard(Metered(guard, reuse), kernel, 0.5, threat).sample(example, 256, masked=masked)
+        hrs.SmoothedGuard(Metered(guard, reuse), kernel, 1.0, threat).sample(example, 256, masked=masked)
         for reuse in (True, False)
     ]
     assert counts[0] == counts[1]
