@@ -62,6 +62,7 @@ def test_every_radius_in_a_sentence_is_one_that_was_printed():
     said = set(re.findall(r"\b\d+\.\d{3}\b", prose))
     assert said
     assert said <= {number for _, _, text in steps() if text for number in re.findall(r"\d+\.\d+", text)}
+    assert re.search(r"called (\d+) unsafe", prose)[1] == re.search(r"unsafe=\((\d+),\)", PAGE)[1]
 
 
 def test_a_reader_sees_the_l0_threat_before_the_suffix():
