@@ -1,6 +1,7 @@
 """BayNotes: balanced, split without overlap, a function of its arguments."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -82,3 +83,18 @@ def test_the_alphabet_holds_every_word_and_no_special_token():
 def test_bad_input_is_named_with_its_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_scan_is_enlarged_exactly():
+    scan = bay_notes.scans("train")[8][0]
+    found = bay_notes.enlarged(scan)
+
+    def between(line, at):
+        left = min(int(at), 6)
+        return line[left] + (line[left + 1] - line[left]) * (at - left)
+
+    rows = [[Fraction(float(ink)) for ink in row] for row in scan]
+    places = [Fraction(7 * i, 25) for i in range(26)]
+    tall = [[between([row[j] for row in rows], at) for j in range(8)] for at in places]
+    exact = [[between(row, at) for at in places] for row in tall]
+    np.testing.assert_array_equal(found, [[float(ink) for ink in row] for row in exact])
