@@ -260,7 +260,8 @@ def opened(line: bytes, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(_foreign(where, line)) from error
     if schema != SCHEMA or isinstance(schema, bool):
-        raise ValueError(f"{where}: schema = {shown(schema)}: this version reads {SCHEMA}; give another file")
+        remedy = f"this version reads {SCHEMA}; give another file, and what this one holds is made again"
+        raise ValueError(f"{where}: schema = {shown(schema)}: {remedy}")
     found = row.pop(CHECK, None)
     if found != _checksum(row):
         raise ValueError(f"{where}: check = {shown(found, repr)}: the line was changed after it was written; {REMEDY}")
