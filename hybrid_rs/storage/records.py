@@ -188,7 +188,8 @@ class Records(Generic[Value]):
                 f"{where}: there is no {error}, so a run of another kind wrote it: give another file"
             ) from error
         except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
-            raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
+            remedy = "give another file if a run of another kind wrote it; else remove the line and it is made again"
+            raise ValueError(f"{where}: {shown(error, most=600)}: {remedy}") from error
 
     def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value]:
         """Return a line's key and its value, merged with the known value."""
