@@ -10,6 +10,7 @@ import typer
 
 from hybrid_rs._checks import require
 from hybrid_rs.checkout import PACKAGE, in_tree, require_tree
+from hybrid_rs.cli.making import require_device
 from hybrid_rs.cli.options import Address, EngineOption, Gpus, Workers
 from hybrid_rs.cli.showing import note, resumable
 
@@ -36,6 +37,7 @@ def train(
     from hybrid_rs.small_guard.evaluation import evaluate_bay_guard
     from hybrid_rs.small_guard.training import train_bay_guard
 
+    require_device(device)
     ours = not in_tree() and out.resolve().is_relative_to(PACKAGE)
     require(not ours, "out", str(out), "this is inside the installed package; give a folder of your own", repr)
     known = not out.exists() or (out.is_dir() and ((out / "training.json").is_file() or not any(out.iterdir())))

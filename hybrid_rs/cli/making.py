@@ -26,7 +26,7 @@ def load_guard(
         return guard
     from hybrid_rs.guards.denoised import DenoisedGuard
 
-    _require_device(device)
+    require_device(device)
     with needs("denoise"):
         from diffusers.utils import logging
 
@@ -52,7 +52,7 @@ def load_checkpoint(model: str, options: dict[str, Any], download: bool) -> Guar
 
     if options["device"] == "auto":
         options = options | {"device": "cpu", "device_map": "auto"}
-    _require_device(options["device"])
+    require_device(options["device"])
     logging.disable_progress_bar()
     given, folder = options | {"download": download}, _built_in(model)
     parsed, deployed = given.pop("parsed"), given.pop("deployed")
@@ -83,7 +83,8 @@ def load_endpoint(
     return EndpointGuard(image_size=size, spelling=spelling, wording=words, **server, **how).tried()
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Require a device that torch sees here."""
     with needs("guard"):
         import torch
 

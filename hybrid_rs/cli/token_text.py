@@ -55,8 +55,8 @@ def text_of(guard: Any, token: int) -> str | None:
 def marked(guard: Any, token_ids: NDArray[np.int64], kept: NDArray[np.bool_]) -> str:
     """Return a noisy text in words; what was replaced is in brackets.
 
-    Where all tokens are characters, or a tokenizer spells them, they are joined as they are; other words and numbers
-    have spaces between them.
+    Where all tokens are characters, or the pieces of a tokenizer hold their spaces, they are joined as they are; other
+    words and numbers have spaces between them.
 
     Args:
         guard: the guard.
@@ -64,7 +64,8 @@ def marked(guard: Any, token_ids: NDArray[np.int64], kept: NDArray[np.bool_]) ->
         kept: shape ``(length,)``, which of them were not replaced.
     """
     known = {token: text_of(guard, token) for token in dict.fromkeys(token_ids.tolist())}
-    joined = _tokenizer(guard) or all(text is None or len(text) == 1 for text in known.values())
+    texts = [text for text in known.values() if text is not None]
+    joined = all(len(text) == 1 for text in texts) or any(text != text.strip() for text in texts if _tokenizer(guard))
     unknown = "{}" if all(text is None for text in known.values()) else "<{}>"
     spelled = {token: unknown.format(token) if text is None else text for token, text in known.items()}
     words = [

@@ -159,7 +159,8 @@ share of 0.25 only with confidence 0.679; give 9 examples, a larger share, or le
     m, tried = len(benign), integer("candidates", candidates, at_least=1, at_most=10**9)
     require(m > 0, "benign", m, "give counts of at least one benign example")
     (n,) = _only({counts.n for counts in benign}, "n", "give counts of one number of draws")
-    (noise,) = _only({counts.smoothing for counts in benign}, "smoothing", "give counts of one kernel and sigma")
+    known_noise = {counts.smoothing for counts in benign if counts.smoothing}
+    (noise,) = _only(known_noise or {""}, "smoothing", "give counts of one kernel and sigma")
     names = [(counts.example, counts.seed) for counts in benign]
     known = all(example != "" and seed is not None for example, seed in names)
     require(known, "benign", "counts without example or seed", "give counts with their example and seed")

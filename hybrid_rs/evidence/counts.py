@@ -9,7 +9,7 @@ has its own type, so that one kind is never mistaken for another.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -197,9 +197,12 @@ AbsorbingKernel(beta=0.5) and sigma = 1.0; give that kernel and sigma
     """
     beta, given = getattr(counts, "beta", None), getattr(kernel, "beta", None)
     require(beta in (None, given), "kernel", kernel, f"give the kernel of the draws, with beta = {beta}")
-    asked = smoothing_text(kernel, sigma) if counts.smoothing else ""
-    remedy = f"the counts were drawn with {shown(counts.smoothing)}; give that kernel and sigma"
-    require(counts.smoothing == asked, "kernel, sigma", asked, remedy)
+    if counts.smoothing:
+        made = is_dataclass(kernel) and not isinstance(kernel, type)
+        require(made, "kernel", kernel, f"give the kernel of the draws, {shown(counts.smoothing)}", repr)
+        asked = smoothing_text(kernel, sigma)
+        remedy = f"the counts were drawn with {shown(counts.smoothing)}; give that kernel and sigma"
+        require(counts.smoothing == asked, "kernel, sigma", asked, remedy)
 
 
 def source(example: object, seed: object, distance: float, smoothing: object) -> float:

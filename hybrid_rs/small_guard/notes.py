@@ -82,7 +82,7 @@ def draw_image(rng: np.random.Generator, scan: NDArray[np.float32]) -> NDArray[n
 
     Args:
         rng: the source of paper, pen and place.
-        scan: shape ``(8, 8)``, ink from 0 to 1.
+        scan: shape ``(8, 8)``, ink from 0 to 1 in steps of 1/16, as :func:`scans` has it; other values are rounded.
 
     Returns:
         shape ``(3, 32, 32)``, float32, in [0, 1], of 8 bits a channel.

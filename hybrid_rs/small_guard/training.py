@@ -156,7 +156,8 @@ def train_bay_guard(
         hidden = model.model(input_ids=batch["ids"], pixel_values=pixels).last_hidden_state
         read = hidden[torch.arange(batch_size, device=device), batch["last"]]
         answer, bay, family = batch["labels"].T
-        loss = nn.functional.cross_entropy(model.lm_head(read), answer, ignore_index=IGNORE)
+        asked = (answer != IGNORE).sum().clamp(min=1)  # a small batch may hold glossary sentences alone
+        loss = nn.functional.cross_entropy(model.lm_head(read), answer, ignore_index=IGNORE, reduction="sum") / asked
         auxiliary = nn.functional.cross_entropy(heads["bay"](read), bay)
         auxiliary = auxiliary + nn.functional.cross_entropy(heads["family"](read), family)
         return loss + 0.5 * auxiliary, loss

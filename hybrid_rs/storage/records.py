@@ -188,7 +188,8 @@ class Records(Generic[Value]):
                 f"{where}: there is no {error}, so a run of another kind wrote it: give another file"
             ) from error
         except (TypeError, IndexError, AttributeError, OverflowError, ValueError) as error:
-            raise ValueError(f"{where}: {shown(error, most=600)}: {REMEDY}") from error
+            remedy = "give another file if a run of another kind wrote it; else remove the line and it is made again"
+            raise ValueError(f"{where}: {shown(error, most=600)}: {remedy}") from error
 
     def _merged(self, row: dict[str, Any], where: str) -> tuple[str, Value]:
         """Return a line's key and its value, merged with the known value."""
@@ -260,7 +261,8 @@ def opened(line: bytes, where: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(_foreign(where, line)) from error
     if schema != SCHEMA or isinstance(schema, bool):
-        raise ValueError(f"{where}: schema = {shown(schema)}: this version reads {SCHEMA}; give another file")
+        remedy = f"this version reads {SCHEMA}; give another file, and what this one holds is made again"
+        raise ValueError(f"{where}: schema = {shown(schema)}: {remedy}")
     found = row.pop(CHECK, None)
     if found != _checksum(row):
         raise ValueError(f"{where}: check = {shown(found, repr)}: the line was changed after it was written; {REMEDY}")

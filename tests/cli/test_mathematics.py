@@ -59,6 +59,7 @@ def test_plan_says_what_so_many_draws_can_certify_at_most(monkeypatch, capsys):
         (("run", "T1", "-p", "sigma"), "parameter = 'sigma': write it as NAME=VALUE"),
         (("run", "T1", "--profile", "quik"), "profile = 'quik'"),
         (("train", "--steps", "0"), "steps = 0"),
+        (("train", "--device", "tpu"), "device = tpu: torch sees cpu"),
         (("verify", "no-such-file"), "file = 'no-such-file': no such file"),
     ],
 )

@@ -56,6 +56,21 @@ def test_a_noisy_text_is_in_words(guard, ids, said):
     assert marked(guard, np.array(ids), kept) == said
 
 
+class Pieces:
+    """A tokenizer whose pieces have something before each word."""
+
+    def __init__(self, before):
+        self.tokenizer, self.before = self, before
+
+    def decode(self, token_ids):
+        return "".join(self.before + WORDS[token] for token in token_ids)
+
+
+@pytest.mark.parametrize(("before", "said"), [("", "is [safe] this"), (" ", " is[ safe] this")])
+def test_words_of_a_tokenizer_have_spaces_between_them(before, said):
+    assert marked(Pieces(before), np.array([0, 2, 1]), np.array([True, False, True])) == said
+
+
 def test_an_endpoint_without_a_tokenizer_has_characters():
     guard = EndpointGuard("http://localhost:1/v1", "mine", image_size=(8, 8), wording=Wording())
     assert marked(guard, np.array([*b"is it"]), np.arange(5) != 3) == "is [i]t"

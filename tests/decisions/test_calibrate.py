@@ -172,6 +172,7 @@ def test_a_threshold_belongs_to_the_noise_of_its_draws():
     with pytest.raises(ValueError, match="give counts of one kernel and sigma"):
         hrs.calibrate([*drawn[:2], replace(drawn[2], smoothing=other)], 0.05)
     made = hrs.calibrate(drawn, 0.05)
+    assert hrs.calibrate([replace(drawn[0], smoothing=""), *drawn[1:]], 0.05) == made  # typed in, and believed
     with pytest.raises(ValueError, match=r"sigma = 1.0: tau was calibrated with .* sigma = 0.5"):
         made.flags(replace(drawn[0], smoothing=other))
     assert made.flags(drawn[0]) == made.flags(replace(drawn[0], smoothing=""))

@@ -140,6 +140,12 @@ def test_only_the_kernel_and_sigma_of_the_draws_are_accepted(call, kind):
             certify(counts, other, SIGMA)
 
 
+@pytest.mark.parametrize("wrong", [None, "uniform", hrs.UniformKernel, {"beta": 0.4, "vocab_size": 20}])
+def test_what_is_no_kernel_is_named(wrong):
+    with pytest.raises(ValueError, match=r"^kernel = .*: give the kernel of the draws, UniformKernel"):
+        hrs.certify(DRAWN["plain"], wrong, sigma=SIGMA, **AT)
+
+
 @pytest.mark.parametrize("kind", DRAWN)
 def test_counts_that_were_typed_in_are_believed(kind):
     typed = replace(DRAWN[kind], smoothing="")

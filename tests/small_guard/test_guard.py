@@ -109,6 +109,12 @@ def test_training_is_reproducible_and_its_output_loads(tmp_path):
     assert load_bay_guard(tmp_path / "a").alphabet.size == alphabet().size
 
 
+def test_a_batch_without_a_verdict_to_learn_leaves_the_weights_finite(tmp_path):
+    out = train_bay_guard(tmp_path / "small", steps=3, batch_size=1, seed=1, progress=False)
+    assert 0.0 in json.loads((out / "training.json").read_text())["answer_loss"]  # a glossary sentence alone
+    assert all(torch.isfinite(weight).all() for weight in load_bay_guard(out).model.parameters())
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_lower_precision_agrees_on_nearly_every_verdict(guard, batch, dtype):
     half = load_bay_guard(dtype=dtype)

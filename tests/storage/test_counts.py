@@ -20,6 +20,7 @@ from toys import EXAMPLE, KERNEL, NESTED, ToyGuard
 
 import hybrid_rs as hrs
 from hybrid_rs.storage.counts import CountsStore, recorded
+from hybrid_rs.storage.questions import described
 from hybrid_rs.storage.records import sealed
 
 EXAMPLES = [replace(EXAMPLE, id=f"toy/{i}") for i in range(3)]
@@ -110,6 +111,13 @@ def test_a_damaged_line_or_another_schema_is_refused_by_name(tmp_path, smoothed)
     path.write_text(sealed(json.loads(lines[0]) | {"schema": 99}) + "\n")
     with pytest.raises(ValueError, match="schema = 99"):
         CountsStore(path, "a")
+
+
+def test_decisions_are_not_counts_and_are_not_to_be_removed(tmp_path, smoothed):
+    line = described("toy", smoothed, EXAMPLE) | {"seed": 0, "d": 1, "unsafe": 9, "draws": 9, "verdict": "certified"}
+    (tmp_path / "decisions.jsonl").write_text(sealed(line) + "\n")
+    with pytest.raises(ValueError, match=r"line 1: .*: give another file if a run of another kind wrote it"):
+        CountsStore(tmp_path / "decisions.jsonl", "toy")
 
 
 def test_kernels_drawn_together_are_the_units_drawn_alone(tmp_path, smoothed):

@@ -59,7 +59,7 @@ def test_a_folder_and_another_schema_are_one_clear_message(tmp_path):
         records(tmp_path, ["found"])
     path = tmp_path / "r.jsonl"
     path.write_text(sealed(line(1) | {"schema": 99}) + "\n")
-    with pytest.raises(ValueError, match=r"line 1: schema = 99: this version reads 3; give another file"):
+    with pytest.raises(ValueError, match=r"line 1: schema = 99: this version reads 3; give another file, and what"):
         records(path, ["found"])
 
 
