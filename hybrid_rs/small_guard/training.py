@@ -27,7 +27,7 @@ with needs("guard"):
 
 PEAK = 3e-3  # of the learning rate
 LOOKS = 2  # steps in which the vision tower learns to read digits, for each later step of the whole
-TILT = 0.12  # radians to either side: training turns, slants and stretches each scan
+TILT = 0.12  # radians to either side: training tilts, slants and stretches each scan
 SLANT = 0.12
 STRETCH = 0.1
 SLOT = 8  # pads of the suffix threat; a training prompt has 0 to 16, most often these
@@ -77,7 +77,7 @@ class _Batches:
         return int(self.rng.integers(bay_notes.BAYS))
 
     def _picture(self, bay: int, noise: float) -> NDArray[np.float32]:
-        """Draw one of a digit's scans, a little turned, slanted and stretched, with noise of up to 1.1 ``noise``."""
+        """Draw one of a digit's scans, a little tilted, slanted and stretched, with noise of up to 1.1 ``noise``."""
         ink = bay_notes.enlarged(self.rng.choice(self.scans[bay]))
         tilt, slant = self.rng.uniform(-TILT, TILT), self.rng.uniform(-SLANT, SLANT)
         turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
